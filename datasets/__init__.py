@@ -1,0 +1,1 @@
+"""ON WHAT: data sets as declarative specs, converters, and one reader."""

@@ -1,0 +1,1 @@
+"""ON WHICH DEVICES a job runs."""

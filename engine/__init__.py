@@ -1,0 +1,1 @@
+"""The jobs: flags to frozen job, training, evaluation, checkpoints."""

@@ -1,0 +1,9 @@
+"""The one kind of error that is the user's to mend."""
+
+
+class UserError(ValueError):
+  """Wrong input: names the value, the alternatives and the remedy.
+
+  The programs print its message in a line or two without a stack trace and
+  exit with 2. Any other exception is a defect of ours and keeps its trace.
+  """

@@ -1,0 +1,1 @@
+"""WHAT is computed: one file per network family, each ending in its specs."""

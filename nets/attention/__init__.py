@@ -1,0 +1,1 @@
+"""Attention modules, one formula per file, and attend(), their one door."""

@@ -1,0 +1,1 @@
+"""How an encoded image becomes a network's input: one recipe per file."""

@@ -1,0 +1,63 @@
+"""The only door to TensorFlow and TF-Slim: versions, graph mode, tf, slim.
+
+Everything else says `from tf_compat import slim, tf`. Here is what it takes
+for tf-slim 1.1.0 to run on TensorFlow 2.16 to 2.21, each with its reason.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import sys
+
+# tf-slim is written against Keras 2, which lives on as the package tf-keras;
+# TensorFlow reads this variable once, when it is first imported.
+os.environ['TF_USE_LEGACY_KERAS'] = '1'
+# Without it every program opens with a page of C++ notes on the processor.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import tensorflow as tf2
+
+OLDEST, NEWEST = (2, 16), (2, 21)
+
+
+def _check_version(version: str) -> None:
+  """Raises ImportError if this TensorFlow is not one that was tried."""
+  if not OLDEST <= tuple(map(int, version.split('.')[:2])) <= NEWEST:
+    raise ImportError(
+      f'TensorFlow {version} is not supported: install one from '
+      f'{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} and tf-keras of '
+      'the same minor version (bash scripts/quickstart.sh does).'
+    )
+
+
+def _restore_legacy_layers() -> None:
+  """Puts tf_keras's v1 layers where tf-slim looks for them.
+
+  tf-slim imports tf_keras.legacy_tf_layers; tf-keras moved it under `src`.
+  """
+  source, target = 'tf_keras.src.legacy_tf_layers', 'tf_keras.legacy_tf_layers'
+  sys.modules[target] = importlib.import_module(source)
+  for module in ('base', 'convolutional', 'core', 'normalization', 'pooling'):
+    sys.modules[f'{target}.{module}'] = importlib.import_module(
+      f'{source}.{module}'
+    )
+
+
+_check_version(tf2.__version__)
+_restore_legacy_layers()
+
+import tf_slim as slim
+
+tf = tf2.compat.v1
+tf.disable_eager_execution()
+# TensorFlow's own warnings name internals no user of ours can change; ours
+# are raised as errors or printed by the programs.
+tf.logging.set_verbosity(tf.logging.ERROR)
+
+VERSIONS = {
+  'tensorflow': tf2.__version__,
+  'tf_keras': importlib.metadata.version('tf-keras'),
+  'tf_slim': importlib.metadata.version('tf-slim'),
+}
+
+__all__ = ['NEWEST', 'OLDEST', 'VERSIONS', 'slim', 'tf']
