@@ -46,7 +46,7 @@ def _restore_legacy_layers() -> None:
 _check_version(tf2.__version__)
 _restore_legacy_layers()
 
-import tf_slim as slim
+import tf_slim as slim  # noqa: E402
 
 tf = tf2.compat.v1
 tf.disable_eager_execution()

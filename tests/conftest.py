@@ -1,0 +1,51 @@
+"""What all tests share: the golden contract, real data, a fresh graph."""
+
+import gzip
+import json
+import os
+import pathlib
+
+import pytest
+
+GOLDEN = pathlib.Path(__file__).parent / 'golden'
+
+
+def pytest_collection_modifyitems(config, items):
+  """Deselects what needs real data where SLIM_TEST_DATA names none.
+
+  .ci/run always names it, so nothing is left out there.
+  """
+  if os.environ.get('SLIM_TEST_DATA'):
+    return
+  needing = [item for item in items if 'slim_test_data' in item.fixturenames]
+  config.hook.pytest_deselected(items=needing)
+  items[:] = [item for item in items if item not in needing]
+
+
+@pytest.fixture(scope='session')
+def slim_test_data() -> pathlib.Path:
+  """The folder of real photos, released weights and original records."""
+  return pathlib.Path(os.environ['SLIM_TEST_DATA'])
+
+
+@pytest.fixture(scope='session')
+def contract_variables() -> dict:
+  """'network+attention' -> image_size, variables, end_points."""
+  with gzip.open(GOLDEN / 'variables.json.gz') as file:
+    return json.load(file)
+
+
+@pytest.fixture(scope='session')
+def contract_logits() -> dict:
+  """'network+attention' -> image_size, gain, logits."""
+  return json.loads((GOLDEN / 'logits.json').read_text())
+
+
+@pytest.fixture
+def graph():
+  """A fresh default graph."""
+  # Imported here: tests of pure Python must not wait for TensorFlow.
+  from tf_compat import tf
+
+  with tf.Graph().as_default() as graph:
+    yield graph
