@@ -1,0 +1,194 @@
+"""dataset.json and labels.txt: what the records beside them hold."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import logging
+
+from datasets.records import count_records
+from errors import UserError
+
+FORMAT = 1
+_MANIFEST, _LABELS = 'dataset.json', 'labels.txt'
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """What was counted in one record file; its size tells when it changed."""
+
+  records: int
+  bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+  """The contents of dataset.json.
+
+  Attributes:
+    name: the data set's name.
+    num_classes: how many labels there are, background included.
+    channels: 1 or 3.
+    splits: split -> file name -> what it holds.
+    source: where the originals come from; empty if that is not known.
+    complete: True if a converter finished and wrote this last; False if the
+      records of a set from elsewhere were counted.
+  """
+
+  name: str
+  num_classes: int
+  channels: int
+  splits: Mapping[str, Mapping[str, Shard]]
+  source: str = ''
+  complete: bool = False
+
+  def is_whole(self, folder: pathlib.Path) -> bool:
+    """Whether a converter finished this set and all its files are still so."""
+    return self.complete and all(
+      has_size(folder / name, shard.bytes)
+      for shards in self.splits.values()
+      for name, shard in shards.items()
+    )
+
+  def num_records(self) -> dict[str, int]:
+    """Split -> how many records its files hold together."""
+    return {
+      split: sum(shard.records for shard in shards.values())
+      for split, shards in self.splits.items()
+    }
+
+
+def has_size(path: pathlib.Path, size: int) -> bool:
+  """Whether there is such a file of that many bytes."""
+  return path.is_file() and path.stat().st_size == size
+
+
+def write(manifest: Manifest, folder: pathlib.Path) -> None:
+  """Writes dataset.json, whole or not at all."""
+  content = {'format': FORMAT, **dataclasses.asdict(manifest)}
+  counts = manifest.num_records()
+  content['splits'] = {
+    split: {'records': counts[split], 'files': files}
+    for split, files in content['splits'].items()
+  }
+  _replace(folder / _MANIFEST, json.dumps(content, indent=2) + '\n')
+
+
+def count(manifest: Manifest, split: str, files: Sequence[pathlib.Path]) -> int:
+  """How many records the files hold; those new or changed are counted.
+
+  What was counted is kept in dataset.json where that can be written.
+  """
+  known = manifest.splits.get(split, {})
+  counted = {
+    path.name: _count_shard(path)
+    for path in files
+    if not has_size(path, getattr(known.get(path.name), 'bytes', -1))
+  }
+  shards = {**known, **{name: shard for name, (shard, _) in counted.items()}}
+  # A damaged file is counted, and warned of, until it is mended.
+  if counted and all(whole for _, whole in counted.values()):
+    splits = {**manifest.splits, split: shards}
+    kept = dataclasses.replace(manifest, splits=splits, complete=False)
+    try:
+      write(kept, files[0].parent)
+    except OSError as error:
+      logging.info('The count of records is not kept: %s', error)
+  return sum(shards[path.name].records for path in files)
+
+
+def _count_shard(path: pathlib.Path) -> tuple[Shard, bool]:
+  """(What a record file holds, whether it is whole)."""
+  records, whole = count_records(path)
+  if not whole:
+    logging.warning('%s is cut short or damaged after record %d', path, records)
+  return Shard(records, path.stat().st_size), whole
+
+
+def remove(folder: pathlib.Path) -> None:
+  """Takes the mark of a complete set away."""
+  (folder / _MANIFEST).unlink(missing_ok=True)
+
+
+def read(folder: pathlib.Path) -> Manifest | None:
+  """The manifest in a folder; None where there is none.
+
+  Raises:
+    UserError: if there is one that cannot be understood.
+  """
+  path = folder / _MANIFEST
+  if not path.exists():
+    return None
+  try:
+    content = json.loads(path.read_text())
+    return _parse(content)
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    raise UserError(
+      f'Cannot read {path}: {error!r}. Delete it, and the records are counted '
+      'anew.'
+    ) from error
+
+
+def _parse(content: dict[str, Any]) -> Manifest:
+  """The manifest in parsed JSON, its numbers checked for being numbers."""
+  if content['format'] != FORMAT:
+    raise ValueError(f'format {content["format"]!r} is not {FORMAT}')
+  if content['num_classes'] < 1 or content['channels'] not in (1, 3):
+    raise ValueError('num_classes must be 1 or more, and channels 1 or 3')
+  splits = {
+    split: {
+      name: Shard(int(file['records']), int(file['bytes']))
+      for name, file in held['files'].items()
+    }
+    for split, held in content['splits'].items()
+  }
+  return Manifest(
+    name=str(content['name']),
+    num_classes=int(content['num_classes']),
+    channels=int(content['channels']),
+    splits=splits,
+    source=str(content['source']),
+    complete=bool(content['complete']),
+  )
+
+
+def write_labels(class_names: Sequence[str], folder: pathlib.Path) -> None:
+  """Writes labels.txt: a line 'label:name' for each class."""
+  lines = [f'{label}:{name}\n' for label, name in enumerate(class_names)]
+  _replace(folder / _LABELS, ''.join(lines))
+
+
+def read_labels(folder: pathlib.Path) -> dict[int, str]:
+  """Label -> name, from labels.txt; empty where there is none.
+
+  Raises:
+    UserError: if a line is not 'label:name'.
+  """
+  path = folder / _LABELS
+  if not path.exists():
+    return {}
+  names = {}
+  for number, line in enumerate(path.read_text().splitlines(), start=1):
+    label, colon, name = line.partition(':')
+    if not line.strip():
+      continue
+    if not colon or not label.strip().isdecimal():
+      raise UserError(
+        f'{path}, line {number}: {line!r} is not a label, a colon and a name, '
+        "such as '0:daisy'."
+      )
+    names[int(label)] = name
+  return names
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+  """Writes a file, whole or not at all, though others may write it too."""
+  partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+  try:
+    partial.write_text(text)
+    partial.replace(path)
+  finally:
+    partial.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""MNIST and Fashion-MNIST: 70,000 grayscale images of 28 x 28, in IDX files.
+
+http://yann.lecun.com/exdb/mnist/
+https://github.com/zalandoresearch/fashion-mnist
+"""
+
+import gzip
+import math
+import pathlib
+import struct
+import zlib
+
+import numpy as np
+
+from datasets.download import Download
+from datasets.originals import find, pair
+from datasets.records import encode_pixels
+from datasets.spec import DatasetSpec
+from errors import UserError
+
+NUMERALS = (
+  'zero',
+  'one',
+  'two',
+  'three',
+  'four',
+  'five',
+  'six',
+  'seven',
+  'eight',
+  'nine',
+)
+_FASHION = (
+  'T-shirt/top',
+  'Trouser',
+  'Pullover',
+  'Dress',
+  'Coat',
+  'Sandal',
+  'Shirt',
+  'Sneaker',
+  'Bag',
+  'Ankle boot',
+)
+_STEMS = {'train': 'train', 'test': 't10k'}
+_UNSIGNED_BYTES = 0x08  # the only type of value in these files
+
+
+def read_idx(path: pathlib.Path) -> np.ndarray:
+  """An IDX file of bytes, plain or gzipped, in its own shape.
+
+  Raises:
+    UserError: if it is another kind of file, damaged or cut short.
+  """
+  try:
+    data = path.read_bytes()
+    if path.suffix == '.gz':
+      data = gzip.decompress(data)
+    zero, kind, rank = struct.unpack_from('>HBB', data)
+    shape = struct.unpack_from(f'>{rank}I', data, 4)
+  except (OSError, EOFError, zlib.error, struct.error) as error:
+    raise UserError(f'Cannot read {path} as an IDX file: {error}.') from error
+  if zero or kind != _UNSIGNED_BYTES:
+    raise UserError(
+      f'{path} is not an IDX file of bytes: it begins with {data[:4].hex()}.'
+    )
+  start = 4 + 4 * rank
+  if len(data) - start != math.prod(shape):
+    raise UserError(
+      f'{path} is cut short or damaged: its header promises '
+      f'{math.prod(shape)} bytes and it holds {len(data) - start}.'
+    )
+  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _find_idx(folder: pathlib.Path, stem: str, rank: int) -> pathlib.Path:
+  """'train-images' -> its file, in any of the spellings in use."""
+  spellings = (f'{stem}-idx{rank}-ubyte', f'{stem}.idx{rank}-ubyte')
+  names = [name + end for name in spellings for end in ('', '.gz')]
+  return find(folder, names)
+
+
+def read(folder: pathlib.Path) -> dict[str, list[tuple[np.ndarray, int]]]:
+  """(Pixels [28, 28], label) in the originals' order."""
+  splits = {}
+  for split, stem in _STEMS.items():
+    images = read_idx(_find_idx(folder, f'{stem}-images', 3))
+    labels = read_idx(_find_idx(folder, f'{stem}-labels', 1))
+    where = f'the {stem} files in {folder}'
+    splits[split] = pair(images, labels, len(NUMERALS), where)
+  return splits
+
+
+def _spec(name: str, class_names: tuple[str, ...], host: str, sums: dict):
+  """MNIST's form, with a data set's own classes and downloads."""
+  return DatasetSpec(
+    name=name,
+    num_classes=10,
+    channels=1,
+    class_names=class_names,
+    splits=('train', 'test'),
+    evaluation_split='test',
+    file_pattern=f'{name}_{{split}}.tfrecord',
+    homepage=host,
+    read=read,
+    encode=encode_pixels,
+    downloads=tuple(
+      Download(f'{host}{stem}-ubyte.gz', md5) for stem, md5 in sums.items()
+    ),
+  )
+
+
+MNIST = _spec(
+  'mnist',
+  NUMERALS,
+  'https://storage.googleapis.com/cvdf-datasets/mnist/',
+  {
+    'train-images-idx3': 'f68b3c2dcbeaaa9fbdd348bbdeb89873',
+    'train-labels-idx1': 'd53e105ee54ea40749a09fcbcd1e9432',
+    't10k-images-idx3': '9fb629c4189551a2d022fa330f9573f3',
+    't10k-labels-idx1': 'ec29112dd5afa0611ce80d1b7f02629c',
+  },
+)
+# From the authors' repository: their bucket's web address has no https.
+FASHION_MNIST = _spec(
+  'fashion_mnist',
+  _FASHION,
+  'https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/'
+  'data/fashion/',
+  {
+    'train-images-idx3': '8d4fb7e6c68d591d4c3dfef9ec88bf0d',
+    'train-labels-idx1': '25c81989df183df01b3e8a0aad5dffbe',
+    't10k-images-idx3': 'bef4ecab320f06d8554ea6380940ec79',
+    't10k-labels-idx1': 'bb300cfdad3c16e7a12a480ee83cd310',
+  },
+)
