@@ -1,0 +1,65 @@
+"""VGG's recipe: shorter side to 256 (training: 256 to 512), crop, minus mean.
+
+https://arxiv.org/abs/1409.1556, section 3.1.
+"""
+
+from preprocessing import random_ops
+from preprocessing.recipe import Recipe, Steps
+from tf_compat import tf
+
+MEANS = 123.68, 116.78, 103.94  # red, green and blue over ImageNet
+LUMA = 0.2989, 0.587, 0.114  # what tf.image.rgb_to_grayscale weighs them by
+SIDES = 256, 512
+CROP = 224  # the crop that these sides were chosen for
+
+
+def distort(
+  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tf.Tensor:
+  """flip(crop(resize(image, shorter side drawn from `sides`))) - mean."""
+  low, high = sides(height, width)
+  side = random_ops.uniform(seed, 'side', low, high + 1, tf.int32)
+  image = _resize_shorter_side(image, side)
+  image = random_ops.crop(image, height, width, seed)
+  return _subtract_mean(random_ops.flip(image, seed))
+
+
+def center(
+  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tf.Tensor:
+  """central_crop(resize(image, shorter side the lesser of `sides`)) - mean."""
+  del seed
+  image = _resize_shorter_side(image, sides(height, width)[0])
+  top, left = tf.unstack((tf.shape(image)[:2] - [height, width]) // 2)
+  image = tf.slice(image, [top, left, 0], [height, width, image.shape[2]])
+  return _subtract_mean(image)
+
+
+def sides(height: int, width: int) -> tuple[int, int]:
+  """The shorter side's range: 256 to 512, in proportion for crops above 256.
+
+  A crop of up to 256 fits the original sides, and gets them as ever; a larger
+  one gets them times crop / 224, as a crop of 224 has them.
+  """
+  crop = max(height, width)
+  if crop <= SIDES[0]:
+    return SIDES
+  return round(crop * SIDES[0] / CROP), round(crop * SIDES[1] / CROP)
+
+
+def _resize_shorter_side(image: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
+  """The image as float32, in its proportions, its shorter side as given."""
+  size = tf.cast(tf.shape(image)[:2], tf.float32)
+  scale = tf.cast(side, tf.float32) / tf.reduce_min(size)
+  size = tf.cast(tf.rint(size * scale), tf.int32)
+  return tf.image.resize_bilinear(image[tf.newaxis], size)[0]
+
+
+def _subtract_mean(image: tf.Tensor) -> tf.Tensor:
+  """Minus the channels' means; a single channel's is the luma of the three."""
+  if image.shape[2] == 1:
+    return image - sum(m * w for m, w in zip(MEANS, LUMA, strict=True))
+  return image - tf.constant(MEANS)
+
+
+VGG = Recipe(name='vgg', training=Steps(distort), evaluation=Steps(center))

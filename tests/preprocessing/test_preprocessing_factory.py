@@ -1,0 +1,396 @@
+"""Recipes against the contract's pixels and against numpy."""
+
+import io
+import json
+import pathlib
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from errors import UserError
+from preprocessing import decoding, inception_preprocessing, vgg_preprocessing
+from preprocessing.preprocessing_factory import (
+  PREPROCESSINGS,
+  get_preprocessing,
+)
+from tf_compat import tf
+
+GOLDEN = json.loads(
+  (
+    pathlib.Path(__file__).parents[1] / 'golden' / 'preprocessing.json'
+  ).read_text()
+)
+# The width of what a recipe gives: the contract's tolerance is 2e-3 of it.
+RANGE = {'inception': 2.0, 'vgg': 255.0, 'cifarnet': 4.0, 'lenet': 2.0}
+SEEDS = [[7, n] for n in range(24)]
+
+
+@pytest.fixture(scope='module')
+def photo() -> np.ndarray:
+  """The contract's image, [231, 317, 3]."""
+  blocks = np.random.default_rng(zlib.crc32(b'photo')).integers(
+    0, 256, (12, 16, 3)
+  )
+  whole = np.kron(blocks.astype(np.uint8), np.ones((20, 20, 1), np.uint8))
+  return whole[:231, :317]
+
+
+def smooth_photo(height=120, width=170, channels=3) -> np.ndarray:
+  """An image without edges, every pixel of which differs from the rest."""
+  rows, columns = np.mgrid[:height, :width]
+  image = np.stack([rows * 255 / height, columns * 255 / width, rows + columns])
+  return image.transpose(1, 2, 0).clip(0, 255).astype(np.uint8)[..., :channels]
+
+
+def encode(image: np.ndarray, form: str) -> bytes:
+  file = io.BytesIO()
+  Image.fromarray(image.squeeze()).save(file, form)
+  return file.getvalue()
+
+
+def run(tensors):
+  with tf.Session() as session:
+    return session.run(tensors)
+
+
+def train_many(name, image, height, width, seeds=SEEDS, **options):
+  """The training recipe's image for each seed, as one array."""
+  fn = get_preprocessing(name, is_training=True, **options)
+  return run(
+    tf.map_fn(
+      lambda seed: fn(tf.constant(image), height, width, seed=seed),
+      tf.constant(seeds, tf.int64),
+      dtype=tf.float32,
+    )
+  )
+
+
+@pytest.mark.parametrize('key', GOLDEN)
+@pytest.mark.usefixtures('graph')
+def test_evaluation_recipes_agree_with_the_original(key, photo):
+  name, size = key.split('@')
+  golden = GOLDEN[key]
+  image = photo[..., : golden['channels']]
+  fn = get_preprocessing(name, is_training=False)
+  result = fn(tf.constant(image), int(size), int(size))
+  assert result.shape.as_list() == golden['shape']
+  pixels = run(result)
+  tolerance = 2e-3 * RANGE[name]
+  assert pixels.mean() == pytest.approx(golden['mean'], abs=tolerance)
+  assert pixels.std() == pytest.approx(golden['std'], abs=tolerance)
+  for place, expected in golden['pixels'].items():
+    row, column = map(int, place.split(','))
+    np.testing.assert_allclose(pixels[row, column], expected, atol=tolerance)
+
+
+def test_every_recipe_has_a_golden():
+  assert {key.split('@')[0] for key in GOLDEN} == set(PREPROCESSINGS)
+  assert set(RANGE) == set(PREPROCESSINGS)
+
+
+def test_unknown_recipe_names_what_exists():
+  with pytest.raises(UserError, match=r"'inceptoin'.*mean 'inception'.*lenet"):
+    get_preprocessing('inceptoin')
+
+
+@pytest.mark.parametrize('name', PREPROCESSINGS)
+@pytest.mark.parametrize('is_training', [False, True])
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.usefixtures('graph')
+def test_one_and_three_channels_of_any_size(name, is_training, channels):
+  fn = get_preprocessing(name, is_training)
+  images = [
+    smooth_photo(height, width, channels)
+    for height, width in [(120, 170), (40, 28), (300, 280)]
+  ]
+  results = [fn(tf.constant(image), 64, 48) for image in images]
+  # Static shapes do not depend on knowing the image's height and width.
+  unknown = tf.placeholder_with_default(images[0], [None, None, channels])
+  results.append(fn(unknown, 300, 300))
+  assert results[0].shape.as_list() == [64, 48, channels]
+  assert results[-1].shape.as_list() == [300, 300, channels]
+  for value in run(results):
+    assert value.dtype == np.float32
+    assert np.isfinite(value).all()
+    assert value.std() > 0.01
+
+
+@pytest.mark.parametrize('name', PREPROCESSINGS)
+@pytest.mark.parametrize('is_training', [False, True])
+@pytest.mark.parametrize(
+  ('form', 'channels'),
+  [('JPEG', 3), ('JPEG', 1), ('PNG', 3), ('PNG', 1), ('BMP', 3), ('GIF', 1)],
+)
+@pytest.mark.usefixtures('graph')
+def test_encoded_form_equals_decoding_first(name, is_training, form, channels):
+  encoded = tf.constant(encode(smooth_photo(), form))
+  fn = get_preprocessing(name, is_training)
+  seed = tf.constant([3, 5], tf.int64)
+  from_bytes = fn.from_encoded(encoded, 64, 56, channels, seed=seed)
+  image = tf.image.decode_image(encoded, expand_animations=False)
+  image.set_shape([None, None, 3])
+  if channels == 1:
+    # A JPEG's and a PNG's decoder have luma formulas of their own.
+    image = decoding.decode(encoded, 1)
+  from_pixels = fn(image, 64, 56, seed=seed)
+  assert from_bytes.shape.as_list() == [64, 56, channels]
+  first, second = run([from_bytes, from_pixels])
+  np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize('name', PREPROCESSINGS)
+@pytest.mark.usefixtures('graph')
+def test_use_grayscale_gives_the_luma(name):
+  image = smooth_photo()
+  luma = image.astype(np.float32) @ np.float32([0.2989, 0.587, 0.114])
+  luma = luma.astype(np.uint8)[..., np.newaxis]
+  gray = get_preprocessing(name, use_grayscale=True)
+  plain = get_preprocessing(name)
+  first, second = run(
+    [gray(tf.constant(image), 64, 64), plain(tf.constant(luma), 64, 64)]
+  )
+  assert first.shape == (64, 64, 1)
+  np.testing.assert_allclose(first, second, atol=RANGE[name] * 3 / 255)
+
+
+@pytest.mark.parametrize('name', PREPROCESSINGS)
+@pytest.mark.usefixtures('graph')
+def test_draws_follow_from_the_seed_alone(name):
+  image = smooth_photo()
+  once = train_many(name, image, 40, 40, SEEDS[:6])
+  again = train_many(name, image, 40, 40, SEEDS[:6][::-1])[::-1]
+  np.testing.assert_array_equal(once, again)
+  if name != 'lenet':
+    assert len({picture.tobytes() for picture in once}) == 6
+
+
+def test_without_a_seed_the_graph_seed_decides():
+  def draw(seed):
+    with tf.Graph().as_default():
+      tf.set_random_seed(seed)
+      fn = get_preprocessing('cifarnet', is_training=True)
+      result = fn(tf.constant(smooth_photo()), 32, 32)
+      with tf.Session() as session:
+        return [session.run(result) for _ in range(2)]
+
+  first, second = draw(4), draw(4)
+  np.testing.assert_array_equal(first, second)
+  assert not np.array_equal(first[0], first[1])
+  assert not np.array_equal(first[0], draw(5)[0])
+
+
+@pytest.mark.usefixtures('graph')
+def test_cifarnet_distorts_standardised_crops_of_the_padded_image():
+  """Each result is a window of the padded image, up to an affine map."""
+  # Mid-gray and up, so that no standard deviation is that of padding alone.
+  image = np.random.default_rng(0).integers(60, 250, (32, 32, 3), np.uint8)
+  padded = np.pad(image.astype(np.float32), [(4, 4), (4, 4), (0, 0)])
+  places, mirrored = set(), set()
+  for result in train_many('cifarnet', image, 32, 32):
+    np.testing.assert_allclose(result.mean(), 0, atol=1e-4)
+    np.testing.assert_allclose(result.std(), 1, atol=1e-4)
+    # Contrast and brightness move each channel by its own constant only.
+    found = [
+      (top, left, flipped)
+      for top in range(9)
+      for left in range(9)
+      for flipped in (False, True)
+      if _channels_correlate(
+        result, _window(padded, top, left, 32, 32, flipped)
+      )
+    ]
+    assert len(found) == 1
+    places.add(found[0][:2])
+    mirrored.add(found[0][2])
+  assert len(places) > 10
+  assert mirrored == {False, True}
+
+
+@pytest.mark.usefixtures('graph')
+def test_vgg_training_is_a_window_of_the_resized_image_minus_the_mean():
+  # With the shorter side at 256 to 512, a plane stays a plane: its slope
+  # tells the side, its offset the place, its sign the flip.
+  rows, columns = np.mgrid[:200, :300].astype(np.float32)
+  image = np.stack([rows, columns * 0.8, rows * 0], -1).astype(np.uint8)
+  results = train_many('vgg', image, 224, 224)
+  results += np.float32([123.68, 116.78, 103.94])
+  sides, flips = [], []
+  for result in results:
+    middle = result[20:-20, 20:-20]
+    slope = np.polyfit(np.arange(len(middle)), middle[..., 0].mean(1), 1)[0]
+    across = np.polyfit(np.arange(len(middle)), middle[..., 1].mean(0), 1)[0]
+    sides.append(200 / slope)
+    flips.append(across < 0)
+    assert abs(abs(across) / slope - 0.8) < 0.02
+    assert result.min() >= -1e-3
+    assert result.max() <= 255.001
+    assert np.abs(result[..., 2]).max() < 1e-3
+  assert 250 < min(sides) < 320
+  assert 440 < max(sides) < 520
+  assert set(flips) == {False, True}
+
+
+@pytest.mark.usefixtures('graph')
+def test_vgg_subtracts_the_mean_luma_from_one_channel():
+  image = np.full((256, 256, 1), 200, np.uint8)
+  result = run(get_preprocessing('vgg')(tf.constant(image), 224, 224))
+  np.testing.assert_allclose(result, 200 - 117.3669, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+  ('height', 'width', 'expected'),
+  [
+    (224, 224, (256, 512)),
+    (96, 160, (256, 512)),
+    (256, 256, (256, 512)),
+    (299, 299, (342, 683)),
+    (224, 448, (512, 1024)),
+  ],
+)
+def test_vgg_sides_grow_with_crops_that_do_not_fit(height, width, expected):
+  assert vgg_preprocessing.sides(height, width) == expected
+
+
+@pytest.mark.parametrize('fast_mode', [False, True])
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.usefixtures('graph')
+def test_inception_distorts_within_its_range(fast_mode, channels):
+  image = np.random.default_rng(1).integers(0, 256, (90, 120, channels))
+  results = train_many(
+    'inception', image.astype(np.uint8), 48, 40, fast_mode=fast_mode
+  )
+  assert results.min() >= -1
+  assert results.max() <= 1
+  assert len({picture.tobytes() for picture in results}) == len(SEEDS)
+
+
+@pytest.mark.usefixtures('graph')
+def test_inception_windows_keep_their_bounds_and_the_box():
+  size, box = [90, 120], [0.5, 0.5, 0.6, 0.6]
+  windows, boxed = run(
+    [
+      tf.map_fn(
+        lambda seed, bbox=bbox: inception_preprocessing.sample_window(
+          tf.constant(size), seed, bbox
+        ),
+        tf.constant([[1, n] for n in range(200)], tf.int64),
+        dtype=tf.int32,
+      )
+      for bbox in (None, tf.constant([[box]]))
+    ]
+  )
+  top, left, height, width = windows.T
+  assert (top >= 0).all()
+  assert (left >= 0).all()
+  assert (top + height <= 90).all()
+  assert (left + width <= 120).all()
+  area = height * width / (90 * 120)
+  # A pixel's rounding on either side is all that may be missing. A window
+  # must also cover a tenth of the box, which is the whole image here.
+  assert 0.09 < area.min() < 0.3
+  assert 0.7 < area.max() <= 1
+  ratio = width / height
+  assert 0.7 < ratio.min() < 0.85
+  assert 1.2 < ratio.max() < 1.4
+  top, left, height, width = boxed.T
+  overlap = (np.minimum(top + height, 54) - np.maximum(top, 45)).clip(0) * (
+    np.minimum(left + width, 72) - np.maximum(left, 60)
+  ).clip(0)
+  assert (overlap >= 0.1 * 9 * 12 - 6).all()
+
+
+@pytest.mark.usefixtures('graph')
+def test_inception_recolors_as_numpy_does():
+  """Brightness and contrast of one channel, from the draws themselves."""
+  from preprocessing import random_ops
+
+  image = np.random.default_rng(2).uniform(0, 1, (16, 16, 1))
+  image = image.astype(np.float32)
+  seed = tf.constant([9, 9], tf.int64)
+  delta = random_ops.uniform(seed, 'brightness', -32 / 255, 32 / 255)
+  factor = random_ops.uniform(seed, 'contrast', 0.5, 1.5)
+  for order in inception_preprocessing.ORDERS:
+    got, delta_, factor_ = run(
+      [
+        inception_preprocessing._recolor(tf.constant(image), order, seed),
+        delta,
+        factor,
+      ]
+    )
+    expected = image
+    for name in order:
+      if name == 'brightness':
+        expected = expected + delta_
+      if name == 'contrast':
+        mean = expected.mean()
+        expected = (expected - mean) * factor_ + mean
+    np.testing.assert_allclose(got, expected.clip(0, 1), atol=1e-5)
+
+
+@pytest.mark.usefixtures('graph')
+def test_central_window_is_tf_image_central_crop():
+  for height, width in [(231, 317), (224, 224), (9, 500)]:
+    image = tf.constant(np.arange(height * width).reshape(height, width, 1))
+    window = inception_preprocessing.central_window(
+      tf.shape(image)[:2], None, None
+    )
+    first, second = run(
+      [decoding.crop(image, window), tf.image.central_crop(image, 0.875)]
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.usefixtures('graph')
+def test_cropping_while_decoding_equals_cropping_after():
+  rng = np.random.default_rng(0)
+  noise = rng.integers(0, 256, (121, 173, 3)).astype(np.uint8)
+  windows = [[0, 0, 121, 173], [7, 13, 60, 51], [120, 172, 1, 1]]
+  for _ in range(30):
+    top, left = rng.integers(0, 121), rng.integers(0, 173)
+    height, width = rng.integers(1, 122 - top), rng.integers(1, 174 - left)
+    windows.append([top, left, height, width])
+  window = tf.placeholder(tf.int32, [4])
+  for image, subsampling in [(noise, 2), (noise, 1), (noise, 0)]:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, 'JPEG', subsampling=subsampling)
+    encoded = tf.constant(file.getvalue())
+    during = decoding.decode_window(encoded, 3, lambda _: window)
+    after = decoding.crop(decoding.decode(encoded, 3), window)
+    with tf.Session() as session:
+      for place in windows:
+        first, second = session.run([during, after], {window: place})
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'BMP', 'GIF'])
+@pytest.mark.parametrize('gray', [False, True])
+@pytest.mark.usefixtures('graph')
+def test_any_format_decodes_to_the_channels_asked_for(form, channels, gray):
+  image = smooth_photo(channels=3)
+  if gray:
+    image = image[..., :1]
+  pixels = run(decoding.decode(tf.constant(encode(image, form)), channels))
+  assert pixels.dtype == np.uint8
+  expected = image.astype(np.float32)
+  if channels == 1 and not gray:
+    expected = expected @ np.float32([[0.299], [0.587], [0.114]])
+  assert pixels.shape == (120, 170, channels)
+  # GIFs have few colors and JPEGs lose some; neither moves an image's mean.
+  np.testing.assert_allclose(pixels - expected, 0, atol=40)
+  np.testing.assert_allclose(np.mean(pixels - expected), 0, atol=3)
+
+
+def _window(image, top, left, height, width, flipped):
+  window = image[top : top + height, left : left + width]
+  return window[:, ::-1] if flipped else window
+
+
+def _channels_correlate(first, second):
+  """Whether each channel is an affine map of the other image's channel."""
+  return all(
+    np.corrcoef(first[..., c].ravel(), second[..., c].ravel())[0, 1] > 0.9999
+    for c in range(first.shape[2])
+  )
