@@ -1,0 +1,31 @@
+"""The session's settings: memory, placement, and reduced precision."""
+
+from tf_compat import tf
+
+# Grappler's rewriter for each precision; on a GPU the second serves both.
+_REWRITERS = {
+  'bfloat16': 'auto_mixed_precision_onednn_bfloat16',
+  'float16': 'auto_mixed_precision',
+}
+
+
+def session_config(
+  mixed_precision: str | None = None, cpu_only: bool = False
+) -> tf.ConfigProto:
+  """How a session uses its device.
+
+  Args:
+    mixed_precision: None or 'float32', 'bfloat16', 'float16': what grappler
+      may compute in where it keeps the results sound.
+    cpu_only: hide the GPUs.
+  """
+  config = tf.ConfigProto(allow_soft_placement=True)
+  if cpu_only:
+    config.device_count['GPU'] = 0
+  # An evaluating process beside the training one needs memory too.
+  config.gpu_options.allow_growth = True
+  rewriter = _REWRITERS.get(mixed_precision or '')
+  if rewriter:
+    # 1 is RewriterConfig.ON.
+    setattr(config.graph_options.rewrite_options, rewriter, 1)
+  return config

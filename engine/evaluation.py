@@ -1,0 +1,208 @@
+"""Evaluation of a checkpoint: one pass, every record once, all that it shows."""
+
+import contextlib
+import pathlib
+import sys
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from datasets import reader
+from deployment import devices
+from engine import (
+  checkpoints,
+  console,
+  curves,
+  data_errors,
+  messages,
+  progress,
+  resolve,
+  restoring,
+  results,
+  summaries,
+)
+from engine.job import EvalJob
+from engine.metrics import Metrics
+from engine.resolve import Setup
+from engine.results import Result
+from nets import nets_factory
+from preprocessing import preprocessing_factory
+from tf_compat import tf
+
+
+def evaluate(job: EvalJob, given: Collection[str] = frozenset()) -> Result:
+  """Evaluates one checkpoint: what eval_image_classifier.py does.
+
+  Args:
+    job: what to evaluate; engine/job.py says what each option means.
+    given: the options that were given, which win over the checkpoint's job.
+
+  Raises:
+    UserError: for wrong input, before any record is read where that can be.
+  """
+  checkpoint = checkpoints.find(job.checkpoint_path)
+  setup = resolve.evaluation(job, given)
+  with Evaluator(setup) as evaluator:
+    return evaluator.evaluate(checkpoint)
+
+
+class Evaluator:
+  """A network for inference, its input, and a session for any checkpoint."""
+
+  def __init__(self, setup: Setup):
+    self._setup = setup
+    self._graph = tf.Graph()
+    self._restorers: dict[tuple, Any] = {}
+    with self._graph.as_default():
+      self._build()
+    self._session = tf.Session(
+      setup.job.master, graph=self._graph, config=devices.session_config()
+    )
+
+  def __enter__(self) -> 'Evaluator':
+    return self
+
+  def __exit__(self, *error):
+    self._session.close()
+
+  def _build(self) -> None:
+    """Images in; labels, five best guesses, probabilities and losses out."""
+    setup, job = self._setup, self._setup.job
+    with tf.device('/cpu:0'):
+      dataset = reader.read(
+        setup.dataset,
+        preprocessing_factory.get_preprocessing(
+          job.preprocessing_name,
+          is_training=False,
+          use_grayscale=job.use_grayscale,
+        ),
+        setup.image_size,
+        job.batch_size,
+        is_training=False,
+        channels=setup.channels,
+        labels_offset=job.labels_offset,
+        num_preprocessing_threads=job.num_preprocessing_threads,
+        skip_bad_records=job.skip_bad_records,
+      )
+      self._batches = tf.data.make_initializable_iterator(dataset)
+      batch = self._batches.get_next()
+    network_fn = nets_factory.get_network_fn(
+      job.model_name,
+      setup.num_classes,
+      is_training=False,
+      attention_module=job.attention_module,
+    )
+    logits, _ = network_fn(batch['image'])
+    best = tf.nn.top_k(tf.nn.softmax(logits), min(5, setup.num_classes))
+    self._outputs = {
+      'index': batch['index'],
+      'filename': batch['filename'],
+      'label': batch['label'],
+      'guesses': best.indices,
+      'probabilities': best.values,
+      'loss': tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=batch['label'], logits=logits
+      ),
+    }
+    self._bad_records = (
+      reader.skipped_count() if job.skip_bad_records else tf.constant(0)
+    )
+    self._local_init = tf.group(
+      tf.local_variables_initializer(), tf.tables_initializer()
+    )
+
+  def evaluate(self, checkpoint: str) -> Result:
+    """One pass over the split with a checkpoint's weights; writes and tells.
+
+    Raises:
+      UserError: if the checkpoint is of another network, or a record is bad.
+      tf.errors.OpError: if the checkpoint is gone or damaged.
+    """
+    dataset = self._setup.dataset
+    console.say(f'Evaluating {checkpoint} on {dataset.name}/{dataset.split}.')
+    with self._graph.as_default():
+      self._restore(checkpoint)
+    metrics = Metrics(self._setup.num_classes)
+    began = time.perf_counter()
+    with data_errors.named(self._setup), self._predictions() as predictions:
+      for values in self._batches_of_one_pass():
+        metrics.update(values['label'], values['guesses'], values['loss'])
+        if predictions:
+          predictions.write(
+            values['filename'],
+            values['label'],
+            values['guesses'],
+            values['probabilities'],
+          )
+    seconds = time.perf_counter() - began
+    result = results.summarize(
+      metrics,
+      checkpoint=checkpoint,
+      global_step=max(0, checkpoints.step_of(checkpoint)),
+      dataset=dataset.name,
+      split=dataset.split,
+      class_names=self._class_names,
+      images_per_second=metrics.count / seconds,
+    )
+    self._publish(result)
+    return result
+
+  @property
+  def _class_names(self) -> tuple[str, ...]:
+    return self._setup.dataset.class_names[self._setup.job.labels_offset :]
+
+  def _restore(self, checkpoint: str) -> None:
+    """Fills the variables; one set of savers serves all alike checkpoints."""
+    mapping = restoring.evaluating(self._setup.job, checkpoint)
+    names = tuple(mapping.values())
+    if names not in self._restorers:
+      self._restorers[names] = checkpoints.restorer(mapping)
+    self._restorers[names](self._session, checkpoint)
+
+  def _predictions(self) -> contextlib.AbstractContextManager:
+    """The writer of --predictions_file, or None in its place."""
+    path = self._setup.job.predictions_file
+    if not path:
+      return contextlib.nullcontext()
+    return results.PredictionsWriter(path, self._class_names)
+
+  def _batches_of_one_pass(self) -> Iterator[dict[str, Any]]:
+    """The network's outputs for each batch, up to --max_num_batches."""
+    self._session.run(self._local_init)
+    self._session.run(self._batches.initializer)
+    dataset, job = self._setup.dataset, self._setup.job
+    total = -(-dataset.num_records // job.batch_size)
+    if job.max_num_batches:
+      total = min(total, job.max_num_batches)
+    with (
+      console.bar(total, unit='batch') as bar,
+      contextlib.suppress(tf.errors.OutOfRangeError),
+    ):
+      for _ in range(job.max_num_batches or sys.maxsize):
+        yield self._session.run(self._outputs)
+        bar.update()
+
+  def _publish(self, result: Result) -> None:
+    """Lines on stderr, files and events in eval_dir, curves in train_dir."""
+    skipped = self._session.run(self._bad_records)
+    if skipped:
+      console.say(f'{skipped} bad records were left out.')
+    for line in results.stderr_lines(result):
+      console.say(line)
+    console.say(
+      f'{result.count} records, loss {result.metrics["loss"]:.4f}, '
+      f'{result.images_per_second:.1f} images/s; results in '
+      f'{self._setup.job.eval_dir}.'
+    )
+    results.write(result, self._setup.job.eval_dir)
+    with tf.summary.FileWriter(self._setup.job.eval_dir) as writer:
+      writer.add_summary(
+        summaries.scalars(
+          **{f'eval/{name}': value for name, value in result.metrics.items()}
+        ),
+        result.global_step,
+      )
+    train_dir = pathlib.Path(result.checkpoint).parent
+    messages.tell_evaluation(train_dir, self._setup.job.eval_dir)
+    if pathlib.Path(train_dir, progress.FILE).exists():
+      curves.draw(train_dir, messages.results_files(train_dir))

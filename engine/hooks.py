@@ -1,0 +1,246 @@
+"""What happens around a training step: guard, log, save, stop."""
+
+import math
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+
+from engine import checkpoints, console, messages, progress, summaries
+from engine.job import TrainJob
+from engine.signals import Signals
+from engine.train_step import TrainStep
+from errors import UserError
+from tf_compat import slim, tf
+
+
+class NonFiniteError(UserError):
+  """The loss or the weights are ruined."""
+
+  def __init__(self, what: str, train_dir: str):
+    saved = checkpoints.in_folder(train_dir)
+    good = f'{saved[-1]} is the last good one' if saved else 'none was saved'
+    super().__init__(
+      f'{what}: training stops; of the checkpoints, {good}. A lower '
+      '--learning_rate or a --gradient_clip_norm may help; --nostop_on_nan '
+      'goes on regardless.'
+    )
+
+
+class NanGuard(tf.train.SessionRunHook):
+  """Stops at the first loss that is not finite."""
+
+  def __init__(self, job: TrainJob, step: TrainStep):
+    self._fetches = [step.loss, step.global_step]
+    self._train_dir = job.train_dir
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._fetches)
+
+  def after_run(self, run_context, run_values):
+    loss, step = run_values.results
+    if not math.isfinite(loss):
+      raise NonFiniteError(
+        f'The loss is {loss} at step {step}', self._train_dir
+      )
+
+
+class Logging(tf.train.SessionRunHook):
+  """Every n steps: a line or the bar, progress.csv and event scalars.
+
+  Attributes:
+    step: the last step made.
+    loss: its loss.
+  """
+
+  def __init__(
+    self,
+    job: TrainJob,
+    step: TrainStep,
+    start: int,
+    writer: tf.summary.FileWriter,
+  ):
+    self.step, self.loss = start, math.nan
+    self._graph, self._writer, self._start = step, writer, start
+    self._every, self._last = job.log_every_n_steps, job.max_number_of_steps
+    self._progress = pathlib.Path(job.train_dir, progress.FILE)
+    self._seconds, self._steps = 0.0, 0
+    self._bar = console.bar(self._last, start)
+
+  def before_run(self, run_context):
+    fetches = {'step': self._graph.global_step, 'loss': self._graph.loss}
+    if (self.step + 1) % self._every == 0:
+      fetches['rate'] = self._graph.learning_rate
+      if self._graph.bad_records is not None:
+        fetches['bad_records'] = self._graph.bad_records
+    self._began = time.perf_counter()
+    return tf.train.SessionRunArgs(fetches)
+
+  def after_run(self, run_context, run_values):
+    values = run_values.results
+    # The first step also prepares kernels: it says nothing of the pace.
+    if self.step > self._start:
+      self._seconds += time.perf_counter() - self._began
+      self._steps += 1
+    self._bar.update(int(values['step']) - self.step)
+    self.step, self.loss = int(values['step']), float(values['loss'])
+    if 'rate' in values:
+      self._report(float(values['rate']), int(values.get('bad_records', 0)))
+
+  def _report(self, rate: float, bad_records: int) -> None:
+    """One row, one line, three scalars."""
+    pace = self._seconds / self._steps if self._steps else math.nan
+    speed = self._graph.images_per_step / pace
+    self._seconds, self._steps = 0.0, 0
+    progress.append(
+      self._progress,
+      step=self.step,
+      loss=self.loss,
+      learning_rate=rate,
+      images_per_second=speed,
+    )
+    self._writer.add_summary(
+      summaries.scalars(
+        total_loss=self.loss, learning_rate=rate, images_per_second=speed
+      ),
+      self.step,
+    )
+    skipped = f', {bad_records} bad records left out' if bad_records else ''
+    if not self._bar.disable:
+      self._bar.set_postfix_str(f'loss = {self.loss:.4f}{skipped}')
+      return
+    of = f'/{self._last}' if self._last else ''
+    console.say(
+      f'global step {self.step}{of}: loss = {self.loss:.4f}, learning rate = '
+      f'{rate:.4g}, {speed:.1f} images/s{self._left(pace)}{skipped}'
+    )
+
+  def _left(self, pace: float) -> str:
+    """', 0:01:30 left' where the end and the pace are known."""
+    if not self._last or math.isnan(pace):
+      return ''
+    seconds = round((self._last - self.step) * pace)
+    return f', {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left'
+
+  def close(self) -> None:
+    """Ends the bar, also when training failed."""
+    self._bar.close()
+
+
+class Saving(tf.train.SessionRunHook):
+  """Saves at the start, by the clock, at every n-th step if asked, at the end.
+
+  What is saved is whole and finite, or the checkpoint before stays the last.
+
+  Attributes:
+    saver: the tf.train.Saver of everything.
+    saved_path: the newest checkpoint.
+  """
+
+  def __init__(
+    self,
+    job: TrainJob,
+    step: TrainStep,
+    start: int | None,
+    listeners: Sequence[Callable[[str], object]],
+  ):
+    """Makes the saver.
+
+    Args:
+      job: says when and how many.
+      step: the training step.
+      start: the step resumed at, whose checkpoint exists; None for a new run.
+      listeners: called with each new checkpoint.
+    """
+    self._job, self._global_step = job, step.global_step
+    self._saved, self._listeners = start, listeners
+    self._prefix = str(pathlib.Path(job.train_dir, checkpoints.PREFIX))
+    self.saved_path = f'{self._prefix}-{start}'
+    self.saver = tf.train.Saver(
+      max_to_keep=job.keep_checkpoint_max, save_relative_paths=True
+    )
+    if start is not None and job.keep_checkpoint_max:
+      self.saver.recover_last_checkpoints(
+        [
+          path
+          for path in checkpoints.in_folder(job.train_dir)
+          if checkpoints.step_of(path) <= start
+        ]
+      )
+    self._all_finite = tf.reduce_all(
+      [tf.reduce_all(tf.is_finite(v)) for v in slim.get_model_variables()]
+    )
+
+  def after_create_session(self, session, coord):
+    self._save(session, int(session.run(self._global_step)))
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._global_step)
+
+  def after_run(self, run_context, run_values):
+    step, every = int(run_values.results), self._job.eval_every_n_steps
+    if time.monotonic() >= self._due or (every and step % every == 0):
+      self._save(run_context.session, step)
+
+  def end(self, session):
+    self._save(session, int(session.run(self._global_step)))
+
+  def _save(self, session: tf.Session, step: int) -> None:
+    """Saves unless this step is saved already; then tells the listeners."""
+    if step != self._saved:
+      if self._job.stop_on_nan and not session.run(self._all_finite):
+        raise NonFiniteError(
+          f'A weight is not finite after step {step}', self._job.train_dir
+        )
+      self._write(session, step)
+      self._saved = step
+      for listener in self._listeners:
+        listener(self.saved_path)
+    self._due = time.monotonic() + self._job.save_interval_secs
+
+  def _write(self, session: tf.Session, step: int) -> None:
+    try:
+      self.saved_path = self.saver.save(
+        session, self._prefix, step, write_meta_graph=False
+      )
+    except (tf.errors.OpError, OSError) as error:
+      checkpoints.sweep(self._job.train_dir)
+      good = checkpoints.newest_whole(self._job.train_dir)
+      raise UserError(
+        f'Could not save step {step}: {str(error).splitlines()[0]}. The last '
+        f'good checkpoint is {good}; free some space, and the same command '
+        'goes on from it.'
+      ) from error
+
+
+class Stopping(tf.train.SessionRunHook):
+  """Ends training at the last step, on a signal, or when asked to stop early.
+
+  Attributes:
+    reason: why training ended by itself; None if it did not.
+  """
+
+  _SECONDS_BETWEEN_LOOKS = 1.0
+
+  def __init__(self, job: TrainJob, step: TrainStep, signals: Signals):
+    self._global_step, self._signals = step.global_step, signals
+    self._last, self._train_dir = job.max_number_of_steps, job.train_dir
+    self._next_look = 0.0
+    self.reason: str | None = None
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._global_step)
+
+  def after_run(self, run_context, run_values):
+    if self._last is not None and run_values.results >= self._last:
+      self.reason = 'max_number_of_steps'
+    elif self._time_to_look() and messages.is_asked_to_stop(self._train_dir):
+      self.reason = 'early_stop'
+    if self.reason or self._signals.received:
+      run_context.request_stop()
+
+  def _time_to_look(self) -> bool:
+    now = time.monotonic()
+    if now < self._next_look:
+      return False
+    self._next_look = now + self._SECONDS_BETWEEN_LOOKS
+    return True

@@ -1,0 +1,298 @@
+"""From the flags given to a job with nothing left open: which value wins.
+
+A flag that is given wins over the job.json beside a checkpoint, which wins
+over the flag's default. What would make other variables is refused. All of it
+is checked here, before any graph is built or record read.
+"""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from datasets import dataset_factory
+from datasets.dataset import Dataset
+from engine import checkpoints, console
+from engine import job as jobs
+from engine.job import EvalJob, Job, ModelOptions, TrainJob
+from errors import UserError
+from nets import nets_factory
+from nets.attention import attention_factory
+from nets.network import Network
+from preprocessing.preprocessing_factory import PREPROCESSINGS
+from registry import unknown
+
+# What fine-tuning takes over from the job of the checkpoint it starts from.
+_OF_THE_NETWORK = (
+  'model_name',
+  'attention_module',
+  'preprocessing_name',
+  'use_grayscale',
+  'train_image_size',
+)
+# What evaluation takes over from the job that trained.
+_OF_THE_MODEL = (
+  *_OF_THE_NETWORK,
+  'dataset_name',
+  'dataset_dir',
+  'labels_offset',
+  'moving_average_decay',
+)
+# What a resumed run must be told anew each time, for it names where it is.
+_OF_THE_MOMENT = ('train_dir', 'master')
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+  """A resolved job and what its options do not say.
+
+  Attributes:
+    job: with network, recipe, image size and split all named.
+    dataset: the records it reads.
+    num_classes: classes of the network, after labels_offset.
+    channels: of the images that the network takes.
+    image_size: their side in pixels.
+  """
+
+  job: Any
+  dataset: Dataset
+  num_classes: int
+  channels: int
+  image_size: int
+
+
+def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
+  """What to train, and the checkpoint to resume from, if there is one."""
+  _require(job, 'train_dir', 'where checkpoints and events shall be written')
+  _one_device(job)
+  _writable(job.train_dir)
+  start = checkpoints.newest_whole(job.train_dir)
+  recorded = jobs.read(job.train_dir) if start else None
+  if recorded:
+    names = {*recorded['options']} - {*_OF_THE_MOMENT}
+    job = _inherit(job, given, recorded, names, 'train_dir/job.json')
+    _refuse_other_structure(job, recorded)
+  elif not start and job.checkpoint_path:
+    job = _fine_tuning(job, given)
+  job, dataset = _read_data(job, job.dataset_split_name)
+  setup = _setup(job, dataset, 'train_image_size')
+  if recorded:
+    _same_classes(setup, recorded, job.train_dir)
+  return setup, start
+
+
+def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
+  """What to evaluate, going by the job beside the checkpoint where it can."""
+  path = pathlib.Path(job.checkpoint_path)
+  folder = path if path.is_dir() else path.parent
+  recorded = jobs.read(folder)
+  if recorded:
+    names = _OF_THE_MODEL
+    if 'dataset_name' in given and (
+      job.dataset_name != recorded['options']['dataset_name']
+    ):
+      names = [name for name in names if name != 'dataset_dir']
+    job = _inherit(job, given, recorded, names, f'{folder}/job.json')
+    _refuse_other_model(job, recorded, folder)
+  split = job.dataset_split_name
+  if split is None and job.dataset_dir:
+    split = dataset_factory.evaluation_split(job.dataset_name, job.dataset_dir)
+  job, dataset = _read_data(job, split)
+  if job.eval_dir is None:
+    job = dataclasses.replace(job, eval_dir=str(folder / 'eval'))
+  setup = _setup(job, dataset, 'eval_image_size')
+  if recorded:
+    _same_classes(setup, recorded, folder)
+  return setup
+
+
+def check_names(job: ModelOptions) -> None:
+  """Raises UserError for names that exist nowhere, whatever a job.json says."""
+  attention_factory.get_attention(job.attention_module)
+  _recipe(job, nets_factory.NETWORKS[job.model_name])
+
+
+def _require(job: Job, name: str, what: str) -> None:
+  if not getattr(job, name):
+    raise UserError(f'--{name} is required: {what}.')
+
+
+def _one_device(job: TrainJob) -> None:
+  """Refuses what needs more than one device, which is not built yet."""
+  for name, most in (
+    ('num_clones', 1), ('worker_replicas', 1), ('num_ps_tasks', 0), ('task', 0),
+    ('replicas_to_aggregate', 1),
+  ):  # fmt: skip
+    if (getattr(job, name) or 0) > most:
+      raise UserError(
+        f'--{name}={getattr(job, name)}: training runs on one device so far; '
+        f'leave it at {most}.'
+      )
+
+
+def _writable(folder: str) -> None:
+  """Raises UserError unless files can be made in a folder; makes it."""
+  try:
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as probe:
+      probe.write(b'.')
+  except OSError as error:
+    raise UserError(
+      f'Cannot write to {folder}: {error.strerror}. Name a folder of your own.'
+    ) from error
+
+
+def _read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
+  """The split's files, checked; the job with the split named."""
+  _require(
+    job,
+    'dataset_dir',
+    'the folder that download_and_convert_data.py wrote records into',
+  )
+  dataset = dataset_factory.get_dataset(
+    job.dataset_name, split, job.dataset_dir
+  )
+  return dataclasses.replace(job, dataset_split_name=split), dataset
+
+
+def _setup(job: Any, dataset: Dataset, size_option: str) -> Setup:
+  """Names the recipe and the image size, and checks them for the network."""
+  network = nets_factory.NETWORKS[job.model_name]
+  size = getattr(job, size_option) or network.image_size
+  if size < network.min_image_size:
+    raise UserError(
+      f'--{size_option}={size} is too small for {network.name}, which needs '
+      f'{network.min_image_size} or more (its own size is '
+      f'{network.image_size}).'
+    )
+  num_classes = dataset.num_classes - job.labels_offset
+  if num_classes < 2:
+    raise UserError(
+      f'--labels_offset={job.labels_offset} leaves {num_classes} of the '
+      f'{dataset.num_classes} classes of {dataset.name}: 0 or 1 is usual.'
+    )
+  channels = 1 if job.use_grayscale else network.channels or dataset.channels
+  job = dataclasses.replace(
+    job,
+    attention_module=_canonical(job.attention_module),
+    preprocessing_name=_recipe(job, network),
+    **{size_option: size},
+  )
+  return Setup(job, dataset, num_classes, channels, size)
+
+
+def _canonical(attention: str | None) -> str | None:
+  """One spelling for each attention: defaults are left out, none is None."""
+  module = attention_factory.get_attention(attention)
+  return str(module) if module else None
+
+
+def _recipe(job: ModelOptions, network: Network) -> str:
+  """The name of the preprocessing: the one asked for, or the network's."""
+  name = job.preprocessing_name or network.preprocessing
+  if name in PREPROCESSINGS:
+    return name
+  # TF-Slim's table of recipes also knew them by the networks' names.
+  if name not in nets_factory.NETWORKS:
+    raise UserError(unknown('preprocessing', name, PREPROCESSINGS))
+  return nets_factory.NETWORKS[name].preprocessing
+
+
+def _inherit(
+  job: Any,
+  given: Collection[str],
+  recorded: Mapping[str, Any],
+  names: Collection[str],
+  source: str,
+) -> Any:
+  """Takes options that were not given from a recorded job; prints the rest.
+
+  `train_image_size` of a recorded job is an evaluation's `eval_image_size`.
+  """
+  mine = {field.name: field for field in dataclasses.fields(job)}
+  taken = {}
+  for name in names:
+    target = name if name in mine else name.replace('train_', 'eval_')
+    if target not in mine or name not in recorded['options']:
+      continue
+    theirs = recorded['options'][name]
+    if target not in given:
+      taken[target] = theirs
+    elif not _same(target, getattr(job, target), theirs):
+      structure = mine[target].metadata['structure']
+      if not structure:
+        console.say(
+          f'--{target}={getattr(job, target)} instead of {theirs} of {source}.'
+        )
+  changed = {n: v for n, v in taken.items() if v != getattr(job, n)}
+  if changed:
+    console.say(
+      f'From {source}: '
+      + ' '.join(f'--{n}={v}' for n, v in sorted(changed.items()))
+    )
+  return dataclasses.replace(job, **taken)
+
+
+def _same(name: str, one: Any, other: Any) -> bool:
+  """Whether two values mean the same: 'cbam_block(ratio=8)' is the default."""
+  if name == 'attention_module':
+    return _canonical(one) == _canonical(other)
+  return one == other
+
+
+def _refuse_other_structure(job: TrainJob, recorded: Mapping[str, Any]) -> None:
+  """Resuming may change nothing that alters variables."""
+  for field in dataclasses.fields(job):
+    theirs = recorded['options'].get(field.name)
+    mine = getattr(job, field.name)
+    if field.metadata['structure'] and not _same(field.name, mine, theirs):
+      raise UserError(
+        f'{job.train_dir} was trained with --{field.name}={theirs}, not '
+        f'{mine}: go on with that, or start in another --train_dir (there, '
+        '--checkpoint_path fine-tunes from this one).'
+      )
+
+
+def _fine_tuning(job: TrainJob, given: Collection[str]) -> TrainJob:
+  """Takes over what made the checkpoint, as far as flags do not say."""
+  checkpoint = checkpoints.find(job.checkpoint_path)
+  folder = pathlib.Path(checkpoint).parent
+  recorded = jobs.read(folder)
+  if not recorded:
+    return job
+  job = _inherit(job, given, recorded, _OF_THE_NETWORK, f'{folder}/job.json')
+  theirs = recorded['options']
+  plain = _canonical(theirs['attention_module']) is None
+  _refuse_other_model(job, recorded, folder, attention=not plain)
+  return job
+
+
+def _refuse_other_model(
+  job: Any,
+  recorded: Mapping[str, Any],
+  folder: str | pathlib.Path,
+  attention: bool = True,
+) -> None:
+  """Refuses a network or attention other than the checkpoint's own."""
+  for name in ('model_name', 'attention_module')[: 1 + attention]:
+    mine, theirs = getattr(job, name), recorded['options'][name]
+    if not _same(name, mine, theirs):
+      raise UserError(
+        f'--{name}={mine} contradicts the checkpoints in {folder}, trained '
+        f'with --{name}={theirs}: give that, or leave the flag out.'
+      )
+
+
+def _same_classes(
+  setup: Setup, recorded: Mapping[str, Any], folder: str | pathlib.Path
+) -> None:
+  """Refuses data with another number of classes than was trained on."""
+  if setup.num_classes != recorded['num_classes']:
+    raise UserError(
+      f'{folder} was trained on {recorded["num_classes"]} classes, '
+      f'{setup.dataset.name} has {setup.num_classes} after '
+      f'--labels_offset={setup.job.labels_offset}: name the data set and '
+      'offset it was trained with.'
+    )

@@ -1,0 +1,217 @@
+"""Training, from a job to a finished run: what train_image_classifier.py does.
+
+engine/train_step.py holds the graph of a step, engine/hooks.py what happens
+around each one, engine/resolve.py what is checked before any of it.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Collection
+
+from deployment import devices
+from engine import (
+  checkpoints,
+  console,
+  curves,
+  data_errors,
+  hooks,
+  messages,
+  progress,
+  resolve,
+  restoring,
+  train_step,
+)
+from engine import job as jobs
+from engine.job import TrainJob
+from engine.resolve import Setup
+from engine.signals import Signals
+from engine.train_step import TrainStep
+from engine.validation import Validation
+from tf_compat import slim, tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """How a run ended.
+
+  Attributes:
+    step: the last step.
+    loss: its loss; NaN if no step was made.
+    reason: 'max_number_of_steps', 'early_stop', or the signal's name.
+    checkpoint: the last one.
+    exit_code: 0, or 128 + signal.
+  """
+
+  step: int
+  loss: float
+  reason: str
+  checkpoint: str | None
+  exit_code: int = 0
+
+
+def train(job: TrainJob, given: Collection[str] = frozenset()) -> Summary:
+  """Trains a network until it is told or has a reason to stop.
+
+  Args:
+    job: what to train; engine/job.py says what each option means.
+    given: the options that were given, which win over a recorded job's.
+
+  Raises:
+    UserError: for wrong input, a ruined model, or a full disk; the last good
+      checkpoint stays.
+  """
+  setup, resumed = resolve.training(job, given)
+  job = setup.job
+  start = checkpoints.step_of(resumed) if resumed else None
+  _announce(setup, resumed)
+  if start is not None and start >= (job.max_number_of_steps or math.inf):
+    return _already_there(job, resumed)
+  messages.clear(job.train_dir)
+  checkpoints.sweep(job.train_dir)
+  progress.truncate(os.path.join(job.train_dir, progress.FILE), start or 0)
+  with tf.Graph().as_default(), Signals() as signals:
+    step = train_step.build(setup, start or 0)
+    restore = _restoring(job, resumed)
+    jobs.write(job, _facts(setup))
+    with data_errors.named(setup):
+      return _run(setup, step, restore, start, signals)
+
+
+def _announce(setup: Setup, resumed: str | None) -> None:
+  """Says what will be trained, on what, from where."""
+  job = setup.job
+  attention = f' with {job.attention_module}' if job.attention_module else ''
+  console.say(
+    f'Training {job.model_name}{attention} on '
+    f'{setup.dataset.num_records} records of {setup.dataset.name}/'
+    f'{setup.dataset.split}, {setup.num_classes} classes, images of '
+    f'{setup.image_size} x {setup.image_size} x {setup.channels}, into '
+    f'{job.train_dir}.'
+  )
+  if resumed:
+    console.say(f'Resuming from {resumed}.')
+    if job.checkpoint_path:
+      console.say(
+        f'Ignoring --checkpoint_path={job.checkpoint_path}: there is a '
+        f'checkpoint in {job.train_dir} already.'
+      )
+
+
+def _already_there(job: TrainJob, checkpoint: str) -> Summary:
+  """The summary of a run that was finished before it began."""
+  step = checkpoints.step_of(checkpoint)
+  console.say(
+    f'Already at step {step}: a --max_number_of_steps above '
+    f'{job.max_number_of_steps} goes on.'
+  )
+  messages.write_finished(job.train_dir, 'max_number_of_steps', step)
+  return Summary(step, math.nan, 'max_number_of_steps', checkpoint)
+
+
+def _restoring(job: TrainJob, resumed: str | None) -> Callable | None:
+  """What fills the variables before the first step, where initialisers don't.
+
+  Looks for the newest checkpoint when it is called: a session that recovers
+  must not fall back to where the process started.
+  """
+  if resumed:
+    restore = restoring.resuming(resumed)
+    return lambda scaffold, session: restore(
+      session, checkpoints.newest_whole(job.train_dir)
+    )
+  if job.checkpoint_path:
+    checkpoint = checkpoints.find(job.checkpoint_path)
+    restore = restoring.fine_tuning(job, checkpoint)
+    return lambda scaffold, session: restore(session, checkpoint)
+  return None
+
+
+def _facts(setup: Setup) -> dict:
+  """What job.json says beside the options."""
+  variables = slim.get_model_variables()
+  trainable = set(tf.trainable_variables())
+  return {
+    'num_classes': setup.num_classes,
+    'channels': setup.channels,
+    'num_records': setup.dataset.num_records,
+    'trainable_parameters': sum(
+      v.shape.num_elements() for v in variables if v in trainable
+    ),
+  }
+
+
+def _run(
+  setup: Setup,
+  step: TrainStep,
+  restore: Callable | None,
+  start: int | None,
+  signals: Signals,
+) -> Summary:
+  """The loop: a monitored session, its hooks, and how it ended."""
+  job = setup.job
+  writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
+  logging = hooks.Logging(job, step, start or 0, writer)
+  stopping = hooks.Stopping(job, step, signals)
+  saving = hooks.Saving(job, step, start, _listeners(setup))
+  scaffold = tf.train.Scaffold(
+    init_fn=restore, local_init_op=step.local_init, saver=saving.saver
+  )
+  creator = tf.train.ChiefSessionCreator(
+    scaffold,
+    job.master,
+    devices.session_config(job.mixed_precision, job.clone_on_cpu),
+  )
+  summary = tf.train.SummarySaverHook(
+    save_secs=max(1, job.save_summaries_secs),
+    summary_writer=writer,
+    summary_op=step.summary,
+  )
+  # The guard comes first: nothing is logged or saved of a ruined model.
+  guards = [hooks.NanGuard(job, step)] if job.stop_on_nan else []
+  around = [*guards, logging, saving, stopping, summary]
+  try:
+    with tf.train.MonitoredSession(creator, around) as session:
+      while not session.should_stop():
+        session.run(step.train_op)
+  except hooks.NonFiniteError:
+    messages.write_finished(job.train_dir, 'non_finite', logging.step)
+    raise
+  finally:
+    logging.close()
+    writer.close()
+  return _ended(job, logging, saving.saved_path, stopping, signals)
+
+
+def _listeners(setup: Setup) -> list[Callable[[str], object]]:
+  """What follows each checkpoint: an evaluation if asked, then the curves."""
+  job = setup.job
+  listeners = []
+  if job.eval_every_n_steps:
+    validation = Validation.within(setup)
+    listeners.append(validation.check)
+  listeners.append(
+    lambda checkpoint: curves.draw(
+      job.train_dir, messages.results_files(job.train_dir)
+    )
+  )
+  return listeners
+
+
+def _ended(job, logging, checkpoint, stopping, signals) -> Summary:
+  """Says how the run ended, and leaves finished.json if it ended by itself."""
+  if signals.received:
+    name = signals.name
+    console.say(
+      f'Stopped by {name} at step {logging.step}, saved as {checkpoint}: the '
+      'same command goes on from there.'
+    )
+    return Summary(
+      logging.step, logging.loss, name, checkpoint, 128 + signals.received
+    )
+  reason = stopping.reason
+  console.say(
+    f'Finished at step {logging.step} ({reason}), saved as {checkpoint}.'
+  )
+  messages.write_finished(job.train_dir, reason, logging.step)
+  return Summary(logging.step, logging.loss, reason, checkpoint)

@@ -1,0 +1,34 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
+  """A temporary path beside `path` that takes its place when all went well."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, name = tempfile.mkstemp(
+    prefix=f'.{path.stem}.', suffix=path.suffix, dir=path.parent
+  )
+  os.close(handle)
+  temporary = pathlib.Path(name)
+  try:
+    yield temporary
+    # mkstemp's 0600 would hide results from the rest of the team.
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o666 & ~mask)
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | pathlib.Path, text: str) -> None:
+  """Writes a text file atomically."""
+  with replacing(path) as temporary:
+    temporary.write_text(text)
