@@ -4,7 +4,8 @@
 # quickly, when nothing has changed.
 #
 # Usage: bash scripts/setup.sh [--oldest] [EXTRA]
-#   EXTRA    an extra of pyproject.toml to install as well: dev or gpu
+#   EXTRA    an extra of pyproject.toml to install as well: dev, gpu or
+#            tensorboard
 #   $PYTHON  the Python to build it from; else the first that fits of python3,
 #            python3.13, python3.12, python3.11 and python3.10
 set -euo pipefail
@@ -23,8 +24,8 @@ if [[ ${1-} == --oldest ]]; then
 fi
 extra=${1:-base}
 case $extra in
-  base | dev | gpu) ;;
-  *) fail "unknown extra '$extra'; there are dev and gpu." ;;
+  base | dev | gpu | tensorboard) ;;
+  *) fail "unknown extra '$extra'; there are dev, gpu and tensorboard." ;;
 esac
 
 # Everything below is relative to the checkout, wherever this is called from.
