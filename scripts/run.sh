@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs one of the checkout's programs from anywhere, with the environment that
+# scripts/setup.sh made or, where there is none, with $PYTHON or python3.
+#
+# Usage: bash scripts/run.sh PROGRAM.py [--flag=value ...]
+set -euo pipefail
+
+if [[ $# -lt 1 ]]; then
+  echo "usage: bash $0 PROGRAM.py [--flag=value ...]" >&2
+  exit 2
+fi
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=$root/.venv/bin/python
+if [[ ! -x $python ]]; then python=${PYTHON:-python3}; fi
+program=$1
+shift
+exec "$python" "$root/$program" "$@"

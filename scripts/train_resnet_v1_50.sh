@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Trains ResNet-50 on ImageNet's records; resumes if stopped.
+# Usage: bash scripts/train_resnet_v1_50.sh \
+#          DATASET_DIR TRAIN_DIR [--flag=value ...]
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+exec bash "$here/resnet_v1_50.sh" train none "$@"
