@@ -1,0 +1,230 @@
+"""The house: who imports whom, and the two doors, TensorFlow's and the flags'.
+
+Each rule is held by reading the source, without importing it, and each is
+shown to fail on a small wrong tree.
+"""
+
+import ast
+import pathlib
+import re
+from collections.abc import Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+# Module or package -> what of the house it may import, itself always. The
+# programs, which are all other modules beside these, may import all of it but
+# one another.
+GROUND = ('errors', 'files', 'registry', 'tf_compat')
+WORK = ('nets', 'datasets', 'preprocessing')
+MAY_IMPORT = {
+  'errors': (),
+  'files': ('errors',),
+  'registry': ('errors',),
+  'tf_compat': ('errors',),
+  'nets': GROUND,
+  'datasets': GROUND,
+  'preprocessing': GROUND,
+  'deployment': (*GROUND, *WORK),
+  'engine': (*GROUND, *WORK, 'deployment'),
+}
+# What stands outside the house and may use all of it.
+OUTSIDE = {'tests', 'benchmarks', 'scripts', 'docs'}
+
+TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim', 'keras'}
+LONGEST_FUNCTION = 60
+
+Breach = tuple[str, str]
+
+
+def sources(root: pathlib.Path) -> Iterator[tuple[str, ast.Module]]:
+  """Every Python file of the house: path relative to `root`, and its tree."""
+  for path in sorted(root.rglob('*.py')):
+    where = path.relative_to(root)
+    hidden = any(part.startswith('.') for part in where.parts)
+    if not hidden and where.parts[0] not in OUTSIDE | {'build', 'dist'}:
+      yield where.as_posix(), ast.parse(path.read_text(), str(path))
+
+
+def place(path: str) -> str:
+  """'nets/lenet.py' -> 'nets', 'errors.py' -> 'errors'."""
+  return path.split('/')[0].removesuffix('.py')
+
+
+def imports(tree: ast.Module, path: str) -> Iterator[str]:
+  """Every module a file imports, as 'engine.job', also inside functions."""
+  for node in ast.walk(tree):
+    match node:
+      case ast.Import(names=names):
+        yield from (name.name for name in names)
+      case ast.ImportFrom(module=module, names=names, level=0):
+        yield from (f'{module}.{name.name}' for name in names)
+      case ast.ImportFrom():  # relative: stays in its package, or is an error
+        yield path.split('/')[0]
+      case ast.Call(func=function, args=[ast.Constant(value=str(name)), *_]):
+        if ast.unparse(function).endswith(('import_module', '__import__')):
+          yield name
+
+
+def directions(root: pathlib.Path) -> Iterator[Breach]:
+  """Imports against the direction of the house."""
+  trees = dict(sources(root))
+  house = {place(path) for path in trees}
+  for path, tree in trees.items():
+    own = place(path)
+    allowed = {own, *MAY_IMPORT.get(own, MAY_IMPORT)}
+    for name in imports(tree, path):
+      if (target := name.split('.')[0]) in house - allowed:
+        yield path, target
+
+
+def other_doors(root: pathlib.Path) -> Iterator[Breach]:
+  """TensorFlow imported elsewhere than in tf_compat.py."""
+  for path, tree in sources(root):
+    for name in imports(tree, path):
+      if path != 'tf_compat.py' and name.split('.')[0] in TENSORFLOW:
+        yield path, name
+
+
+def other_flags(root: pathlib.Path) -> Iterator[Breach]:
+  """Flags defined or read elsewhere than in engine/flags.py."""
+  for path, tree in sources(root):
+    if path == 'engine/flags.py':
+      continue
+    for name in imports(tree, path):
+      if name.startswith('absl.flags') or name == 'argparse':
+        yield path, name
+    for node in ast.walk(tree):
+      if isinstance(node, ast.Attribute):
+        name = ast.unparse(node)
+        if name in ('tf.flags', 'tf.app.flags', 'sys.argv'):
+          yield path, name
+
+
+def homeless(root: pathlib.Path) -> Iterator[Breach]:
+  """Packages that MAY_IMPORT does not know, and drawers for everything."""
+  for path, _ in sources(root):
+    if '/' in path and place(path) not in MAY_IMPORT:
+      yield path, 'no place in MAY_IMPORT'
+    if pathlib.PurePath(path).stem in ('utils', 'helpers', 'common', 'misc'):
+      yield path, 'a name that says nothing'
+
+
+def long_functions(root: pathlib.Path) -> Iterator[Breach]:
+  """Functions over 60 lines, but for the straight body of a network."""
+  for path, tree in sources(root):
+    for node in ast.walk(tree):
+      if isinstance(node, ast.FunctionDef) and place(path) != 'nets':
+        lines = node.end_lineno - node.lineno + 1
+        if lines > LONGEST_FUNCTION:
+          yield path, f'{node.name} has {lines} lines'
+
+
+def machine_paths(root: pathlib.Path) -> Iterator[Breach]:
+  """Texts that hold a path of one machine."""
+  for path, tree in sources(root):
+    for node in ast.walk(tree):
+      if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        for found in re.findall(r'/(?:home|root|Users|work)/', node.value):
+          yield path, found
+
+
+RULES = (
+  directions,
+  other_doors,
+  other_flags,
+  homeless,
+  long_functions,
+  machine_paths,
+)
+
+
+@pytest.mark.parametrize('rule', RULES, ids=lambda rule: rule.__name__)
+def test_house_keeps_its_rules(rule):
+  assert list(rule(ROOT)) == []
+
+
+def test_the_rules_see_the_whole_house():
+  seen = {place(path) for path, _ in sources(ROOT)}
+  assert set(MAY_IMPORT) <= seen
+  assert not seen & OUTSIDE
+
+
+WRONG = [
+  (directions, 'nets/lenet.py', 'import datasets.digits', 'datasets'),
+  (directions, 'datasets/reader.py', 'from nets import lenet', 'nets'),
+  (directions, 'preprocessing/vgg.py', 'import nets', 'nets'),
+  (directions, 'nets/lenet.py', 'from engine.job import Job', 'engine'),
+  (directions, 'deployment/devices.py', 'import engine', 'engine'),
+  (directions, 'errors.py', 'import registry', 'registry'),
+  (directions, 'tf_compat.py', 'import nets', 'nets'),
+  (directions, 'engine/job.py', 'import train', 'train'),
+  (directions, 'train.py', 'import evaluate', 'evaluate'),
+  (directions, 'nets/lenet.py', 'def f():\n  import engine', 'engine'),
+  (
+    directions,
+    'nets/lenet.py',
+    "importlib.import_module('engine.job')",
+    'engine',
+  ),
+  (other_doors, 'nets/lenet.py', 'import tensorflow as tf', 'tensorflow'),
+  (other_doors, 'train.py', 'from tf_slim import nets', 'tf_slim.nets'),
+  (other_doors, 'engine/job.py', 'import tf_keras.layers', 'tf_keras.layers'),
+  (other_flags, 'train.py', 'from absl import flags', 'absl.flags'),
+  (other_flags, 'engine/job.py', 'import absl.flags', 'absl.flags'),
+  (other_flags, 'train.py', 'import argparse', 'argparse'),
+  (other_flags, 'nets/lenet.py', 'tf.app.flags.FLAGS', 'tf.app.flags'),
+  (other_flags, 'train.py', 'name = sys.argv[1]', 'sys.argv'),
+  (homeless, 'cellar/wine.py', '', 'no place in MAY_IMPORT'),
+  (homeless, 'nets/utils.py', '', 'a name that says nothing'),
+  (
+    long_functions,
+    'engine/job.py',
+    'def f():\n' + '  x = 1\n' * 60,
+    'f has 61 lines',
+  ),
+  (machine_paths, 'train.py', "x = '/home/me/data'", '/home/'),
+]
+
+
+@pytest.fixture
+def house(tmp_path) -> pathlib.Path:
+  """The rooms of the house and two programs, all empty."""
+  for room in MAY_IMPORT:
+    if room in GROUND:
+      (tmp_path / f'{room}.py').touch()
+    else:
+      (tmp_path / room).mkdir()
+      (tmp_path / room / '__init__.py').touch()
+  for program in ('train.py', 'evaluate.py'):
+    (tmp_path / program).touch()
+  return tmp_path
+
+
+def add(house: pathlib.Path, path: str, source: str) -> None:
+  (house / path).parent.mkdir(exist_ok=True)
+  (house / path).write_text(source)
+
+
+@pytest.mark.parametrize(('rule', 'path', 'source', 'breach'), WRONG)
+def test_each_rule_finds_what_breaks_it(house, rule, path, source, breach):
+  assert list(rule(house)) == []
+  add(house, path, source)
+  assert list(rule(house)) == [(path, breach)]
+
+
+RIGHT = [
+  ('nets/lenet.py', 'from tf_compat import slim, tf\nfrom nets import network'),
+  ('engine/job.py', 'import deployment.devices\nfrom errors import UserError'),
+  ('tf_compat.py', 'import tensorflow as tf\nimport tf_slim'),
+  ('engine/flags.py', 'from absl import app, flags'),
+  ('train.py', 'from engine import flags, job\nimport nets.nets_factory'),
+  ('nets/long.py', 'def net():\n' + '  x = 1\n' * 80),
+]
+
+
+@pytest.mark.parametrize(('path', 'source'), RIGHT)
+def test_the_rules_let_pass_what_is_right(house, path, source):
+  add(house, path, source)
+  assert [breach for rule in RULES for breach in rule(house)] == []
