@@ -1,1 +1,1 @@
-"""Attention modules, one formula per file, and attend(), their one door."""
+"""Attention: one formula per file, one table, one way into a network."""

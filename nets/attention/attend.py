@@ -1,0 +1,66 @@
+"""The one place where attention enters a network."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from nets.attention import layers
+from tf_compat import slim, tf
+
+# Graph collection of every gate, in the order of the network's points.
+GATES = 'attention_gates'
+
+
+@slim.add_arg_scope
+def attend(
+  net: tf.Tensor,
+  module: Callable | None = None,
+  weights_regularizer: Callable | None = None,
+  scope: str | None = None,
+) -> tf.Tensor:
+  """module(net), or net itself where attention is off.
+
+  A network calls it with net and scope alone; nets_factory gives the rest by
+  an arg scope.
+
+  Args:
+    net: feature map, [N, H, W, C].
+    module: attention_factory.Attention, or None for off.
+    weights_regularizer: for the module's kernels.
+    scope: variable scope, in which {name} and {tag} become the module's;
+      None is '{name}'.
+
+  Returns:
+    The gated feature map, [N, H, W, C].
+  """
+  if module is None:
+    return net
+  scope = (scope or '{name}').format(name=module.name, tag=module.tag)
+  with tf.variable_scope(scope), _own_arg_scope(weights_regularizer):
+    net, gates = module(net)
+  for gate in gates:
+    tf.add_to_collection(GATES, gate)
+  return net
+
+
+@contextlib.contextmanager
+def _own_arg_scope(weights_regularizer: Callable | None) -> Iterator[None]:
+  """Leaves the host's arg scope: slim's own defaults, linear, with L2.
+
+  The host's normaliser, activation, padding and collection of end points are
+  for its own layers; only how its batch norm trains holds in a gate too.
+  """
+  batch_norm = slim.arg_scope_func_key(slim.batch_norm)
+  host = slim.current_arg_scope().get(batch_norm, {})
+  with (
+    slim.arg_scope({batch_norm: host}),
+    slim.arg_scope(
+      [slim.conv2d, slim.fully_connected],
+      activation_fn=None,
+      weights_initializer=slim.variance_scaling_initializer(),
+      weights_regularizer=weights_regularizer,
+    ),
+    slim.arg_scope(
+      [layers.dense, layers.conv2d], weights_regularizer=weights_regularizer
+    ),
+  ):
+    yield

@@ -1,0 +1,149 @@
+"""Every attention module by name, and its options: 'cbam_block(ratio=16)'."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from errors import UserError
+from nets.attention import cbam_block, se_block
+from nets.attention.options import Rule
+from registry import Table, parse_name
+from tf_compat import tf
+
+Gated = tuple[tf.Tensor, tuple[tf.Tensor, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionModule:
+  """One kind of attention.
+
+  Attributes:
+    name: what --attention_module says, and its variable scope.
+    tag: short form for scopes such as Mixed_5b_CBAM.
+    function: function(net, *, option=default, …) -> gated net, its gates; the
+      options' annotations say what values they take.
+    options_of: options_of(shapes by variable name) -> the options that made
+      them, or None where they are of another kind.
+  """
+
+  name: str
+  tag: str
+  function: Callable[..., Gated]
+  options_of: Callable[[Mapping[str, Sequence[int]]], dict[str, Any] | None]
+
+  @property
+  def defaults(self) -> dict[str, Any]:
+    """Every option and its default, in the order of the function."""
+    return {
+      parameter.name: parameter.default
+      for parameter in inspect.signature(self.function).parameters.values()
+      if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+  def check(self, options: Mapping[str, Any]) -> None:
+    """Raises UserError unless every option exists and has a fitting value."""
+    hints = typing.get_type_hints(self.function, include_extras=True)
+    for option, value in options.items():
+      if option not in self.defaults:
+        raise UserError(
+          f'{self.name} has no option {option!r}. Its options and defaults: '
+          f'{_spell(self.name, self.defaults)}.'
+        )
+      for rule in getattr(hints[option], '__metadata__', ()):
+        if isinstance(rule, Rule) and not rule.holds(value):
+          raise UserError(
+            f'{option}={value!r} of {self.name} must be {rule.text}. Its '
+            f'defaults: {_spell(self.name, self.defaults)}.'
+          )
+
+  def spell(self, options: Mapping[str, Any]) -> str:
+    """The flag value for these options; defaults go without saying."""
+    changed = {
+      option: options.get(option, default)
+      for option, default in self.defaults.items()
+      if options.get(option, default) != default
+    }
+    return _spell(self.name, changed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+  """A kind of attention with its options chosen: attention(net)."""
+
+  kind: AttentionModule
+  options: Mapping[str, Any]
+
+  @property
+  def name(self) -> str:
+    return self.kind.name
+
+  @property
+  def tag(self) -> str:
+    return self.kind.tag
+
+  def __call__(self, net: tf.Tensor) -> Gated:
+    return self.kind.function(net, **self.options)
+
+  def __str__(self) -> str:
+    return self.kind.spell(self.options)
+
+
+ATTENTION_MODULES = Table(
+  'attention module',
+  (
+    AttentionModule('se_block', 'SE', se_block.se_block, se_block.options_of),
+    AttentionModule(
+      'cbam_block', 'CBAM', cbam_block.cbam_block, cbam_block.options_of
+    ),
+  ),
+)
+OFF = (None, '', 'none')
+
+
+def get_attention(text: str | None) -> Attention | None:
+  """The module that a flag value names, or None for no attention.
+
+  Args:
+    text: a name, alone or with options: 'cbam_block(ratio=16)'; None, '' and
+      'none' mean off.
+
+  Returns:
+    A callable attention(net) -> gated net, tuple of gates.
+
+  Raises:
+    UserError: for an unknown name, option or value.
+  """
+  text = text.strip() if text else text
+  if text in OFF:
+    return None
+  name, options = parse_name(text)
+  kind = ATTENTION_MODULES[name]
+  kind.check(options)
+  return Attention(kind, options)
+
+
+def recognize(shapes: Mapping[str, Sequence[int]]) -> str | None:
+  """The flag value under which a checkpoint's attention was trained.
+
+  Args:
+    shapes: the checkpoint's variables and their shapes; optimizer slots and
+      moving averages among them do no harm.
+
+  Returns:
+    For instance 'cbam_block(ratio=16)', or None if no module fits.
+  """
+  for kind in ATTENTION_MODULES.values():
+    options = kind.options_of(shapes)
+    if options is not None and None not in options.values():
+      return kind.spell(options)
+  return None
+
+
+def _spell(name: str, options: Mapping[str, Any]) -> str:
+  """'name' or 'name(option=value, …)'."""
+  if not options:
+    return name
+  knobs = ', '.join(f'{option}={value!r}' for option, value in options.items())
+  return f'{name}({knobs})'

@@ -1,0 +1,96 @@
+"""CifarNet: two normalised convolutions, three fully connected layers.
+
+The network of TensorFlow's CIFAR-10 tutorial, after cuda-convnet's layers:
+Learning multiple layers of features from tiny images, Krizhevsky, 2009,
+https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf
+"""
+
+import functools
+from typing import Any
+
+from nets.attention.attend import attend
+from nets.network import EndPoints, Network
+from tf_compat import slim, tf
+
+# net / (1 + 0.001 / 9 * sum of squares of 9 neighbouring channels) ^ 0.75
+_local_response_norm = functools.partial(
+  tf.nn.local_response_normalization,
+  depth_radius=4,
+  bias=1.0,
+  alpha=0.001 / 9.0,
+  beta=0.75,
+)
+
+
+def cifarnet(
+  images: tf.Tensor,
+  num_classes: int,
+  is_training: bool,
+  dropout_keep_prob: float = 0.5,
+  reuse: bool | None = None,
+  scope: str = 'CifarNet',
+) -> tuple[tf.Tensor, EndPoints]:
+  """(conv, pool, attention) twice, fc3, dropout, fc4, logits."""
+  end_points = {}
+  with tf.variable_scope(scope, reuse=reuse):
+    net = end_points['conv1'] = slim.conv2d(images, 64, 5, scope='conv1')
+    net = slim.max_pool2d(net, 2, scope='pool1')  # [N, H/2, W/2, 64]
+    net = end_points['pool1'] = attend(net, scope='pool1_{tag}')
+    net = _local_response_norm(net, name='norm1')
+    net = end_points['conv2'] = slim.conv2d(net, 64, 5, scope='conv2')
+    net = _local_response_norm(net, name='norm2')
+    net = slim.max_pool2d(net, 2, scope='pool2')  # [N, H/4, W/4, 64]
+    net = end_points['pool2'] = attend(net, scope='pool2_{tag}')
+    net = end_points['Flatten'] = slim.flatten(net, scope='Flatten')
+    net = end_points['fc3'] = slim.fully_connected(net, 384, scope='fc3')
+    net = slim.dropout(
+      net, dropout_keep_prob, is_training=is_training, scope='dropout3'
+    )
+    net = end_points['fc4'] = slim.fully_connected(net, 192, scope='fc4')
+    if not num_classes:
+      return net, end_points
+    net = end_points['Logits'] = slim.fully_connected(
+      net,
+      num_classes,
+      activation_fn=None,
+      weights_initializer=tf.truncated_normal_initializer(stddev=1 / 192),
+      weights_regularizer=None,
+      biases_initializer=tf.zeros_initializer(),
+      scope='logits',
+    )
+    end_points['Predictions'] = slim.softmax(net, scope='Predictions')
+  return net, end_points
+
+
+def cifarnet_arg_scope(
+  weight_decay: float = 0.004, batch_norm_decay: float | None = None
+) -> dict[str, Any]:
+  """L2 on the fully connected layers alone; there is no batch norm."""
+  del batch_norm_decay
+  with (
+    slim.arg_scope(
+      [slim.conv2d],
+      weights_initializer=tf.truncated_normal_initializer(stddev=0.05),
+    ),
+    slim.arg_scope(
+      [slim.fully_connected],
+      weights_initializer=tf.truncated_normal_initializer(stddev=0.04),
+      weights_regularizer=slim.l2_regularizer(weight_decay),
+      biases_initializer=tf.constant_initializer(0.1),
+    ) as scope,
+  ):
+    return scope
+
+
+NETWORKS = (
+  Network(
+    name='cifarnet',
+    build=cifarnet,
+    arg_scope=cifarnet_arg_scope,
+    image_size=32,
+    min_image_size=4,
+    preprocessing='cifarnet',
+    attention_points=2,
+    channels=None,
+  ),
+)

@@ -1,0 +1,69 @@
+"""LeNet for digits: two convolutions, two fully connected layers.
+
+Gradient-based learning applied to document recognition, LeCun et al., 1998:
+http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf
+"""
+
+from typing import Any
+
+from nets.attention.attend import attend
+from nets.network import EndPoints, Network
+from tf_compat import slim, tf
+
+
+def lenet(
+  images: tf.Tensor,
+  num_classes: int,
+  is_training: bool,
+  dropout_keep_prob: float = 0.5,
+  reuse: bool | None = None,
+  scope: str = 'LeNet',
+) -> tuple[tf.Tensor, EndPoints]:
+  """(conv, pool, attention) twice, fc3, dropout, fc4."""
+  end_points = {}
+  with tf.variable_scope(scope, reuse=reuse):
+    net = end_points['conv1'] = slim.conv2d(images, 32, 5, scope='conv1')
+    net = slim.max_pool2d(net, 2, scope='pool1')  # [N, H/2, W/2, 32]
+    net = end_points['pool1'] = attend(net, scope='pool1_{tag}')
+    net = end_points['conv2'] = slim.conv2d(net, 64, 5, scope='conv2')
+    net = slim.max_pool2d(net, 2, scope='pool2')  # [N, H/4, W/4, 64]
+    net = end_points['pool2'] = attend(net, scope='pool2_{tag}')
+    net = end_points['Flatten'] = slim.flatten(net, scope='Flatten')
+    net = end_points['fc3'] = slim.fully_connected(net, 1024, scope='fc3')
+    if not num_classes:
+      return net, end_points
+    net = end_points['dropout3'] = slim.dropout(
+      net, dropout_keep_prob, is_training=is_training, scope='dropout3'
+    )
+    net = end_points['Logits'] = slim.fully_connected(
+      net, num_classes, activation_fn=None, scope='fc4'
+    )
+    end_points['Predictions'] = slim.softmax(net, scope='Predictions')
+  return net, end_points
+
+
+def lenet_arg_scope(
+  weight_decay: float = 0.0, batch_norm_decay: float | None = None
+) -> dict[str, Any]:
+  """L2 on every layer; there is no batch norm whose decay could be set."""
+  del batch_norm_decay
+  with slim.arg_scope(
+    [slim.conv2d, slim.fully_connected],
+    weights_initializer=tf.truncated_normal_initializer(stddev=0.1),
+    weights_regularizer=slim.l2_regularizer(weight_decay),
+  ) as scope:
+    return scope
+
+
+NETWORKS = (
+  Network(
+    name='lenet',
+    build=lenet,
+    arg_scope=lenet_arg_scope,
+    image_size=28,
+    min_image_size=4,
+    preprocessing='lenet',
+    attention_points=2,
+    channels=None,
+  ),
+)

@@ -1,0 +1,44 @@
+"""What the catalogue knows of one network."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from tf_compat import tf
+
+EndPoints = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """Everything that is keyed by a network's name.
+
+  Attributes:
+    name: what --model_name says.
+    build: build(images [N, H, W, C], num_classes, is_training, **kwargs) ->
+      logits [N, num_classes], end points; num_classes=0 gives the features
+      before the classifier.
+    arg_scope: arg_scope(weight_decay, batch_norm_decay=None) -> slim arg
+      scope; None is the family's own decay.
+    image_size: height and width it is trained and evaluated at unless told
+      otherwise, pixels.
+    min_image_size: smallest height and width that leave a feature map.
+    preprocessing: name of the recipe that makes its input.
+    attention_points: how many times it calls attend().
+    aux_logits: whether training adds an end point AuxLogits.
+    labels_offset: what its published checkpoints add to labels counted with a
+      background class: 1 where they know 1000 classes, 0 where 1001, None
+      where none were published.
+    channels: of its input; None takes as many as the data has.
+  """
+
+  name: str
+  build: Callable[..., tuple[tf.Tensor, EndPoints]]
+  arg_scope: Callable[..., dict[str, Any]]
+  image_size: int
+  min_image_size: int
+  preprocessing: str
+  attention_points: int
+  aux_logits: bool = False
+  labels_offset: int | None = None
+  channels: int | None = 3

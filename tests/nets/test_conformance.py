@@ -1,0 +1,232 @@
+"""What holds for every network of the registry, with every attention."""
+
+import importlib
+import pathlib
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+import nets
+from nets import nets_factory
+from nets.attention.attend import GATES
+from nets.attention.attention_factory import ATTENTION_MODULES
+from nets.nets_factory import NETWORKS
+from tf_compat import slim, tf
+
+# Networks that slim never had, so that the contract says nothing of them.
+WITHOUT_CONTRACT = frozenset()
+LOGITS = [
+  f'{network}+{attention}'
+  for network in ('lenet', 'cifarnet', 'resnet_v1_50', 'resnet_v2_50')
+  for attention in ('none', 'se_block', 'cbam_block')
+  if attention == 'none' or network.startswith('resnet')
+]
+# With 1000 classes; the attention's ratio is 16.
+PARAMETERS = {
+  'resnet_v1_50': (25_557_032, 28_088_024, 28_089_592),
+  'resnet_v1_101': (44_549_160, 49_326_872, 49_330_106),
+  'resnet_v1_152': (60_192_808, 66_821_848, 66_826_748),
+  'resnet_v1_200': (64_673_832, 71_835_864, 71_842_332),
+}
+
+
+def contract_weights(name: str, shape: list, gain: float) -> np.ndarray:
+  """The contract's weights of a variable, from its name alone."""
+  rng = np.random.default_rng(zlib.crc32(name.encode()))
+  z = rng.standard_normal(shape).astype(np.float32)
+  part = name.split('/')[-1]
+  if part == 'moving_variance':
+    return 0.5 + 0.5 * abs(z)
+  if part == 'gamma':
+    return 1 + 0.1 * z
+  if part in ('beta', 'biases', 'bias', 'moving_mean'):
+    return 0.1 * z
+  inward = shape[:2] if part == 'depthwise_weights' else shape[:-1]
+  fan_in = max(1, int(np.prod(inward)))
+  return z * np.float32(gain * np.sqrt(2 / fan_in))
+
+
+def contract_images(side: int) -> np.ndarray:
+  """The contract's two images of 7 x 7 coloured squares."""
+  squares = np.random.default_rng(zlib.crc32(b'images')).uniform(
+    -1, 1, (2, 7, 7, 3)
+  )
+  tile = -(-side // 7)
+  images = np.kron(squares, np.ones((1, tile, tile, 1)))
+  return images[:, :side, :side].astype(np.float32)
+
+
+def attention_variables(variables: set, attention: str) -> set:
+  """Those of variables that attention brought."""
+  kind = ATTENTION_MODULES[attention]
+  inside = re.compile(rf'(^|[/_])({kind.name}|{kind.tag})/')
+  return {variable for variable in variables if inside.search(variable[0])}
+
+
+def test_no_network_escapes():
+  """Every family's records are in the table, every name is in the suite."""
+  found = set()
+  for path in pathlib.Path(nets.__file__).parent.glob('*.py'):
+    module = importlib.import_module(f'nets.{path.stem}')
+    if module is not nets_factory:
+      found |= {record.name for record in getattr(module, 'NETWORKS', ())}
+  assert found == set(NETWORKS)
+
+
+def test_no_network_escapes_the_contract(contract_variables, contract_logits):
+  inside = {key.split('+')[0] for key in contract_variables}
+  assert set(NETWORKS) - inside == WITHOUT_CONTRACT
+  ours = {key for key in contract_logits if key.split('+')[0] in NETWORKS}
+  assert ours == set(LOGITS)
+
+
+def test_variables(key, inference, contract_variables):
+  """Names, shapes and trainability of the contract; else of plain + gates."""
+  name, attention = key.split('+')
+  if name in WITHOUT_CONTRACT:
+    assert inference.variables
+    return
+  variables = inference.variables
+  if key not in contract_variables:
+    added = attention_variables(variables, attention)
+    assert added
+    variables -= added
+  expected = contract_variables.get(key, contract_variables[f'{name}+none'])
+  assert variables == {
+    (name, tuple(shape), trainable)
+    for name, shape, trainable in expected['variables']
+  }
+  assert inference.network.image_size == expected['image_size']
+
+
+def test_end_points(key, inference, contract_variables):
+  name = key.split('+')[0]
+  shapes = {k: list(v.shape) for k, v in inference.end_points.items()}
+  if name in WITHOUT_CONTRACT:
+    assert shapes
+    return
+  expected = contract_variables.get(key, contract_variables[f'{name}+none'])
+  assert shapes == expected['end_points']
+  assert list(inference.logits.shape) == [2, 10]
+
+
+@pytest.mark.parametrize('key', LOGITS, indirect=True)
+def test_logits(key, inference, contract_logits):
+  """Within 1e-4 of the largest logit of the original network."""
+  expected = contract_logits[key]
+  with inference.graph.as_default(), tf.Session() as session:
+    variables = tf.global_variables()
+    # An initializer assigns its second input: feeding that sets the variable
+    # without another operation in the graph.
+    session.run(
+      [v.initializer for v in variables],
+      {
+        v.initializer.inputs[1]: contract_weights(
+          v.op.name, v.shape.as_list(), expected['gain']
+        )
+        for v in variables
+      },
+    )
+    images = contract_images(expected['image_size'])
+    logits = session.run(inference.logits, {inference.images: images})
+  expected = np.array(expected['logits'])
+  assert np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_training_makes_the_same_variables(
+  key, inference, training, contract_variables
+):
+  extra = contract_variables.get(key, {}).get('training_only', ())
+  assert training.variables == inference.variables | {
+    (name, tuple(shape), trainable) for name, shape, trainable in extra
+  }
+  assert ('AuxLogits' in training.end_points) == training.network.aux_logits
+
+
+def test_every_variable_is_a_slim_model_variable(training):
+  with training.graph.as_default():
+    model = {v.op.name for v in slim.get_model_variables()}
+    assert model == {name for name, _, _ in training.variables}
+
+
+def test_every_trainable_variable_gets_a_gradient(training):
+  with training.graph.as_default():
+    names = [v.op.name for v in tf.trainable_variables()]
+  missing = [
+    name
+    for name, gradient in zip(names, training.gradients, strict=True)
+    if gradient is None
+  ]
+  assert not missing
+
+
+def test_two_steps_have_finite_loss(training):
+  with training.graph.as_default(), tf.Session() as session:
+    optimizer = tf.train.GradientDescentOptimizer(1e-6)
+    pairs = zip(training.gradients, tf.trainable_variables(), strict=True)
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    step = tf.group(optimizer.apply_gradients(pairs), *updates)
+    session.run(tf.global_variables_initializer())
+    losses = [session.run([training.loss, step])[0] for _ in range(2)]
+    finite = session.run(
+      [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables()]
+    )
+  assert np.isfinite(losses).all()
+  assert all(finite)
+
+
+def test_batch_norm_updates_wait_in_update_ops(training):
+  """Two updates for each moving mean and variance pair."""
+  with training.graph.as_default():
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+  moving = [n for n, _, _ in training.variables if '/moving_' in n]
+  assert len(updates) == len(moving)
+
+
+def test_attention_points(inference):
+  """As many gated places as the record says."""
+  gates = inference.graph.get_collection(GATES)
+  if inference.attention == 'none':
+    assert not gates
+    return
+  kind = ATTENTION_MODULES[inference.attention]
+  place = re.compile(rf'.*?(^|[/_])({kind.name}|{kind.tag})(?=/)')
+  places = {place.match(gate.op.name)[0] for gate in gates}
+  assert len(places) == inference.network.attention_points
+
+
+def test_no_batch_norm_inside_a_gate(inference):
+  if inference.attention == 'none':
+    return
+  added = attention_variables(inference.variables, inference.attention)
+  assert {name.split('/')[-1] for name, _, _ in added} == {'kernel', 'bias'}
+
+
+def test_weight_decay_reaches_every_kernel_of_attention(training):
+  if training.attention == 'none':
+    return
+  added = attention_variables(training.variables, training.attention)
+  kernels = {name for name, _, _ in added if name.endswith('/kernel')}
+  losses = training.graph.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
+  decayed = {loss.op.name.split('/Regularizer/')[0] for loss in losses}
+  assert kernels <= decayed
+  assert not any(name.endswith('/bias') for name in decayed)
+
+
+@pytest.mark.parametrize('column', [0, 1, 2], ids=['none', 'se', 'cbam'])
+@pytest.mark.parametrize(
+  'name',
+  [
+    name if name == 'resnet_v1_50' else pytest.param(name, marks=slow)
+    for slow in [pytest.mark.slow]
+    for name in PARAMETERS
+  ],
+)
+def test_parameter_count(graph, name, column):
+  attention = ('none', 'se_block(ratio=16)', 'cbam_block(ratio=16)')[column]
+  fn = nets_factory.get_network_fn(name, 1000, attention_module=attention)
+  fn(tf.zeros([1, 32, 32, 3]))
+  count = sum(v.shape.num_elements() for v in tf.trainable_variables())
+  assert count == PARAMETERS[name][column]
