@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import http.client
 import pathlib
+import urllib.error
 import urllib.request
 
 import tqdm
@@ -44,6 +45,8 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
       raise OSError(f'its MD5 is {digest}, not {download.md5}')
     partial.replace(path)
   except (OSError, http.client.HTTPException) as error:
+    if isinstance(error, urllib.error.HTTPError):
+      error.close()  # It is the host's answer too, and holds the connection.
     reason = getattr(error, 'reason', None) or error
     raise UserError(
       f'Cannot download {download.url}: {reason}. Try again, or fetch it by '

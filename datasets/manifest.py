@@ -123,7 +123,7 @@ def read(folder: pathlib.Path) -> Manifest | None:
   if not path.exists():
     return None
   try:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding='utf-8'))
     return _parse(content)
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(
@@ -171,7 +171,8 @@ def read_labels(folder: pathlib.Path) -> dict[int, str]:
   if not path.exists():
     return {}
   names = {}
-  for number, line in enumerate(path.read_text().splitlines(), start=1):
+  lines = path.read_text(encoding='utf-8', errors='replace').splitlines()
+  for number, line in enumerate(lines, start=1):
     label, colon, name = line.partition(':')
     if not line.strip():
       continue
@@ -188,7 +189,7 @@ def _replace(path: pathlib.Path, text: str) -> None:
   """Writes a file, whole or not at all, though others may write it too."""
   partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
   try:
-    partial.write_text(text)
+    partial.write_text(text, encoding='utf-8')
     partial.replace(path)
   finally:
     partial.unlink(missing_ok=True)

@@ -57,13 +57,11 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     if path.suffix == '.gz':
       data = gzip.decompress(data)
     zero, kind, rank = struct.unpack_from('>HBB', data)
+    if zero or kind != _UNSIGNED_BYTES:
+      raise struct.error(f'it begins with {data[:4].hex()}')
     shape = struct.unpack_from(f'>{rank}I', data, 4)
   except (OSError, EOFError, zlib.error, struct.error) as error:
     raise UserError(f'Cannot read {path} as an IDX file: {error}.') from error
-  if zero or kind != _UNSIGNED_BYTES:
-    raise UserError(
-      f'{path} is not an IDX file of bytes: it begins with {data[:4].hex()}.'
-    )
   start = 4 + 4 * rank
   if len(data) - start != math.prod(shape):
     raise UserError(

@@ -16,11 +16,11 @@ BATCH = 10000
 
 
 def rebuild(image_file: pathlib.Path, labels: list[int]) -> bytes:
-  """One official batch: [10000, 1 + 3072] bytes."""
+  """One official batch: [N, 1 + 3072] bytes."""
   with Image.open(image_file) as image:
-    pixels = np.asarray(image.convert('RGB'))  # [10000, 1024, 3]
-  planes = pixels.transpose(0, 2, 1).reshape(BATCH, 3 * 1024)
-  column = np.asarray(labels, np.uint8).reshape(BATCH, 1)
+    pixels = np.asarray(image.convert('RGB'))  # [N, 1024, 3]
+  planes = pixels.transpose(0, 2, 1).reshape(len(labels), 3 * 1024)
+  column = np.asarray(labels, np.uint8).reshape(-1, 1)
   return np.concatenate([column, planes], axis=1).tobytes()
 
 
