@@ -1,0 +1,30 @@
+"""Small originals of every data set in the table."""
+
+import pytest
+from original_files import (
+  TEST,
+  TRAIN,
+  cifar_files,
+  write_files,
+  write_idx,
+  write_photos,
+)
+
+
+@pytest.fixture
+def originals(tmp_path):
+  """Data set -> (its --source_dir or None, split -> number of records)."""
+  for name in ('mnist', 'fashion_mnist'):
+    write_idx(tmp_path / 'raw' / name)
+  write_files(tmp_path / 'raw/cifar10', cifar_files('binary'))
+  photos = tmp_path / 'raw/imagenet'
+  write_photos(photos, 'train', ['n01440764', 'n02123045'])
+  write_photos(photos, 'validation', ['n01440764'])
+  idx = {'train': TRAIN, 'test': TEST}
+  return {
+    'digits': (None, {'train': 1437, 'test': 360}),
+    'mnist': (tmp_path / 'raw/mnist', idx),
+    'fashion_mnist': (tmp_path / 'raw/fashion_mnist', idx),
+    'cifar10': (tmp_path / 'raw/cifar10', {'train': 20, 'test': 4}),
+    'imagenet': (photos, {'train': 4, 'validation': 2}),
+  }

@@ -1,0 +1,163 @@
+"""Small originals in every form, and a reading of records that is not ours."""
+
+import gzip
+import io
+import pickle
+import struct
+import tarfile
+
+import numpy as np
+from PIL import Image
+
+TRAIN, TEST = 20, 10
+
+
+def made(*shape, seed=0):
+  return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def idx_bytes(array):
+  header = struct.pack('>HBB', 0, 8, array.ndim)
+  return header + struct.pack(f'>{array.ndim}I', *array.shape) + array.tobytes()
+
+
+def write_idx(folder, separator='-', compress=False):
+  """Four IDX files; returns split -> (images, labels)."""
+  folder.mkdir(parents=True, exist_ok=True)
+  splits = {}
+  for split, stem, count in (('train', 'train', TRAIN), ('test', 't10k', TEST)):
+    images, labels = made(count, 28, 28), np.arange(count, dtype=np.uint8) % 10
+    splits[split] = images, labels
+    for kind, rank, array in (('images', 3, images), ('labels', 1, labels)):
+      name = f'{stem}-{kind}{separator}idx{rank}-ubyte'
+      data = idx_bytes(array)
+      if compress:
+        name, data = f'{name}.gz', gzip.compress(data)
+      (folder / name).write_bytes(data)
+  return splits
+
+
+def cifar_batches():
+  """Batch -> (planes [4, 3072], labels [4])."""
+  names = [f'data_batch_{batch}' for batch in range(1, 6)] + ['test_batch']
+  return {
+    name: (made(4, 3072, seed=seed), np.arange(4, dtype=np.uint8) + seed)
+    for seed, name in enumerate(names)
+  }
+
+
+def cifar_binary(planes, labels):
+  return np.concatenate([labels[:, None], planes], axis=1).tobytes()
+
+
+def cifar_pickle(planes, labels):
+  batch = {b'data': planes, b'labels': labels.tolist(), b'batch_label': b'one'}
+  return pickle.dumps(batch, protocol=2)
+
+
+def cifar_python2_pickle(planes, labels):
+  """The same dict as Python 2 and NumPy 1 pickled it, opcode by opcode."""
+  data = planes.tobytes()
+  return b''.join(
+    [
+      b'\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\n',
+      b'cnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K',
+      bytes([len(planes)]),
+      b'M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN',
+      b'J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T',
+      struct.pack('<I', len(data)) + data,
+      b'tbU\x06labels](',
+      *(b'K' + bytes([label]) for label in labels),
+      b'eu.',
+    ]
+  )
+
+
+def cifar_files(form):
+  """File name -> bytes of the six batches in a form."""
+  encode, end = {
+    'binary': (cifar_binary, '.bin'),
+    'python': (cifar_pickle, ''),
+    'python2': (cifar_python2_pickle, ''),
+  }[form]
+  return {
+    f'{name}{end}': encode(*batch) for name, batch in cifar_batches().items()
+  }
+
+
+def write_files(folder, files):
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, data in files.items():
+    (folder / name).write_bytes(data)
+
+
+def write_tarball(path, files):
+  with tarfile.open(path, 'w:gz') as tar:
+    for name, data in files.items():
+      member = tarfile.TarInfo(name)
+      member.size = len(data)
+      tar.addfile(member, io.BytesIO(data))
+
+
+def cifar_splits():
+  """Split -> (images [N, 32, 32, 3], labels [N])."""
+  batches = cifar_batches()
+  test = batches.pop('test_batch')
+  train = [
+    np.concatenate(arrays) for arrays in zip(*batches.values(), strict=True)
+  ]
+  return {
+    split: (planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels)
+    for split, (planes, labels) in (('train', train), ('test', test))
+  }
+
+
+def photo_bytes(kind='JPEG', mode='RGB', size=(16, 12), seed=0):
+  channels = len(mode) if mode != 'L' else 1
+  pixels = made(size[1], size[0], channels, seed=seed)
+  image = Image.frombytes(mode, size, pixels.tobytes())
+  file = io.BytesIO()
+  image.save(file, kind)
+  return file.getvalue()
+
+
+def write_photos(source, split, synsets, count=2):
+  """`count` photos for each synset; returns file name -> bytes."""
+  photos = {}
+  for seed, synset in enumerate(synsets):
+    for number in range(count):
+      name = f'{synset}_{number}.JPEG'
+      photos[name] = photo_bytes(seed=1000 * seed + number)
+      write_files(source / split / synset, {name: photos[name]})
+  return photos
+
+
+def read_examples(path):
+  """Key -> value of each record, its framing taken apart by hand."""
+  from tf_compat import tf
+
+  data = path.read_bytes()
+  examples = []
+  while data:
+    (length,) = struct.unpack('<Q', data[:8])
+    example = tf.train.Example.FromString(data[12 : 12 + length])
+    features = example.features.feature
+    examples.append(
+      {
+        key: (feature.bytes_list.value or feature.int64_list.value)[0]
+        for key, feature in features.items()
+      }
+    )
+    data = data[16 + length :]
+  return examples
+
+
+def read_pixels(path):
+  """([N, H, W(, 3)], [N]) of a record file, decoded by Pillow."""
+  examples = read_examples(path)
+  images = [
+    np.asarray(Image.open(io.BytesIO(example['image/encoded'])))
+    for example in examples
+  ]
+  labels = [example['image/class/label'] for example in examples]
+  return np.stack(images), np.array(labels)

@@ -1,0 +1,182 @@
+import os
+import pickle
+
+import numpy as np
+import pytest
+from original_files import (
+  cifar_batches,
+  cifar_binary,
+  cifar_files,
+  cifar_splits,
+  made,
+  read_pixels,
+  write_files,
+  write_tarball,
+)
+
+from datasets.cifar10 import parse_pickle
+from datasets.convert import convert
+from errors import UserError
+
+FORMS = ('binary', 'python', 'python2')
+
+
+def place(where, form, folder):
+  """Puts the batches of a form where people have them; returns --source_dir."""
+  files = cifar_files(form)
+  end = 'bin' if form == 'binary' else 'py'
+  below = f'cifar-10-batches-{end}'
+  folder.mkdir()
+  if where == 'folder':
+    write_files(folder, files)
+  elif where == 'below':
+    write_files(folder / below, files)
+  else:
+    kind = 'binary' if form == 'binary' else 'python'
+    path = folder / f'cifar-10-{kind}.tar.gz'
+    write_tarball(path, {f'{below}/{name}': files[name] for name in files})
+    if where == 'tarball':
+      return path
+  return folder
+
+
+@pytest.mark.parametrize('where', ['folder', 'below', 'tarball', 'beside'])
+@pytest.mark.parametrize('form', FORMS)
+def test_round_trip(tmp_path, form, where):
+  source = place(where, form, tmp_path / 'in')
+  convert('cifar10', str(tmp_path / 'out'), str(source))
+  for split, (images, labels) in cifar_splits().items():
+    path = tmp_path / 'out' / f'cifar10_{split}.tfrecord'
+    ours, our_labels = read_pixels(path)
+    assert (ours == images).all()
+    assert (our_labels == labels).all()
+
+
+class Malice:
+  """What runs a command when it is unpickled."""
+
+  def __init__(self, call, *arguments):
+    self.call, self.arguments = call, arguments
+
+  def __reduce__(self):
+    return self.call, self.arguments
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize('where', ['folder', 'tarball'])
+@pytest.mark.parametrize('call', [os.system, eval, exec, np.load, getattr])
+def test_a_pickle_never_runs_code(tmp_path, call, where, protocol):
+  mark = tmp_path / 'ran'
+  argument = (
+    f'touch {mark}' if call is os.system else f'open({str(mark)!r}, "w")'
+  )
+  planes, labels = cifar_batches()['data_batch_1']
+  malice = Malice(call, argument)
+  batch = {'data': planes, 'labels': labels.tolist(), 'more': malice}
+  files = cifar_files('python')
+  files['data_batch_1'] = pickle.dumps(batch, protocol)
+  source = tmp_path / 'in'
+  if where == 'folder':
+    write_files(source, files)
+  else:
+    write_tarball(source, files)
+  with pytest.raises(UserError, match=r'data_batch_1 in .*: it asks for \w+\.'):
+    convert('cifar10', str(tmp_path / 'out'), str(source))
+  assert not mark.exists()
+  assert list((tmp_path / 'out').iterdir()) == []
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['data_batch_1', '../data_batch_1', '/data_batch_1', 'a/../../test_batch'],
+)
+def test_a_tarball_never_writes_outside(tmp_path, name):
+  """Its members are read by their last name and go to no file at all."""
+  (tmp_path / 'in').mkdir()
+  files = {f'../{name}': data for name, data in cifar_files('python').items()}
+  files[name] = files.pop(f'../{name.rpartition("/")[2]}')
+  write_tarball(tmp_path / 'in/evil.tar.gz', files)
+  convert('cifar10', str(tmp_path / 'out'), str(tmp_path / 'in/evil.tar.gz'))
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['in', 'out']
+  assert [path.name for path in (tmp_path / 'in').iterdir()] == ['evil.tar.gz']
+
+
+def test_a_link_in_a_tarball_is_not_followed(tmp_path):
+  import tarfile
+
+  files = cifar_files('binary')
+  secret = tmp_path / 'secret'
+  secret.write_bytes(files.pop('test_batch.bin'))
+  path = tmp_path / 'cifar.tar'
+  with tarfile.open(path, 'w') as tar:
+    link = tarfile.TarInfo('test_batch.bin')
+    link.type, link.linkname = tarfile.SYMTYPE, str(secret)
+    tar.addfile(link)
+  with pytest.raises(UserError, match=r'No data_batch_1\.bin or data_batch_1'):
+    convert('cifar10', str(tmp_path / 'out'), str(path))
+
+
+@pytest.mark.parametrize(
+  ('name', 'data', 'message'),
+  [
+    ('data_batch_1.bin', b'', r'0 bytes are not rows of 3073'),
+    ('data_batch_3.bin', bytes(3072), r'3072 bytes are not rows of 3073'),
+    ('test_batch.bin', b'\x0a' + bytes(3072), r'image 0 has the label 10'),
+  ],
+)
+def test_damaged_batches_are_named(tmp_path, name, data, message):
+  write_files(tmp_path / 'in', {**cifar_files('binary'), name: data})
+  with pytest.raises(UserError, match=rf'{name[:-4]}.*{message}'):
+    convert('cifar10', str(tmp_path / 'out'), str(tmp_path / 'in'))
+
+
+def test_a_missing_batch_is_named(tmp_path):
+  files = cifar_files('binary')
+  del files['data_batch_4.bin']
+  write_files(tmp_path / 'in', files)
+  with pytest.raises(UserError, match=r'No data_batch_4\.bin or data_batch_4'):
+    convert('cifar10', str(tmp_path / 'out'), str(tmp_path / 'in'))
+
+
+@pytest.mark.parametrize('cut', [0, 20, -40])
+def test_a_damaged_tarball_is_named(tmp_path, cut):
+  path = tmp_path / 'cifar-10-binary.tar.gz'
+  write_tarball(path, cifar_files('binary'))
+  path.write_bytes(path.read_bytes()[:cut] if cut else b'not a tarball')
+  with pytest.raises(UserError, match=r'Cannot read .*\.tar\.gz as a tarball'):
+    convert('cifar10', str(tmp_path / 'out'), str(path))
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    [],
+    {},
+    {'data': made(2, 3072)},
+    {'data': made(2, 3072), 'labels': [1]},
+    {'data': made(2, 3071), 'labels': [1, 2]},
+    {'data': made(2, 3072).astype(float), 'labels': [1, 2]},
+  ],
+)
+def test_other_pickles_are_refused(content):
+  with pytest.raises((ValueError, KeyError)):
+    parse_pickle(pickle.dumps(content, protocol=2))
+
+
+def test_damaged_pickles_are_named(tmp_path):
+  good = cifar_files('python')
+  rng = np.random.default_rng(0)
+  for _ in range(20):
+    data = bytearray(good['test_batch'])
+    data[rng.integers(200)] ^= 1 << rng.integers(8)
+    files = {**good, 'test_batch': bytes(data)[: rng.integers(len(data))]}
+    write_files(tmp_path / 'in', files)
+    with pytest.raises(UserError, match=r'test_batch'):
+      convert('cifar10', str(tmp_path / 'out'), str(tmp_path / 'in'))
+
+
+def test_the_binary_form_is_rows():
+  planes, labels = cifar_batches()['data_batch_2']
+  data = cifar_binary(planes, labels)
+  assert len(data) == 4 * 3073
+  assert data[3073] == labels[1]

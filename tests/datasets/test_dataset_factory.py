@@ -1,0 +1,165 @@
+import shutil
+
+import pytest
+from absl import logging
+from original_files import made
+
+from datasets import manifest as manifests
+from datasets.dataset import Dataset
+from datasets.dataset_factory import DATASETS, evaluation_split, get_dataset
+from datasets.manifest import Manifest
+from datasets.records import encode_pixels, write_shard
+from errors import UserError
+
+
+def write(folder, name, count, label=0):
+  write_shard(folder / name, [(made(4, 4), label)] * count, encode_pixels)
+  return str(folder / name)
+
+
+@pytest.mark.parametrize('spec', DATASETS.values(), ids=DATASETS)
+def test_specs_are_sound(spec):
+  assert len(spec.class_names) == spec.num_classes
+  assert len(set(spec.splits)) == len(spec.splits)
+  assert spec.splits[0] == 'train'
+  assert spec.evaluation_split in spec.splits
+  assert spec.channels in (1, 3)
+  assert '{split}' in spec.file_pattern
+  assert set(spec.max_shards) <= set(spec.splits)
+  sharded = any(shards > 1 for shards in spec.max_shards.values())
+  assert ('{shard}' in spec.file_pattern) == sharded
+  for download in spec.downloads:
+    assert download.url.startswith('https://')
+    assert len(download.md5) == 32
+
+
+@pytest.mark.parametrize(
+  ('name', 'train', 'evaluation'),
+  [
+    ('digits', 'digits_train.tfrecord', 'digits_test.tfrecord'),
+    ('mnist', 'mnist_train.tfrecord', 'mnist_test.tfrecord'),
+    (
+      'fashion_mnist',
+      'fashion_mnist_train.tfrecord',
+      'fashion_mnist_test.tfrecord',
+    ),
+    ('cifar10', 'cifar10_train.tfrecord', 'cifar10_test.tfrecord'),
+    ('imagenet', 'train-00000-of-00001', 'validation-00000-of-00001'),
+  ],
+)
+def test_records_of_tf_slim_are_found_and_counted(
+  tmp_path, name, train, evaluation
+):
+  write(tmp_path, train, 3)
+  path = write(tmp_path, evaluation, 2)
+  spec = DATASETS[name]
+  dataset = get_dataset(name, None, str(tmp_path))
+  assert dataset == Dataset(
+    name=name,
+    split=spec.evaluation_split,
+    files=(path,),
+    num_records=2,
+    num_classes=spec.num_classes,
+    channels=spec.channels,
+    class_names=spec.class_names,
+  )
+  assert evaluation_split(name, str(tmp_path)) == spec.evaluation_split
+  assert get_dataset(name, 'train', str(tmp_path)).num_records == 3
+  assert manifests.read(tmp_path).num_records() == {
+    'train': 3,
+    spec.evaluation_split: 2,
+  }
+
+
+def test_labels_txt_names_the_classes(tmp_path):
+  write(tmp_path, 'mnist_train.tfrecord', 1)
+  (tmp_path / 'labels.txt').write_text('0:nought\n3:tre\n')
+  names = get_dataset('mnist', 'train', str(tmp_path)).class_names
+  assert names == ('nought', '1', '2', 'tre', '4', '5', '6', '7', '8', '9')
+
+
+def test_missing_shards_are_told_and_done_without(tmp_path, monkeypatch):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  write(tmp_path, 'train-00001-of-00003', 4)
+  dataset = get_dataset('imagenet', 'train', str(tmp_path))
+  assert dataset.num_records == 4
+  assert ['2 of 3 shards' in warning for warning in warnings] == [True]
+
+
+def test_records_of_tf_slim_without_an_entry(slim_test_data, tmp_path):
+  folder = tmp_path / 'flowers'
+  shutil.copytree(slim_test_data / 'flowers_slim_tfrecords', folder)
+  folder.chmod(0o755)
+  dataset = get_dataset('flowers', None, str(folder))
+  assert dataset.split == 'validation'
+  assert len(dataset.files) == 2
+  assert dataset.num_records == 140
+  assert (dataset.num_classes, dataset.channels) == (5, 3)
+  assert dataset.class_names[4] == 'tulips'
+  with pytest.raises(UserError, match=r"Unknown data set 'flower'"):
+    get_dataset('flower', None, str(tmp_path))
+
+
+def test_a_folder_of_photos_by_its_manifest(tmp_path):
+  write(tmp_path, 'my_birds_train-00000-of-00001.tfrecord', 2)
+  path = write(tmp_path, 'my_birds_test-00000-of-00001.tfrecord', 1)
+  manifests.write(Manifest('my_birds', 2, 1, {}), tmp_path)
+  assert evaluation_split('my_birds', str(tmp_path)) == 'test'
+  assert get_dataset('my_birds', None, str(tmp_path)) == Dataset(
+    'my_birds', 'test', (path,), 1, 2, 1, ('0', '1')
+  )
+
+
+def test_a_folder_with_nothing_to_evaluate_on(tmp_path):
+  write(tmp_path, 'my_birds_train-00000-of-00001.tfrecord', 2)
+  manifests.write(Manifest('my_birds', 2, 3, {}), tmp_path)
+  with pytest.raises(UserError, match=r"only 'train'.*--dataset_split_name"):
+    get_dataset('my_birds', None, str(tmp_path))
+  assert get_dataset('my_birds', 'train', str(tmp_path)).num_records == 2
+
+
+@pytest.mark.parametrize(
+  ('name', 'split', 'message'),
+  [
+    ('minst', None, r"Unknown data set 'minst'. Did you mean 'mnist'\?"),
+    ('mnist', 'validation', r"No split 'validation' .* there is 'train'"),
+    ('mnist', None, r"No split 'test' .* there is 'train'"),
+    (
+      'cifar10',
+      None,
+      r"No records of 'cifar10' in .*download_and_convert_data\.py "
+      r'--dataset_name=cifar10 --dataset_dir=',
+    ),
+  ],
+)
+def test_what_is_not_there_is_told(tmp_path, name, split, message):
+  write(tmp_path, 'mnist_train.tfrecord', 1)
+  with pytest.raises(UserError, match=message):
+    get_dataset(name, split, str(tmp_path))
+
+
+def test_another_set_in_the_folder_is_told(tmp_path):
+  manifests.write(Manifest('mnist', 10, 1, {}), tmp_path)
+  for look in (get_dataset, evaluation_split):
+    arguments = ('cifar10', None, str(tmp_path))
+    with pytest.raises(UserError, match=r"holds the data set 'mnist', not"):
+      look(*(arguments if look is get_dataset else arguments[::2]))
+
+
+@pytest.mark.parametrize('look', [get_dataset, evaluation_split])
+def test_a_folder_that_is_not_there(tmp_path, look):
+  folder = str(tmp_path / 'nowhere')
+  split = [None] if look is get_dataset else []
+  with pytest.raises(UserError, match=r'There is no folder .*--dataset_name='):
+    look('mnist', *split, folder)
+  with pytest.raises(UserError, match=r"Unknown data set 'mnits'"):
+    look('mnits', *split, folder)
+
+
+def test_empty_records_are_told(tmp_path):
+  write(tmp_path, 'mnist_test.tfrecord', 0)
+  with pytest.raises(UserError, match=r"test records of 'mnist' .* are empty"):
+    get_dataset('mnist', None, str(tmp_path))

@@ -1,0 +1,163 @@
+import json
+
+import pytest
+from absl import logging
+from original_files import made
+
+from datasets import manifest as manifests
+from datasets.manifest import Manifest, Shard
+from datasets.records import encode_pixels, write_shard
+from errors import UserError
+
+WHOLE = Manifest(
+  'birds',
+  3,
+  3,
+  {'train': {'a': Shard(2, 10)}},
+  source='a forest',
+  complete=True,
+)
+
+
+def test_comes_back_as_written(tmp_path):
+  manifests.write(WHOLE, tmp_path)
+  assert manifests.read(tmp_path) == WHOLE
+  assert json.loads((tmp_path / 'dataset.json').read_text()) == {
+    'format': 1,
+    'name': 'birds',
+    'num_classes': 3,
+    'channels': 3,
+    'splits': {
+      'train': {'records': 2, 'files': {'a': {'records': 2, 'bytes': 10}}}
+    },
+    'source': 'a forest',
+    'complete': True,
+  }
+  assert [path.name for path in tmp_path.iterdir()] == ['dataset.json']
+
+
+def test_whole_needs_every_file_at_its_size(tmp_path):
+  assert not WHOLE.is_whole(tmp_path)
+  (tmp_path / 'a').write_bytes(bytes(9))
+  assert not WHOLE.is_whole(tmp_path)
+  (tmp_path / 'a').write_bytes(bytes(10))
+  assert WHOLE.is_whole(tmp_path)
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    '',
+    '[]',
+    '{"format": 1}',
+    '{"format": 2}',
+    '\x00',
+    '{"format": 1, "num_classes": 0, "channels": 3}',
+    '{"format": 1, "num_classes": 2, "channels": 4}',
+    '{"format": 1, "num_classes": 2, "channels": 3, "splits": {"train": 1}}',
+    '{"format": 1, "num_classes": "many", "channels": 3, "splits": {}}',
+  ],
+)
+def test_a_broken_file_is_named(tmp_path, text):
+  (tmp_path / 'dataset.json').write_text(text)
+  with pytest.raises(
+    UserError, match=r'Cannot read .*dataset\.json.*Delete it'
+  ):
+    manifests.read(tmp_path)
+
+
+def test_labels_come_back(tmp_path):
+  assert manifests.read_labels(tmp_path) == {}
+  manifests.write_labels(('T-shirt/top', 'a:b', 'été'), tmp_path)
+  text = (tmp_path / 'labels.txt').read_bytes().decode()
+  assert text == '0:T-shirt/top\n1:a:b\n2:été\n'
+  assert manifests.read_labels(tmp_path) == {
+    0: 'T-shirt/top',
+    1: 'a:b',
+    2: 'été',
+  }
+
+
+def test_labels_of_tf_slim(slim_test_data):
+  names = manifests.read_labels(slim_test_data / 'flowers_slim_tfrecords')
+  assert names == {
+    0: 'daisy',
+    1: 'dandelion',
+    2: 'roses',
+    3: 'sunflowers',
+    4: 'tulips',
+  }
+
+
+@pytest.mark.parametrize('line', ['daisy', 'a:daisy', ':daisy', '-1:daisy'])
+def test_a_broken_label_is_named(tmp_path, line):
+  (tmp_path / 'labels.txt').write_text(f'0:rose\n\n{line}\n')
+  with pytest.raises(UserError, match=r'labels\.txt, line 3: '):
+    manifests.read_labels(tmp_path)
+
+
+@pytest.fixture
+def shards(tmp_path):
+  paths = [tmp_path / name for name in ('a', 'b')]
+  for path, count in zip(paths, (3, 4), strict=True):
+    write_shard(path, [(made(2, 2), 0)] * count, encode_pixels)
+  return paths
+
+
+def count_calls(monkeypatch):
+  counted = []
+  original = manifests.count_records
+
+  def count(path):
+    counted.append(path.name)
+    return original(path)
+
+  monkeypatch.setattr(manifests, 'count_records', count)
+  return counted
+
+
+def test_records_are_counted_once(tmp_path, shards, monkeypatch):
+  counted = count_calls(monkeypatch)
+  empty = Manifest('birds', 3, 3, {})
+  assert manifests.count(empty, 'train', shards) == 7
+  kept = manifests.read(tmp_path)
+  assert not kept.complete
+  assert kept.num_records() == {'train': 7}
+  assert manifests.count(kept, 'train', shards) == 7
+  assert counted == ['a', 'b']
+  # What is there counts, whatever the whole set held.
+  assert manifests.count(kept, 'train', shards[1:]) == 4
+  assert manifests.read(tmp_path) == kept
+
+
+def test_counting_a_split_keeps_the_others(tmp_path, shards):
+  manifests.count(Manifest('birds', 3, 3, {}), 'train', shards[:1])
+  manifests.count(manifests.read(tmp_path), 'test', shards[1:])
+  assert manifests.read(tmp_path).num_records() == {'train': 3, 'test': 4}
+
+
+def test_a_changed_shard_is_counted_anew(tmp_path, shards):
+  manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
+  write_shard(shards[0], [(made(2, 2), 0)] * 9, encode_pixels)
+  assert manifests.count(manifests.read(tmp_path), 'train', shards) == 13
+  assert manifests.read(tmp_path).num_records() == {'train': 13}
+
+
+def test_a_damaged_shard_is_told_every_time(tmp_path, shards, monkeypatch):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  shards[0].write_bytes(shards[0].read_bytes()[:-1])
+  for _ in range(2):
+    assert manifests.count(Manifest('birds', 3, 3, {}), 'train', shards) == 6
+  assert warnings == [f'{shards[0]} is cut short or damaged after record 2'] * 2
+  assert manifests.read(tmp_path) is None
+
+
+def test_a_folder_that_cannot_be_written(shards, monkeypatch):
+  def fail(*_):
+    raise PermissionError('read-only')
+
+  monkeypatch.setattr(manifests, 'write', fail)
+  assert manifests.count(Manifest('birds', 3, 3, {}), 'train', shards) == 7

@@ -1,0 +1,68 @@
+import gzip
+
+import numpy as np
+import pytest
+from original_files import idx_bytes, made, read_pixels, write_idx
+
+from datasets.convert import convert
+from datasets.mnist import read_idx
+from errors import UserError
+
+
+@pytest.mark.parametrize('below', ['', 'raw'])
+@pytest.mark.parametrize('compress', [False, True])
+@pytest.mark.parametrize('separator', ['-', '.'])
+@pytest.mark.parametrize('name', ['mnist', 'fashion_mnist'])
+def test_round_trip(tmp_path, name, separator, compress, below):
+  splits = write_idx(tmp_path / 'in' / below, separator, compress)
+  convert(name, str(tmp_path / 'out'), str(tmp_path / 'in'))
+  for split, (images, labels) in splits.items():
+    path = tmp_path / 'out' / f'{name}_{split}.tfrecord'
+    ours, our_labels = read_pixels(path)
+    assert (ours == images).all()
+    assert (our_labels == labels).all()
+
+
+def test_any_rank(tmp_path):
+  for shape in ((3,), (2, 3), (2, 3, 4)):
+    array = made(*shape)
+    (tmp_path / 'idx').write_bytes(idx_bytes(array))
+    assert np.array_equal(read_idx(tmp_path / 'idx'), array)
+
+
+@pytest.mark.parametrize(
+  ('name', 'change', 'message'),
+  [
+    ('idx', lambda data: b'', r'Cannot read .*idx as an IDX file'),
+    ('idx', lambda data: data[:6], r'Cannot read .*idx as an IDX file'),
+    ('idx', lambda data: data[:-1], r'promises 24 bytes and it holds 23'),
+    ('idx', lambda data: data + b'x', r'promises 24 bytes and it holds 25'),
+    ('idx', lambda data: b'\x89PNG' + data[4:], r'begins with 89504e47'),
+    (
+      'idx',
+      lambda data: data[:2] + b'\x0d' + data[3:],
+      r'it begins with 00000d03',
+    ),
+    ('idx.gz', lambda data: data, r'Cannot read .*idx\.gz as an IDX'),
+    ('idx.gz', lambda data: gzip.compress(data)[:-9], r'Cannot read .*idx\.gz'),
+  ],
+)
+def test_damaged_files_are_named(tmp_path, name, change, message):
+  path = tmp_path / name
+  path.write_bytes(change(idx_bytes(made(2, 3, 4))))
+  with pytest.raises(UserError, match=message):
+    read_idx(path)
+
+
+@pytest.mark.parametrize(
+  ('labels', 'message'),
+  [
+    (np.zeros(9, np.uint8), r'\(10, 28, 28\) and labels of shape \(9,\)'),
+    (np.full(10, 10, np.uint8), r'image 0 has the label 10; .* 0 to 9'),
+  ],
+)
+def test_labels_that_do_not_fit(tmp_path, labels, message):
+  write_idx(tmp_path / 'in')
+  (tmp_path / 'in/t10k-labels-idx1-ubyte').write_bytes(idx_bytes(labels))
+  with pytest.raises(UserError, match=message):
+    convert('mnist', str(tmp_path / 'out'), str(tmp_path / 'in'))
