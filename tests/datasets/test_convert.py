@@ -1,5 +1,9 @@
 import dataclasses
+import pathlib
 import resource
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -234,3 +238,45 @@ def test_digits_are_split_evenly_by_class(tmp_path):
   train, test = counts
   assert (train.sum(), test.sum()) == (1437, 360)
   assert (abs(test - (train + test) * 360 / 1797) <= 1).all()
+
+
+# Kills itself with the fourth shard half written.
+KILLED = """
+import os, signal, sys
+from datasets import convert as converters
+
+write_shard = converters.write_shard
+
+def write(path, items, encode):
+  def until_killed():
+    yield from items[:50]
+    if path.name.startswith('train-00003'):
+      os.kill(os.getpid(), signal.SIGKILL)
+    yield from items[50:]
+  return write_shard(path, until_killed(), encode)
+
+converters.write_shard = write
+converters.convert('imagenet', *sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_conversion_is_made_whole_by_the_next(tmp_path):
+  synsets = ['n01440764', 'n02123045']
+  write_photos(tmp_path / 'raw', 'train', synsets, 320)
+  expected, folder = tmp_path / 'expected', tmp_path / 'out'
+  source = str(tmp_path / 'raw')
+  convert('imagenet', str(expected), source)
+  killed = subprocess.run(
+    [sys.executable, '-c', KILLED, str(folder), source],
+    cwd=pathlib.Path(converters.__file__).parents[1],
+    stderr=subprocess.DEVNULL,
+    check=False,
+  )
+  assert killed.returncode == -signal.SIGKILL
+  left = {path.name: path for path in folder.glob('[!.]*')}
+  assert sorted(left) == [f'train-0000{n}-of-00005' for n in range(3)]
+  for name, path in left.items():
+    assert path.read_bytes() == (expected / name).read_bytes()
+  assert not convert('imagenet', str(folder), source)['already_complete']
+  assert contents(folder) == contents(expected)
