@@ -10,6 +10,7 @@ import urllib.request
 import tqdm
 
 from errors import UserError
+from files import replacing
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without a byte
@@ -37,13 +38,12 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
   path = folder / download.name
   if path.exists() and _md5(path) == download.md5:
     return path
-  partial = folder / f'.{download.name}.partial'
   try:
-    _stream(download, partial)
-    digest = _md5(partial)
-    if digest != download.md5:
-      raise OSError(f'its MD5 is {digest}, not {download.md5}')
-    partial.replace(path)
+    with replacing(path) as partial:
+      _stream(download, partial)
+      digest = _md5(partial)
+      if digest != download.md5:
+        raise OSError(f'its MD5 is {digest}, not {download.md5}')
   except (OSError, http.client.HTTPException) as error:
     if isinstance(error, urllib.error.HTTPError):
       error.close()  # It is the host's answer too, and holds the connection.
@@ -52,8 +52,6 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
       f'Cannot download {download.url}: {reason}. Try again, or fetch it by '
       'other means and name its folder with --source_dir.'
     ) from error
-  finally:
-    partial.unlink(missing_ok=True)
   return path
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from absl import logging
 
 from datasets.records import count_records
 from errors import UserError
+from files import replacing
 
 FORMAT = 1
 _MANIFEST, _LABELS = 'dataset.json', 'labels.txt'
@@ -187,9 +187,5 @@ def read_labels(folder: pathlib.Path) -> dict[int, str]:
 
 def _replace(path: pathlib.Path, text: str) -> None:
   """Writes a file, whole or not at all, though others may write it too."""
-  partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-  try:
-    partial.write_text(text, encoding='utf-8')
-    partial.replace(path)
-  finally:
-    partial.unlink(missing_ok=True)
+  with replacing(path) as temporary:
+    temporary.write_text(text, encoding='utf-8')
