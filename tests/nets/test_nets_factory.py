@@ -1,0 +1,76 @@
+"""Networks by name: what is refused, what network_fn says of itself."""
+
+import dataclasses
+
+import pytest
+
+from errors import UserError
+from nets import nets_factory
+from nets.nets_factory import NETWORKS, get_network_fn
+from registry import Table
+from tf_compat import tf
+
+
+@pytest.mark.parametrize('name', list(NETWORKS))
+def test_record_is_complete(name):
+  network = NETWORKS[name]
+  fn = get_network_fn(name, 7)
+  assert fn.default_image_size == network.image_size >= network.min_image_size
+  assert fn.num_classes == 7
+  assert network.preprocessing in ('lenet', 'cifarnet', 'vgg', 'inception')
+  assert network.channels in (None, 3)
+  assert network.labels_offset in (None, 0, 1)
+  assert network.attention_points > 0
+
+
+@pytest.mark.parametrize(
+  ('name', 'attention', 'message'),
+  [
+    ('resnet_v1_51', None, "network 'resnet_v1_51'.*mean 'resnet_v1_50'"),
+    ('lenet', 'cbam', "attention module 'cbam'.*Known: se_block, cbam_block"),
+    ('lenet', 'se_block(ratio=0)', 'ratio=0'),
+  ],
+)
+def test_unknown_names_are_refused_before_any_graph(name, attention, message):
+  with pytest.raises(UserError, match=message):
+    get_network_fn(name, 10, attention_module=attention)
+
+
+def test_network_without_points_refuses_attention(monkeypatch):
+  bare = dataclasses.replace(NETWORKS['lenet'], name='bare', attention_points=0)
+  table = Table('network', (bare, NETWORKS['cifarnet']))
+  monkeypatch.setattr(nets_factory, 'NETWORKS', table)
+  assert get_network_fn('bare', 10)
+  with pytest.raises(UserError, match=r'bare has no place .* one of cifarnet'):
+    get_network_fn('bare', 10, attention_module='se_block')
+
+
+def too_small():
+  """Networks and a side below their smallest."""
+  return [(n.name, n.min_image_size - 1) for n in NETWORKS.values()]
+
+
+@pytest.mark.parametrize(('name', 'side'), too_small())
+def test_small_images_are_refused(graph, name, side):
+  least = side + 1
+  with pytest.raises(
+    UserError, match=f'{side} x {least} are too small for {name}.*{least} x'
+  ):
+    get_network_fn(name, 10)(tf.zeros([1, side, least, 3]))
+
+
+@pytest.mark.parametrize('name', ['lenet', 'cifarnet'])
+def test_smallest_images_are_taken(graph, name):
+  side = NETWORKS[name].min_image_size
+  logits, _ = get_network_fn(name, 10, attention_module='cbam_block')(
+    tf.zeros([1, side, side, 3])
+  )
+  assert logits.shape == (1, 10)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('name', ['lenet', 'cifarnet'])
+def test_batch_may_be_unknown_and_channels_any(graph, name, channels):
+  images = tf.placeholder(tf.float32, [None, 20, 24, channels])
+  logits, _ = get_network_fn(name, 10)(images)
+  assert logits.shape.as_list() == [None, 10]
