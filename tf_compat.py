@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import os
 import sys
+import warnings
 
 # tf-slim is written against Keras 2, which lives on as the package tf-keras;
 # TensorFlow reads this variable once, when it is first imported.
@@ -50,9 +51,10 @@ import tf_slim as slim  # noqa: E402
 
 tf = tf2.compat.v1
 tf.disable_eager_execution()
-# TensorFlow's own warnings name internals no user of ours can change; ours
-# are raised as errors or printed by the programs.
+# What TensorFlow warns of here is how tf-slim calls it, which no user of ours
+# can change; what is ours to say is raised or printed by the programs.
 tf.logging.set_verbosity(tf.logging.ERROR)
+warnings.filterwarnings('ignore', r'`[a-z.]+` is deprecated', UserWarning)
 
 VERSIONS = {
   'tensorflow': tf2.__version__,

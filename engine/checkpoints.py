@@ -44,7 +44,8 @@ def fault(checkpoint: str) -> str | None:
     reader = tf.train.load_checkpoint(checkpoint)
     for name in reader.get_variable_to_shape_map():
       reader.get_tensor(name)
-  except (tf.errors.OpError, ValueError, RuntimeError) as error:
+  # The reader speaks in errors of its own kind for some faults.
+  except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
     return str(error).splitlines()[0]
   return None
 

@@ -30,7 +30,7 @@ class NanGuard(tf.train.SessionRunHook):
   """Stops at the first loss that is not finite."""
 
   def __init__(self, job: TrainJob, step: TrainStep):
-    self._fetches = [step.loss, step.global_step]
+    self._fetches = [step.loss, step.train_op]
     self._train_dir = job.train_dir
 
   def before_run(self, run_context):
@@ -67,7 +67,7 @@ class Logging(tf.train.SessionRunHook):
     self._bar = console.bar(self._last, start)
 
   def before_run(self, run_context):
-    fetches = {'step': self._graph.global_step, 'loss': self._graph.loss}
+    fetches = {'step': self._graph.train_op, 'loss': self._graph.loss}
     if (self.step + 1) % self._every == 0:
       fetches['rate'] = self._graph.learning_rate
       if self._graph.bad_records is not None:
@@ -151,7 +151,7 @@ class Saving(tf.train.SessionRunHook):
       start: the step resumed at, whose checkpoint exists; None for a new run.
       listeners: called with each new checkpoint.
     """
-    self._job, self._global_step = job, step.global_step
+    self._job, self._graph = job, step
     self._saved, self._listeners = start, listeners
     self._prefix = str(pathlib.Path(job.train_dir, checkpoints.PREFIX))
     self.saved_path = f'{self._prefix}-{start}'
@@ -171,10 +171,10 @@ class Saving(tf.train.SessionRunHook):
     )
 
   def after_create_session(self, session, coord):
-    self._save(session, int(session.run(self._global_step)))
+    self._save(session, int(session.run(self._graph.global_step)))
 
   def before_run(self, run_context):
-    return tf.train.SessionRunArgs(self._global_step)
+    return tf.train.SessionRunArgs(self._graph.train_op)
 
   def after_run(self, run_context, run_values):
     step, every = int(run_values.results), self._job.eval_every_n_steps
@@ -182,7 +182,7 @@ class Saving(tf.train.SessionRunHook):
       self._save(run_context.session, step)
 
   def end(self, session):
-    self._save(session, int(session.run(self._global_step)))
+    self._save(session, int(session.run(self._graph.global_step)))
 
   def _save(self, session: tf.Session, step: int) -> None:
     """Saves unless this step is saved already; then tells the listeners."""
@@ -222,13 +222,13 @@ class Stopping(tf.train.SessionRunHook):
   _SECONDS_BETWEEN_LOOKS = 1.0
 
   def __init__(self, job: TrainJob, step: TrainStep, signals: Signals):
-    self._global_step, self._signals = step.global_step, signals
+    self._train_op, self._signals = step.train_op, signals
     self._last, self._train_dir = job.max_number_of_steps, job.train_dir
     self._next_look = 0.0
     self.reason: str | None = None
 
   def before_run(self, run_context):
-    return tf.train.SessionRunArgs(self._global_step)
+    return tf.train.SessionRunArgs(self._train_op)
 
   def after_run(self, run_context, run_values):
     if self._last is not None and run_values.results >= self._last:

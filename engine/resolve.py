@@ -108,10 +108,11 @@ def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
   return setup
 
 
-def check_names(job: ModelOptions) -> None:
+def check_names(job: ModelOptions, given: Collection[str]) -> None:
   """Raises UserError for names that exist nowhere, whatever a job.json says."""
   attention_factory.get_attention(job.attention_module)
-  _recipe(job, nets_factory.NETWORKS[job.model_name])
+  if 'model_name' in given:
+    _recipe(job, nets_factory.NETWORKS[job.model_name])
 
 
 def _require(job: Job, name: str, what: str) -> None:
@@ -213,7 +214,7 @@ def _inherit(
   """
   mine = {field.name: field for field in dataclasses.fields(job)}
   taken = {}
-  for name in names:
+  for name in sorted(names):
     target = name if name in mine else name.replace('train_', 'eval_')
     if target not in mine or name not in recorded['options']:
       continue

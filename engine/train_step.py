@@ -21,17 +21,18 @@ class TrainStep:
   """What the training loop runs and reads.
 
   Attributes:
-    train_op: moves weights, statistics and averages by one step.
+    train_op: moves weights, statistics and averages by one step; its value is
+      the step's number.
     loss: the total loss of the step's batch, a scalar.
     learning_rate: a scalar.
-    global_step: the step's number.
+    global_step: the number of steps made.
     summary: everything TensorBoard shows, heavy ones included.
     local_init: starts the input.
     bad_records: counts records left out, or None.
     images_per_step: the batch over all clones.
   """
 
-  train_op: tf.Operation
+  train_op: tf.Tensor
   loss: tf.Tensor
   learning_rate: tf.Tensor
   global_step: tf.Variable
@@ -124,8 +125,8 @@ def _losses(setup: Setup, batch) -> dict[str, tf.Tensor]:
   return end_points
 
 
-def _update(job: TrainJob, loss, rate, global_step) -> tf.Operation:
-  """Moves trainable weights, then batch-norm statistics' and their averages."""
+def _update(job: TrainJob, loss, rate, global_step) -> tf.Tensor:
+  """Moves weights and batch-norm statistics, then averages; gives the step."""
   optimizer = OPTIMIZERS[job.optimizer].make(job, rate)
   if job.mixed_precision == 'float16':
     # Small gradients vanish in float16: scale the loss, as far as it goes.
@@ -140,13 +141,15 @@ def _update(job: TrainJob, loss, rate, global_step) -> tf.Operation:
   updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   with tf.control_dependencies(updates):
     step = optimizer.apply_gradients(gradients, global_step)
-  if not job.moving_average_decay:
-    return step
-  averages = tf.train.ExponentialMovingAverage(
-    job.moving_average_decay, global_step
-  )
+  if job.moving_average_decay:
+    averages = tf.train.ExponentialMovingAverage(
+      job.moving_average_decay, global_step
+    )
+    with tf.control_dependencies([step]):
+      step = averages.apply(slim.get_model_variables())
+  # Read here: fetched beside the update it might be the step before.
   with tf.control_dependencies([step]):
-    return averages.apply(slim.get_model_variables())
+    return global_step.read_value()
 
 
 def _trainable(job: TrainJob) -> list[tf.Variable]:

@@ -149,7 +149,7 @@ def loop(
   --early_stop_patience. A checkpoint that is named rather than its folder is
   evaluated alone.
   """
-  resolve.check_names(job)
+  resolve.check_names(job, given)
   if not _is_folder(job.checkpoint_path):
     return [evaluate(job, given)]
   outcome: list[Result] = []
