@@ -136,8 +136,9 @@ pip_install() {
 # install EXTRAS: with those of an earlier run, so that two uses of one
 # environment do not take turns undoing each other.
 install() {
-  local extras=$1 named
-  named=$(printf '%s' "${extras/base/}" | xargs | tr ' ' ',')
+  local named=${1#base} # 'base dev gpu' -> ' dev gpu' -> 'dev,gpu'
+  named=${named# }
+  named=${named// /,}
   say "installing TensorFlow and the rest; the first time takes some minutes"
   # setuptools first, pinned too: pip would fetch any version to build with.
   pip_install setuptools
@@ -156,7 +157,8 @@ fi
 
 if up_to_date; then exit; fi
 extras=$(line 2)
-[[ " $extras " == *" $extra "* ]] || extras="${extras:+$extras }$extra"
+extras=${extras:-base}
+[[ " $extras " == *" $extra "* ]] || extras+=" $extra"
 if ! repairable; then make_venv; fi
 rm -f "$stamp"
 install "$extras"

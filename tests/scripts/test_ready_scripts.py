@@ -1,0 +1,136 @@
+"""The ready-made commands: their flags, folders with spaces, their usage."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SCRIPTS = sorted([*(ROOT / 'scripts').glob('*.sh'), ROOT / '.ci' / 'run'])
+KINDS = [('', []), ('_se_block', ['se_block']), ('_cbam_block', ['cbam_block'])]
+MODEL = [
+  '--dataset_name=imagenet',
+  '--dataset_dir=my data',
+  '--model_name=resnet_v1_50',
+  '--batch_size=100',
+]
+
+
+@pytest.fixture
+def python(machine):
+  machine.python('python3', '3.12')
+  return machine
+
+
+@pytest.mark.parametrize(('suffix', 'attention'), KINDS)
+def test_train_scripts_run_the_original_command(python, suffix, attention):
+  result = python.run(
+    f'train_resnet_v1_50{suffix}.sh', 'my data', 'my train', '--seed=1'
+  )
+  assert result.returncode == 0, result.stderr
+  program, *flags = python.logged()
+  assert program == f'{python.root}/train_image_classifier.py'
+  assert sorted(flags) == sorted(
+    [
+      *MODEL,
+      *(f'--attention_module={name}' for name in attention),
+      '--dataset_split_name=train',
+      '--train_dir=my train',
+      '--seed=1',
+    ]
+  )
+
+
+@pytest.mark.parametrize(('suffix', 'attention'), KINDS)
+@pytest.mark.parametrize('eval_dir', [[], ['my eval']])
+def test_eval_loop_scripts_run_the_original_command(
+  python, suffix, attention, eval_dir
+):
+  folders = ['my data', 'my train', *eval_dir]
+  script = f'eval_loop_resnet_v1_50{suffix}.sh'
+  result = python.run(script, *folders, '--eval_interval_secs=5')
+  assert result.returncode == 0, result.stderr
+  program, *flags = python.logged()
+  assert program == f'{python.root}/eval_image_classifier_loop.py'
+  assert sorted(flags) == sorted(
+    [
+      *MODEL,
+      *(f'--attention_module={name}' for name in attention),
+      '--alsologtostderr',
+      '--dataset_split_name=validation',
+      '--checkpoint_path=my train',
+      *(f'--eval_dir={folder}' for folder in eval_dir),
+      '--eval_interval_secs=5',
+    ]
+  )
+
+
+def test_flags_given_come_last_and_so_win(python):
+  python.run('train_resnet_v1_50.sh', 'data', 'train', '--batch_size=8')
+  assert python.logged()[-1] == '--batch_size=8'
+
+
+@pytest.mark.parametrize(
+  ('given', 'seen'), [({}, '0'), ({'CUDA': '1,2'}, '1,2')]
+)
+def test_the_first_gpu_unless_others_are_named(machine, given, seen):
+  machine.tool('python3', '#!/bin/bash\necho "GPU $CUDA_VISIBLE_DEVICES"\n')
+  environment = {
+    f'{name}_VISIBLE_DEVICES': value for name, value in given.items()
+  }
+  result = machine.run('train_resnet_v1_50.sh', 'd', 't', **environment)
+  assert result.stdout == f'GPU {seen}\n'
+
+
+def test_the_environment_of_the_checkout_wins_over_python3(python):
+  assert python.run('setup.sh').returncode == 0
+  python.logged()
+  python.tool('python3', '#!/bin/bash\nexit 1\n')
+  assert python.run('run.sh', 'list.py', 'a b').returncode == 0
+  assert python.logged() == [f'{python.root}/list.py', 'a b']
+
+
+def test_a_failing_program_fails_the_script(machine):
+  machine.tool('python3', '#!/bin/bash\nexit 2\n')
+  assert machine.run('train_resnet_v1_50.sh', 'data', 'train').returncode == 2
+
+
+def test_convert_passes_its_folders_on(python):
+  python.run('convert.sh', 'imagenet', 'my out', 'my photos', '--flag=1')
+  assert python.logged() == [
+    f'{python.root}/download_and_convert_data.py',
+    '--dataset_name=imagenet',
+    '--dataset_dir=my out',
+    '--source_dir=my photos',
+    '--flag=1',
+  ]
+
+
+@pytest.mark.parametrize(
+  ('script', 'arguments'),
+  [
+    *(
+      (f'{job}_resnet_v1_50{suffix}.sh', arguments)
+      for job in ('train', 'eval_loop')
+      for suffix, _ in KINDS
+      for arguments in ([], ['data'], ['data', '--seed=1'])
+    ),
+    ('convert.sh', ['digits']),
+    ('run.sh', []),
+    ('quickstart.sh', ['--help']),
+  ],
+)
+def test_missing_arguments_are_told_by_a_usage_line(python, script, arguments):
+  result = python.run(script, *arguments)
+  assert result.returncode == 2
+  assert result.stderr.startswith('usage: bash ')
+  assert script in result.stderr
+  assert python.logged() == []
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
+def test_scripts_stop_at_the_first_error(script):
+  assert os.access(script, os.X_OK)
+  assert '\nset -euo pipefail\n' in script.read_text()
+  subprocess.run(['bash', '-n', script], check=True)
