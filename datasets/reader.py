@@ -1,0 +1,272 @@
+"""The one reader: record files of a split to batches of a network's input.
+
+Training reads for ever: files in another order at each pass, several at once,
+then records through a bounded shuffle buffer; every pass holds every record
+once. Evaluation reads in order and once. Batches are full in training, and the
+last one is smaller in evaluation.
+
+Chance: with a seed, the order and every distortion are the same again, with
+any number of threads, because a record's distortions follow from the seed and
+its turn (preprocessing/random_ops). Without, the seed is drawn.
+
+Bad records stop a run with a TensorFlow error, and `find_bad_record` tells
+which one it was. With skip_bad_records they are left out instead:
+- Damaged files are found by reading all of them once before the first batch,
+  and what is left of them is read from temporary copies (bad_records.mend).
+- What then does not parse, decode or fit the classes is left out by itself,
+  each time it is met, and `skipped_count` counts it.
+- When no record has been of use for as long as two passes, the run stops.
+A record that is damaged counts as one; so does each that is lost behind a
+damaged length, as far as `num_records` tells that there were any.
+"""
+
+import functools
+import random
+from collections.abc import Callable
+from typing import Any
+
+from datasets import example
+from datasets.bad_records import find_bad_record, mend
+from datasets.dataset import Dataset
+from errors import UserError
+from tf_compat import tf
+
+# Files read at once, and bytes of records to choose among, in training.
+CYCLE_LENGTH = 16
+SHUFFLE_BYTES = 256 << 20
+SHUFFLE_AT_LEAST = 256
+
+_COUNTER = 'skipped_bad_records'
+
+__all__ = ['find_bad_record', 'read', 'skipped_count']
+
+
+def read(
+  dataset: Dataset,
+  preprocess: Any,
+  image_size: int | tuple[int, int],
+  batch_size: int,
+  is_training: bool,
+  *,
+  channels: int | None = None,
+  labels_offset: int = 0,
+  num_readers: int | None = None,
+  num_preprocessing_threads: int | None = None,
+  seed: int | None = None,
+  skip_bad_records: bool = False,
+  shard: tuple[int, int] = (1, 0),
+) -> tf.data.Dataset:
+  """Reads one split.
+
+  Args:
+    dataset: the split.
+    preprocess: has from_encoded(encoded, height, width, channels, seed=seed).
+    image_size: the images' side in pixels, or height and width.
+    batch_size: records a batch.
+    is_training: whether to shuffle and repeat for ever.
+    channels: to decode to, 1 or 3; the data set's own if None.
+    labels_offset: subtracted from labels.
+    num_readers: files read at once in training; up to 16 if None.
+    num_preprocessing_threads: images at once; tf.data's choice if None.
+    seed: of shuffling and distortions; drawn if None.
+    skip_bad_records: leave out bad records instead of failing.
+    shard: (workers, this one's number); each record is one worker's only.
+
+  Returns:
+    Dicts of `image` float32 [N, height, width, channels], `label` int64 [N],
+    `index` int64 [N], the record's place in the split (in evaluation), and
+    `filename` string [N], empty where there is none.
+
+  Raises:
+    UserError: if there are no files, or fewer records than workers.
+  """
+  _check(dataset, shard)
+  options = _options(deterministic=not is_training or seed is not None)
+  seed = random.randrange(1 << 31) if seed is None else seed
+  dataset = mend(dataset) if skip_bad_records else dataset
+  records = _records(dataset, is_training, num_readers, seed, shard)
+  make = functools.partial(
+    _make,
+    preprocess=preprocess,
+    shape=(*_pair(image_size), channels or dataset.channels),
+    num_classes=dataset.num_classes,
+    labels_offset=labels_offset,
+    seed=seed + shard[1],
+  )
+  turns, threads = records.enumerate(), num_preprocessing_threads
+  if skip_bad_records:
+    # Bad records may end one pass and start the next, with good ones beyond.
+    examples = _map_good(turns, make, threads, limit=2 * dataset.num_records)
+  else:
+    examples = turns.map(make, num_parallel_calls=threads or tf.data.AUTOTUNE)
+  batches = examples.batch(batch_size, drop_remainder=is_training)
+  return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def skipped_count() -> tf.Tensor:
+  """How many bad records this graph's readers have left out, int64.
+
+  A local variable: initialise it before the reader's iterator runs. Readers
+  work ahead, so it counts some records before the batches around them come.
+  """
+  return _counter().read_value()
+
+
+def _check(dataset: Dataset, shard: tuple[int, int]) -> None:
+  """Raises UserError if there is nothing to read for some worker."""
+  if not dataset.files:
+    raise UserError(
+      f'Data set {dataset.name!r} has no files of split {dataset.split!r}.'
+    )
+  if dataset.num_records < shard[0]:
+    raise UserError(
+      f'{dataset.num_records} records of {dataset.name}/{dataset.split} are '
+      f'too few for {shard[0]} workers; each needs one at least.'
+    )
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+  """(height, width) of either."""
+  return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _options(deterministic: bool) -> tf.data.Options:
+  """Order kept or not; and no sharding by a strategy on top of our own."""
+  options = tf.data.Options()
+  options.deterministic = deterministic
+  options.experimental_distribute.auto_shard_policy = (
+    tf.data.experimental.AutoShardPolicy.OFF
+  )
+  return options
+
+
+def _records(
+  dataset: Dataset,
+  is_training: bool,
+  num_readers: int | None,
+  seed: int,
+  shard: tuple[int, int],
+) -> tf.data.Dataset:
+  """This worker's records in the order of use: (index, serialized example).
+
+  Workers take whole files where these divide evenly, in training; else every
+  worker reads everything, in one same order, and keeps its every n-th record.
+  """
+  workers, worker = shard
+  if not is_training:
+    records = tf.data.TFRecordDataset(list(dataset.files)).enumerate()
+    return records.shard(workers, worker)
+  by_file = len(dataset.files) % workers == 0
+  own = dataset.files[worker::workers] if by_file else dataset.files
+  files = tf.data.Dataset.from_tensor_slices(list(own))
+  if by_file:
+    files = files.shuffle(len(own), seed)
+  cycle_length = min(len(own), num_readers or CYCLE_LENGTH)
+  records = files.interleave(
+    tf.data.TFRecordDataset,
+    cycle_length=cycle_length,
+    num_parallel_calls=cycle_length if num_readers else tf.data.AUTOTUNE,
+    # Workers that keep every n-th record must agree on which that is.
+    deterministic=None if by_file else True,
+  ).enumerate()
+  if not by_file:
+    records = records.shard(workers, worker)
+  return records.shuffle(_shuffle_buffer(dataset), seed).repeat()
+
+
+def _shuffle_buffer(dataset: Dataset) -> int:
+  """How many records to shuffle among: all, if they fit SHUFFLE_BYTES."""
+  size = sum(tf.io.gfile.stat(file).length for file in dataset.files)
+  mean = max(1, size // dataset.num_records)
+  fitting = max(SHUFFLE_AT_LEAST, SHUFFLE_BYTES // mean)
+  return min(dataset.num_records, fitting)
+
+
+def _make(
+  turn: tf.Tensor,
+  record: tuple[tf.Tensor, tf.Tensor],
+  *,
+  preprocess: Any,
+  shape: tuple[int, int, int],
+  num_classes: int,
+  labels_offset: int,
+  seed: int,
+) -> dict[str, tf.Tensor]:
+  """One element of what `read` gives, without its batch dimension."""
+  index, data = record
+  features = example.parse(data, num_classes, labels_offset)
+  image = preprocess.from_encoded(
+    features['image/encoded'],
+    *shape,
+    seed=tf.stack([tf.constant(seed, tf.int64), turn]),
+  )
+  return {
+    'image': image,
+    'label': features['image/class/label'] - labels_offset,
+    'index': index,
+    'filename': features['image/filename'],
+  }
+
+
+def _map_good(
+  turns: tf.data.Dataset, make: Callable, threads: int | None, limit: int
+) -> tf.data.Dataset:
+  """make(record) of the good ones; the others are counted."""
+  one = turns.take(1).map(make)
+  blank = tf.data.Dataset.from_tensors((False, _zeros(one.element_spec)))
+
+  def attempt(*turn):
+    # Errors are caught for this one record: for the stream as a whole, those
+    # of reading would be swallowed as well.
+    good = tf.data.Dataset.from_tensors(turn).map(make).ignore_errors()
+    good = good.map(lambda example: (True, example))
+    return good.concatenate(blank).take(1)
+
+  attempts = turns.interleave(
+    attempt,
+    cycle_length=threads or CYCLE_LENGTH,
+    num_parallel_calls=threads or tf.data.AUTOTUNE,
+  )
+  count = functools.partial(_count_bad, _counter(), limit)
+  counted = attempts.scan(tf.constant(0, tf.int64), count)
+  return counted.filter(lambda good, _: good).map(lambda _, example: example)
+
+
+def _count_bad(
+  counter: tf.Variable,
+  limit: int,
+  in_a_row: tf.Tensor,
+  attempt: tuple[tf.Tensor, dict],
+) -> tuple[tf.Tensor, tuple[tf.Tensor, dict]]:
+  """Counts one attempt if it failed; stops after too many without success."""
+  good, example = attempt
+  in_a_row = tf.where(good, tf.zeros_like(in_a_row), in_a_row + 1)
+  message = f'none of {limit} records in a row can be used'
+  hopeful = tf.debugging.Assert(in_a_row <= limit, [message])
+  counted = counter.assign_add(tf.cast(tf.logical_not(good), tf.int64))
+  with tf.control_dependencies([hopeful, counted]):
+    return tf.identity(in_a_row), (tf.identity(good), example)
+
+
+def _zeros(spec: dict[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
+  """A value of that structure."""
+  empty = {tf.string: ''}
+  return {
+    key: tf.fill(part.shape, tf.constant(empty.get(part.dtype, 0), part.dtype))
+    for key, part in spec.items()
+  }
+
+
+def _counter() -> tf.Variable:
+  """The graph's counter of records left out, made at the first call."""
+  found = tf.get_collection(_COUNTER)
+  if not found:
+    tf.Variable(
+      tf.zeros([], tf.int64),
+      trainable=False,
+      collections=[tf.GraphKeys.LOCAL_VARIABLES, _COUNTER],
+      name=_COUNTER,
+      use_resource=True,
+    )
+    found = tf.get_collection(_COUNTER)
+  return found[0]

@@ -1,0 +1,526 @@
+"""The reader on made record files, and on TF-Slim's own."""
+
+import collections
+import io
+import os
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets import reader
+from datasets.dataset import Dataset
+from errors import UserError
+from preprocessing.preprocessing_factory import get_preprocessing
+from tf_compat import tf
+
+pytestmark = pytest.mark.usefixtures('graph')
+
+
+def picture(value: int, size: int = 8) -> bytes:
+  """A PNG of one gray."""
+  file = io.BytesIO()
+  Image.fromarray(np.full((size, size), value, np.uint8)).save(file, 'PNG')
+  return file.getvalue()
+
+
+def record(value: int, label=None, encoded=None, **more: bytes) -> bytes:
+  """A record whose gray value tells which it is; its label is value % 10."""
+  label = value % 10 if label is None else label
+  feature = {
+    'image/encoded': tf.train.Feature(
+      bytes_list=tf.train.BytesList(value=[encoded or picture(value)])
+    ),
+    'image/class/label': tf.train.Feature(
+      int64_list=tf.train.Int64List(value=[label])
+    ),
+  }
+  for key, text in more.items():
+    feature[f'image/{key}'] = tf.train.Feature(
+      bytes_list=tf.train.BytesList(value=[text])
+    )
+  features = tf.train.Features(feature=feature)
+  return tf.train.Example(features=features).SerializeToString()
+
+
+def write(folder, *shards) -> Dataset:
+  """Writes shards, lists of records or of values, as a data set."""
+  files = []
+  for number, shard in enumerate(shards):
+    files.append(str(folder / f'made_test-{number:05d}.tfrecord'))
+    with tf.io.TFRecordWriter(files[-1]) as writer:
+      for item in shard:
+        writer.write(item if isinstance(item, bytes) else record(item))
+  return Dataset(
+    name='made',
+    split='test',
+    files=tuple(files),
+    num_records=sum(map(len, shards)),
+    num_classes=10,
+    channels=1,
+    class_names=tuple('0123456789'),
+  )
+
+
+def read(dataset, batch_size=4, is_training=False, recipe='lenet', **options):
+  fn = get_preprocessing(recipe, is_training)
+  return reader.read(dataset, fn, 8, batch_size, is_training, **options)
+
+
+def batches(data, count=None):
+  """All batches, or the first `count`, each a dict of arrays."""
+  iterator = tf.data.make_initializable_iterator(data)
+  batch = iterator.get_next()
+  result = []
+  with tf.Session() as session:
+    session.run([tf.local_variables_initializer(), iterator.initializer])
+    try:
+      while count is None or len(result) < count:
+        result.append(session.run(batch))
+    except tf.errors.OutOfRangeError:
+      pass
+    if tf.get_collection('skipped_bad_records'):
+      batches.skipped = session.run(reader.skipped_count())
+  return result
+
+
+def values(data, count=None):
+  """The gray values that were read, in order."""
+  return [
+    round(float(image.mean()) * 128 + 128)
+    for batch in batches(data, count)
+    for image in batch['image']
+  ]
+
+
+def test_evaluation_reads_each_record_once_in_order(tmp_path):
+  dataset = write(tmp_path, range(5), range(5, 6), range(6, 11))
+  got = batches(read(dataset))
+  assert [len(batch['label']) for batch in got] == [4, 4, 3]
+  joined = {key: np.concatenate([b[key] for b in got]) for key in got[0]}
+  np.testing.assert_array_equal(joined['index'], np.arange(11))
+  np.testing.assert_array_equal(joined['label'], np.arange(11) % 10)
+  grays = (np.arange(11) - 128) / 128
+  np.testing.assert_allclose(joined['image'].mean((1, 2, 3)), grays)
+  assert joined['image'].dtype == np.float32
+  assert set(joined['filename']) == {b''}
+
+
+def test_static_shapes(tmp_path):
+  dataset = write(tmp_path, range(5))
+  training = read(dataset, is_training=True).element_spec
+  assert training['image'].shape.as_list() == [4, 8, 8, 1]
+  assert training['label'].shape.as_list() == [4]
+  color = reader.read(
+    dataset, get_preprocessing('vgg'), (40, 48), 4, False, channels=3
+  )
+  assert color.element_spec['image'].shape.as_list() == [None, 40, 48, 3]
+  assert batches(color)[0]['image'].shape == (4, 40, 48, 3)
+
+
+def test_filename_and_labels_offset(tmp_path):
+  shard = [record(3, label=1, filename=b'a.jpg'), record(4, label=9)]
+  (batch,) = batches(read(write(tmp_path, shard), labels_offset=1))
+  assert batch['filename'].tolist() == [b'a.jpg', b'']
+  assert batch['label'].tolist() == [0, 8]
+
+
+@pytest.mark.parametrize('threads', [None, 1, 3])
+def test_training_holds_every_record_once_a_pass_in_new_orders(
+  tmp_path, threads
+):
+  dataset = write(tmp_path, range(7), range(7, 9), range(9, 20))
+  got = values(
+    read(
+      dataset,
+      batch_size=5,
+      is_training=True,
+      num_readers=threads,
+      num_preprocessing_threads=threads,
+      seed=1,
+    ),
+    count=12,
+  )
+  passes = [got[start : start + 20] for start in (0, 20, 40)]
+  for order in passes:
+    assert sorted(order) == list(range(20))
+    assert order != list(range(20))
+  assert passes[0] != passes[1] != passes[2]
+
+
+def test_a_batch_may_be_larger_than_the_set(tmp_path):
+  got = values(read(write(tmp_path, range(3)), 7, is_training=True), count=1)
+  assert collections.Counter(got).most_common()[0][1] == 3
+
+
+@pytest.mark.parametrize(
+  ('threads', 'skip_bad_records'), [(None, False), (1, False), (None, True)]
+)
+def test_a_seed_settles_order_and_distortions(
+  tmp_path, threads, skip_bad_records
+):
+  dataset = write(tmp_path, *[range(n, n + 4) for n in range(0, 32, 4)])
+
+  def run(seed):
+    with tf.Graph().as_default():
+      data = read(
+        dataset,
+        is_training=True,
+        recipe='cifarnet',
+        seed=seed,
+        num_readers=threads,
+        num_preprocessing_threads=threads,
+        skip_bad_records=skip_bad_records,
+      )
+      return batches(data, 12)
+
+  first, again, other = run(5), run(5), run(6)
+  for one, two in zip(first, again, strict=True):
+    for key in one:
+      np.testing.assert_array_equal(one[key], two[key])
+  assert any(
+    not np.array_equal(one['label'], two['label'])
+    for one, two in zip(first, other, strict=True)
+  )
+
+
+def test_each_pass_distorts_a_record_anew(tmp_path):
+  image = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+  file = io.BytesIO()
+  Image.fromarray(image).save(file, 'PNG')
+  dataset = write(tmp_path, [record(0, encoded=file.getvalue())])
+  (batch,) = batches(read(dataset, 6, True, recipe='cifarnet', seed=3), 1)
+  assert len({image.tobytes() for image in batch['image']}) == 6
+
+
+@pytest.mark.parametrize('shards', [1, 3, 4])
+def test_each_record_is_one_worker_s(tmp_path, shards):
+  dataset = write(tmp_path, *[range(n, 24, shards) for n in range(shards)])
+  seen = []
+  for worker in range(2):
+    data = read(
+      dataset, 1, is_training=True, shard=(2, worker), num_readers=3, seed=0
+    )
+    got = values(data, 24)
+    # A worker's share, and the same share in another order.
+    assert sorted(got[:12]) == sorted(got[12:])
+    seen += got[:12]
+  assert sorted(seen) == list(range(24))
+
+
+def test_evaluation_shards_keep_the_index_of_the_whole(tmp_path):
+  dataset = write(tmp_path, range(5), range(5, 9))
+  got = batches(read(dataset, shard=(2, 1)), 1)[0]
+  assert got['index'].tolist() == [1, 3, 5, 7]
+  assert got['label'].tolist() == [1, 3, 5, 7]
+
+
+def test_nothing_to_read_is_refused(tmp_path):
+  dataset = write(tmp_path, range(2))
+  with pytest.raises(UserError, match=r'2 records .* too few for 3'):
+    read(dataset, shard=(3, 0))
+  with pytest.raises(UserError, match="'made' has no files of split 'test'"):
+    read(Dataset('made', 'test', (), 0, 10, 1, ()))
+
+
+def test_works_in_a_monitored_session(tmp_path):
+  data = read(
+    write(tmp_path, [*range(6), record(6, label=77)]),
+    batch_size=3,
+    is_training=True,
+    skip_bad_records=True,
+    seed=2,
+  )
+  iterator = tf.data.make_initializable_iterator(data)
+  label = iterator.get_next()['label']
+  tf.train.get_or_create_global_step()
+  skipped = reader.skipped_count()
+  scaffold = tf.train.Scaffold(
+    local_init_op=tf.group(
+      tf.local_variables_initializer(), iterator.initializer
+    )
+  )
+  with tf.train.MonitoredTrainingSession(scaffold=scaffold) as session:
+    for _ in range(20):
+      assert max(session.run(label)) < 6
+    assert session.run(skipped) >= 9
+
+
+def test_a_small_shuffle_buffer_for_large_records(tmp_path, monkeypatch):
+  dataset = write(tmp_path, range(100))
+  assert reader._shuffle_buffer(dataset) == 100
+  monkeypatch.setattr(reader, 'SHUFFLE_AT_LEAST', 2)
+  monkeypatch.setattr(reader, 'SHUFFLE_BYTES', 2000)
+  assert 5 <= reader._shuffle_buffer(dataset) <= 20
+
+
+def test_reads_slim_s_own_records(slim_test_data):
+  folder = slim_test_data / 'flowers_slim_tfrecords'
+  files = sorted(map(str, folder.glob('*.tfrecord')))
+  data = []
+  for file in files:
+    data += tf.io.tf_record_iterator(file)
+  examples = [
+    tf.train.Example.FromString(item).features.feature for item in data
+  ]
+  dataset = Dataset(
+    'flowers', 'validation', tuple(files), len(data), 5, 3, tuple('abcde')
+  )
+  fn = get_preprocessing('inception')
+  got = batches(reader.read(dataset, fn, 64, 50, is_training=False))
+  labels = np.concatenate([batch['label'] for batch in got])
+  expected = [e['image/class/label'].int64_list.value[0] for e in examples]
+  np.testing.assert_array_equal(labels, expected)
+  # The middle 87.5% of the first photo, as Pillow decodes and averages it.
+  photo = Image.open(
+    io.BytesIO(examples[0]['image/encoded'].bytes_list.value[0])
+  )
+  height, width = photo.height, photo.width
+  top, left = height // 16, width // 16
+  middle = np.asarray(photo)[top : height - top, left : width - left]
+  np.testing.assert_allclose(
+    got[0]['image'][0].mean((0, 1)),
+    middle.mean((0, 1)) / 127.5 - 1,
+    atol=0.02,
+  )
+  train = reader.read(
+    dataset, get_preprocessing('inception', True), 64, 8, is_training=True
+  )
+  assert batches(train, 2)[1]['image'].shape == (8, 64, 64, 3)
+
+
+# Bad records: each entry of BAD is a shard of 0..5 in which one went wrong.
+
+
+def flip_byte(dataset, fraction=0.5):
+  """Changes one byte in the data of record 2."""
+  _change(
+    dataset,
+    2,
+    lambda data, start, end: data.__setitem__(
+      start + 12 + int((end - start - 16) * fraction),
+      data[start + 12 + int((end - start - 16) * fraction)] ^ 1,
+    ),
+  )
+
+
+def flip_length(dataset):
+  """Changes the stored length of record 2."""
+  _change(
+    dataset,
+    2,
+    lambda data, start, end: data.__setitem__(start, data[start] ^ 1),
+  )
+
+
+def cut(dataset):
+  """Ends the file within its last record."""
+  _change(
+    dataset, 5, lambda data, start, end: data.__delitem__(slice(end - 3, end))
+  )
+
+
+def cut_header(dataset):
+  """Ends the file within the length of its last record."""
+  _change(
+    dataset, 5, lambda data, start, end: data.__delitem__(slice(start + 5, end))
+  )
+
+
+def _change(dataset, number, change):
+  """change(bytes, start, end) of a record in the file of six."""
+  path = max(dataset.files, key=os.path.getsize)
+  with open(path, 'rb') as file:
+    data = bytearray(file.read())
+  start = 0
+  for place in range(number + 1):
+    length = int.from_bytes(data[start : start + 8], 'little')
+    end = start + 16 + length
+    if place < number:
+      start = end
+  change(data, start, end)
+  with open(path, 'wb') as file:
+    file.write(data)
+
+
+def whole(dataset):
+  pass
+
+
+GOOD = list(range(6))
+NO_LABEL = tf.train.Example(
+  features=tf.train.Features(
+    feature={
+      'image/encoded': tf.train.Feature(
+        bytes_list=tf.train.BytesList(value=[picture(2)])
+      )
+    }
+  )
+).SerializeToString()
+HALF_PNG = picture(2, size=64)[:90]
+# name: (records, damage, what is said of them, those left of 0..5)
+BAD = {
+  'label': (
+    [0, 1, record(2, label=12), 3, 4, 5],
+    whole,
+    r'record 2 \(from 0\) at byte \d+ has a wrong label: '
+    r'label 12 is outside 0\.\.9$',
+    [0, 1, 3, 4, 5],
+  ),
+  'negative label': (
+    [0, 1, record(2, label=-1), 3, 4, 5],
+    whole,
+    r'record 2 .* label -1 is outside 0\.\.9$',
+    [0, 1, 3, 4, 5],
+  ),
+  'no image': (
+    [0, 1, record(2, encoded=b'not an image'), 3, 4, 5],
+    whole,
+    r'record 2 .* does not decode: Unknown image file format',
+    [0, 1, 3, 4, 5],
+  ),
+  'half an image': (
+    [0, 1, record(2, encoded=HALF_PNG), 3, 4, 5],
+    whole,
+    r'record 2 .* does not decode: ',
+    [0, 1, 3, 4, 5],
+  ),
+  'no label': (
+    [0, 1, NO_LABEL, 3, 4, 5],
+    whole,
+    r'record 2 .* has no image/class/label$',
+    [0, 1, 3, 4, 5],
+  ),
+  'no example': (
+    [0, 1, b'\xff\xff\xff', 3, 4, 5],
+    whole,
+    r'record 2 .* is no tf\.train\.Example$',
+    [0, 1, 3, 4, 5],
+  ),
+  'empty': (
+    [0, 1, b'', 3, 4, 5],
+    whole,
+    r'record 2 .* has no image/encoded$',
+    [0, 1, 3, 4, 5],
+  ),
+  'flipped byte': (
+    GOOD,
+    flip_byte,
+    r'record 2 .* is corrupt: wrong checksum$',
+    [0, 1, 3, 4, 5],
+  ),
+  'flipped length': (
+    GOOD,
+    flip_length,
+    r'record 2 .* is corrupt, and so is its length: the rest of the file is',
+    [0, 1],
+  ),
+  'cut': (GOOD, cut, r'record 5 .* is cut short: 3 bytes', [0, 1, 2, 3, 4]),
+  'cut header': (
+    GOOD,
+    cut_header,
+    r'record 5 .* is cut short: 7 bytes of its length',
+    [0, 1, 2, 3, 4],
+  ),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_a_bad_record_is_found(tmp_path, name):
+  records, damage, message, _ = BAD[name]
+  dataset = write(tmp_path, range(6, 9), records)
+  damage(dataset)
+  found = reader.find_bad_record(dataset, 1, 0)
+  assert found.startswith(f'{dataset.files[1]}: record ')
+  assert '\n' not in found
+  assert re.search(message, found), found
+
+
+@pytest.mark.parametrize(
+  'name', ['flipped byte', 'flipped length', 'cut', 'cut header']
+)
+def test_damaged_records_are_left_out_and_counted(tmp_path, name):
+  records, damage, _, good = BAD[name]
+  dataset = write(tmp_path, records, range(6, 9))
+  damage(dataset)
+  assert values(read(dataset, skip_bad_records=True)) == [*good, 6, 7, 8]
+  assert batches.skipped == 6 - len(good)
+
+
+def test_unusable_records_are_left_out_and_counted(tmp_path):
+  unusable = [
+    item
+    for records, damage, _, _ in BAD.values()
+    if damage is whole
+    for item in records
+    if isinstance(item, bytes)
+  ]
+  dataset = write(tmp_path, [0, *unusable, 1], [2])
+  assert len(unusable) == 7
+  assert values(read(dataset, skip_bad_records=True)) == [0, 1, 2]
+  assert batches.skipped == 7
+
+
+@pytest.mark.parametrize('is_training', [False, True])
+@pytest.mark.parametrize('name', ['label', 'no image', 'flipped byte', 'cut'])
+def test_a_bad_record_stops_reading(tmp_path, name, is_training):
+  records, damage, _, _ = BAD[name]
+  dataset = write(tmp_path, records)
+  damage(dataset)
+  with pytest.raises((tf.errors.DataLossError, tf.errors.InvalidArgumentError)):
+    batches(read(dataset, is_training=is_training), 10)
+
+
+@pytest.mark.parametrize('name', ['no image', 'flipped length'])
+def test_training_leaves_out_bad_records_at_each_pass(tmp_path, name):
+  records, damage, _, good = BAD[name]
+  dataset = write(tmp_path, records)
+  damage(dataset)
+  size = len(good)
+  got = values(
+    read(dataset, size, is_training=True, skip_bad_records=True, seed=0), 3
+  )
+  assert [sorted(got[n * size :][:size]) for n in range(3)] == [good] * 3
+  assert batches.skipped >= 2 * (6 - size)
+
+
+def test_the_index_counts_bad_records(tmp_path):
+  dataset = write(tmp_path, GOOD, range(6, 9))
+  flip_length(dataset)
+  got = batches(read(dataset, 9, skip_bad_records=True))[0]
+  assert got['index'].tolist() == [0, 1, 6, 7, 8]
+
+
+def test_a_cut_record_is_counted_though_the_set_does_not_know_of_it(tmp_path):
+  dataset = write(tmp_path, GOOD)
+  cut(dataset)
+  dataset = Dataset(**{**vars(dataset), 'num_records': 5})
+  assert values(read(dataset, skip_bad_records=True)) == GOOD[:5]
+  assert batches.skipped == 1
+
+
+def test_the_error_in_the_pipeline_names_label_and_range(tmp_path):
+  dataset = write(tmp_path, [record(0, label=0)])
+  with pytest.raises(
+    tf.errors.InvalidArgumentError,
+    match=r'label 0 is outside 1\.\.9 \(labels_offset is 1\)',
+  ):
+    batches(read(dataset, labels_offset=1))
+
+
+def test_no_usable_record_at_all_does_not_hang(tmp_path):
+  dataset = write(tmp_path, [b''] * 3)
+  data = read(dataset, is_training=True, skip_bad_records=True)
+  with pytest.raises(
+    tf.errors.InvalidArgumentError, match='none of 6 records in a row'
+  ):
+    batches(data, 1)
+  assert batches(read(dataset, skip_bad_records=True)) == []
+
+
+def test_whole_sets_have_no_bad_record(tmp_path):
+  dataset = write(tmp_path, range(3), range(3, 5))
+  assert reader.find_bad_record(dataset, 1, 0) is None
+  assert values(read(dataset, skip_bad_records=True)) == [*range(5)]
+  assert batches.skipped == 0
