@@ -1,34 +1,9 @@
-"""Tiny record files that a network can learn, and jobs that train on them."""
+"""Jobs that train on tiny record files."""
 
 import pathlib
 
-import numpy as np
 import pytest
-
-
-def striped_images(count: int, seed: int):
-  """Noise of 32 x 32 with a bright row that tells the label of ten."""
-  rng = np.random.default_rng(seed)
-  labels = np.arange(count) % 10
-  images = rng.integers(0, 60, (count, 32, 32)).astype(np.uint8)
-  for image, label in zip(images, labels, strict=True):
-    image[2 + 3 * label : 4 + 3 * label] = 250
-  return images, labels
-
-
-def write_digits(folder: pathlib.Path, train: int, test: int) -> pathlib.Path:
-  """Writes both splits of a set that goes by the name of digits."""
-  from datasets import records
-
-  folder.mkdir(parents=True, exist_ok=True)
-  for seed, (split, count) in enumerate({'train': train, 'test': test}.items()):
-    images, labels = striped_images(count, seed)
-    records.write_shard(
-      folder / f'digits_{split}.tfrecord',
-      zip(images, labels, strict=True),
-      records.encode_pixels,
-    )
-  return folder
+from tiny_data import write_digits
 
 
 @pytest.fixture(scope='session')
