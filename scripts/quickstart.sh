@@ -38,7 +38,7 @@ run train_image_classifier.py "--train_dir=$train" --dataset_name=digits \
   "--dataset_dir=$data" --model_name=lenet --attention_module=cbam_block \
   --batch_size=64 --optimizer=momentum --learning_rate=0.02 \
   --learning_rate_decay_type=cosine --end_learning_rate=0 --warmup_epochs=1 \
-  --max_number_of_steps=600 --eval_every_n_steps=150 --log_every_n_steps=50 \
+  --max_number_of_steps=600 --eval_every_n_steps=150 --log_every_n_steps=25 \
   --save_summaries_secs=10 --seed=1
 run eval_image_classifier.py "--checkpoint_path=$train" --dataset_name=digits \
   "--dataset_dir=$data" --model_name=lenet --attention_module=cbam_block
@@ -77,13 +77,13 @@ What to run next:
   See the events (installs TensorBoard first):
     bash {shown(root, 'scripts', 'setup.sh')} tensorboard
     {shown(root, '.venv', 'bin', 'tensorboard')} --logdir {shown(train)}
-  Your turn: another attention, se_block, in a folder of its own:
+  Another attention, in a folder of its own:
     bash {shown(root, 'scripts', 'run.sh')} train_image_classifier.py \\
       --dataset_name=digits --dataset_dir={shown(data)} \\
       --model_name=lenet --attention_module='se_block(ratio=4)' \\
       --train_dir={shown(train.parent, 'lenet_se_block')} \\
       --optimizer=momentum --max_number_of_steps=600
-  and, in a second terminal, every checkpoint evaluated as it appears:
+  and, in a second terminal, each checkpoint evaluated as it appears:
     bash {shown(root, 'scripts', 'run.sh')} eval_image_classifier_loop.py \\
       --dataset_name=digits --dataset_dir={shown(data)} \\
       --model_name=lenet --attention_module='se_block(ratio=4)' \\
