@@ -67,7 +67,7 @@ def test_unknown_image_size(tiny):
   assert net.shape.as_list() == [None, 10]
 
 
-@pytest.mark.parametrize('stride', [4, 8, 16])
+@pytest.mark.parametrize('stride', [4, 16])
 def test_denser_features_agree_where_they_meet(tiny, stride):
   """Every (32 / stride)-th feature of the dilated network is the plain one."""
   images = np.random.default_rng(0).uniform(-1, 1, (1, 65, 65, 3))
