@@ -21,7 +21,7 @@ model+=(--attention_module=cbam_block)
   --batch_size=32 --max_number_of_steps=60 --log_every_n_steps=20 --seed=1
 "$python" "$root/eval_image_classifier.py" "${model[@]}" \
   "--checkpoint_path=$work/train" "--eval_dir=$work/eval"
-# 0.5 is far from the tenth that guessing gets and from what more steps reach.
+# 60 steps reach 0.95; guessing gets 0.1.
 "$python" - "$work/eval/results.json" <<'CHECK'
 import importlib.metadata
 import json
@@ -29,7 +29,7 @@ import sys
 
 results = json.load(open(sys.argv[1]))
 accuracy = results['metrics']['Accuracy']
-if results['global_step'] != 60 or results['count'] != 360 or accuracy < 0.5:
+if results['global_step'] != 60 or results['count'] != 360 or accuracy < 0.8:
   sys.exit(f'smoke_oldest: not what 60 steps should give: {results}')
 print(
   f'smoke_oldest: TensorFlow {importlib.metadata.version("tensorflow")} '
