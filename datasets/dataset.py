@@ -15,6 +15,7 @@ class Dataset:
     num_classes: how many labels there are, background included.
     channels: 1 for grayscale images, 3 for color.
     class_names: a name for each label; the label's number where unknown.
+    cut_short: those of the files that end within a record.
   """
 
   name: str
@@ -24,3 +25,4 @@ class Dataset:
   num_classes: int
   channels: int
   class_names: tuple[str, ...]
+  cut_short: tuple[str, ...] = ()

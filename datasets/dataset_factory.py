@@ -51,8 +51,8 @@ def get_dataset(name: str, split: str | None, dataset_dir: str) -> Dataset:
       f'No split {split!r} of {name!r} in {folder}; there is {_either(found)}.'
     )
   warn_of_missing(split, found[split])
-  num_records = manifests.count(manifest, split, found[split])
-  if not num_records:
+  num_records, cut_short = manifests.count(manifest, split, found[split])
+  if not num_records and not cut_short:
     raise UserError(f'The {split} records of {name!r} in {folder} are empty.')
   return Dataset(
     name=name,
@@ -62,6 +62,7 @@ def get_dataset(name: str, split: str | None, dataset_dir: str) -> Dataset:
     num_classes=manifest.num_classes,
     channels=manifest.channels,
     class_names=_class_names(name, folder, manifest.num_classes),
+    cut_short=cut_short,
   )
 
 

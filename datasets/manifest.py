@@ -77,35 +77,41 @@ def write(manifest: Manifest, folder: pathlib.Path) -> None:
   _replace(folder / _MANIFEST, json.dumps(content, indent=2) + '\n')
 
 
-def count(manifest: Manifest, split: str, files: Sequence[pathlib.Path]) -> int:
-  """How many records the files hold; those new or changed are counted.
+def count(
+  manifest: Manifest, split: str, files: Sequence[pathlib.Path]
+) -> tuple[int, tuple[str, ...]]:
+  """How many whole records the files hold, and which files are cut short.
 
-  What was counted is kept in dataset.json where that can be written.
+  Files that are new or have changed are counted; where that can be written,
+  dataset.json keeps the counts of whole files.
   """
   known = manifest.splits.get(split, {})
   counted = {
-    path.name: _count_shard(path)
+    path: count_records(path)
     for path in files
     if not has_size(path, getattr(known.get(path.name), 'bytes', -1))
   }
-  shards = {**known, **{name: shard for name, (shard, _) in counted.items()}}
-  # A damaged file is counted, and warned of, until it is mended.
-  if counted and all(whole for _, whole in counted.values()):
+  shards = dict(known)
+  for path, (records, _) in counted.items():
+    if manifest.complete and path.name in known:
+      logging.warning(
+        '%s has changed since it was converted: %d records now, %d then.',
+        path,
+        records,
+        known[path.name].records,
+      )
+    shards[path.name] = Shard(records, path.stat().st_size)
+  cut_short = tuple(
+    str(path) for path, (_, whole) in counted.items() if not whole
+  )
+  if counted and not cut_short:
     splits = {**manifest.splits, split: shards}
     kept = dataclasses.replace(manifest, splits=splits, complete=False)
     try:
       write(kept, files[0].parent)
     except OSError as error:
       logging.info('The count of records is not kept: %s', error)
-  return sum(shards[path.name].records for path in files)
-
-
-def _count_shard(path: pathlib.Path) -> tuple[Shard, bool]:
-  """(What a record file holds, whether it is whole)."""
-  records, whole = count_records(path)
-  if not whole:
-    logging.warning('%s is cut short or damaged after record %d', path, records)
-  return Shard(records, path.stat().st_size), whole
+  return sum(shards[path.name].records for path in files), cut_short
 
 
 def remove(folder: pathlib.Path) -> None:

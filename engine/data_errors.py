@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Iterator
 
 from datasets import reader
-from engine.resolve import Setup
+from datasets.dataset import Dataset
 from errors import UserError
 from tf_compat import tf
 
 
 @contextlib.contextmanager
-def named(setup: Setup) -> Iterator[None]:
+def named(dataset: Dataset, labels_offset: int) -> Iterator[None]:
   """Searches the records for the bad one when TensorFlow fails in the body."""
   try:
     yield
@@ -18,13 +18,18 @@ def named(setup: Setup) -> Iterator[None]:
     tf.errors.DataLossError,
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
-  ) as error:
-    bad = reader.find_bad_record(
-      setup.dataset, setup.channels, setup.job.labels_offset
-    )
-    if bad is None:
-      raise
+    # What an error that quotes a record's bytes becomes on its way to Python.
+    UnicodeDecodeError,
+  ):
+    refuse(dataset, labels_offset)
+    raise
+
+
+def refuse(dataset: Dataset, labels_offset: int) -> None:
+  """Raises UserError for the first bad record, if there is one."""
+  bad = reader.find_bad_record(dataset, labels_offset=labels_offset)
+  if bad is not None:
     raise UserError(
       f'{bad}. Convert the data again, or leave such records out with '
       '--skip_bad_records.'
-    ) from error
+    )

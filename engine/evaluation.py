@@ -124,7 +124,10 @@ class Evaluator:
       self._restore(checkpoint)
     metrics = Metrics(self._setup.num_classes)
     began = time.perf_counter()
-    with data_errors.named(self._setup), self._predictions() as predictions:
+    with (
+      data_errors.named(dataset, self._setup.job.labels_offset),
+      self._predictions() as predictions,
+    ):
       for values in self._batches_of_one_pass():
         metrics.update(values['label'], values['guesses'], values['loss'])
         if predictions:

@@ -14,7 +14,7 @@ from typing import Any
 
 from datasets import dataset_factory
 from datasets.dataset import Dataset
-from engine import checkpoints, console
+from engine import checkpoints, console, data_errors
 from engine import job as jobs
 from engine.job import EvalJob, Job, ModelOptions, TrainJob
 from errors import UserError
@@ -155,6 +155,12 @@ def _read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
   dataset = dataset_factory.get_dataset(
     job.dataset_name, split, job.dataset_dir
   )
+  if dataset.cut_short and not job.skip_bad_records:
+    # TensorFlow takes some such files for whole ones, and trains on the rest.
+    data_errors.refuse(
+      dataclasses.replace(dataset, files=dataset.cut_short[:1]),
+      labels_offset=job.labels_offset,
+    )
   return dataclasses.replace(job, dataset_split_name=split), dataset
 
 

@@ -74,7 +74,7 @@ def train(job: TrainJob, given: Collection[str] = frozenset()) -> Summary:
     step = train_step.build(setup, start or 0)
     restore = _restoring(job, resumed)
     jobs.write(job, _facts(setup))
-    with data_errors.named(setup):
+    with data_errors.named(setup.dataset, job.labels_offset):
       return _run(setup, step, restore, start, signals)
 
 

@@ -108,7 +108,7 @@ def get_preprocessing(
   name: str,
   is_training: bool = False,
   use_grayscale: bool = False,
-  fast_mode: bool = False,
+  fast_mode: bool = True,
 ) -> Preprocessing:
   """The recipe called `name` as fn(image, height, width) -> float32.
 
@@ -116,7 +116,8 @@ def get_preprocessing(
     name: one of PREPROCESSINGS.
     is_training: whether to distort at random.
     use_grayscale: turn color images to one channel first.
-    fast_mode: train with the recipe's cheaper distortions if it has them.
+    fast_mode: train with the recipe's cheaper distortions if it has them, as
+      TF-Slim's programs did.
 
   Raises:
     UserError: if there is no such recipe.

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -119,14 +120,14 @@ def count_calls(monkeypatch):
 def test_records_are_counted_once(tmp_path, shards, monkeypatch):
   counted = count_calls(monkeypatch)
   empty = Manifest('birds', 3, 3, {})
-  assert manifests.count(empty, 'train', shards) == 7
+  assert manifests.count(empty, 'train', shards) == (7, ())
   kept = manifests.read(tmp_path)
   assert not kept.complete
   assert kept.num_records() == {'train': 7}
-  assert manifests.count(kept, 'train', shards) == 7
+  assert manifests.count(kept, 'train', shards) == (7, ())
   assert counted == ['a', 'b']
   # What is there counts, whatever the whole set held.
-  assert manifests.count(kept, 'train', shards[1:]) == 4
+  assert manifests.count(kept, 'train', shards[1:]) == (4, ())
   assert manifests.read(tmp_path) == kept
 
 
@@ -139,20 +140,33 @@ def test_counting_a_split_keeps_the_others(tmp_path, shards):
 def test_a_changed_shard_is_counted_anew(tmp_path, shards):
   manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
   write_shard(shards[0], [(made(2, 2), 0)] * 9, encode_pixels)
-  assert manifests.count(manifests.read(tmp_path), 'train', shards) == 13
+  kept = manifests.read(tmp_path)
+  assert manifests.count(kept, 'train', shards) == (13, ())
   assert manifests.read(tmp_path).num_records() == {'train': 13}
 
 
-def test_a_damaged_shard_is_told_every_time(tmp_path, shards, monkeypatch):
+def test_a_shard_cut_short_is_told_every_time(tmp_path, shards):
+  shards[0].write_bytes(shards[0].read_bytes()[:-1])
+  for _ in range(2):
+    found = manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
+    assert found == (6, (str(shards[0]),))
+  assert manifests.read(tmp_path) is None
+
+
+def test_a_converted_shard_that_changed_is_warned_of(
+  tmp_path, shards, monkeypatch
+):
   warnings = []
   monkeypatch.setattr(
     logging, 'warning', lambda text, *values: warnings.append(text % values)
   )
-  shards[0].write_bytes(shards[0].read_bytes()[:-1])
-  for _ in range(2):
-    assert manifests.count(Manifest('birds', 3, 3, {}), 'train', shards) == 6
-  assert warnings == [f'{shards[0]} is cut short or damaged after record 2'] * 2
-  assert manifests.read(tmp_path) is None
+  manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
+  whole = dataclasses.replace(manifests.read(tmp_path), complete=True)
+  write_shard(shards[0], [(made(2, 2), 0)] * 2, encode_pixels)
+  assert manifests.count(whole, 'train', shards) == (6, ())
+  assert warnings == [
+    f'{shards[0]} has changed since it was converted: 2 records now, 3 then.'
+  ]
 
 
 def test_a_folder_that_cannot_be_written(shards, monkeypatch):
@@ -160,4 +174,5 @@ def test_a_folder_that_cannot_be_written(shards, monkeypatch):
     raise PermissionError('read-only')
 
   monkeypatch.setattr(manifests, 'write', fail)
-  assert manifests.count(Manifest('birds', 3, 3, {}), 'train', shards) == 7
+  found = manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
+  assert found == (7, ())

@@ -116,7 +116,7 @@ def test_variables_are_split_by_scopes(graph):
 def test_a_scope_without_variables_names_near_ones(graph):
   variables = [tf.get_variable('net/logits/weights', [])]
   with pytest.raises(
-    UserError, match="--trainable_scopes: .*'net/logit'. Near: net/logits"
+    UserError, match=r"--trainable_scopes: .*'net/logit'\. Near: net/logits"
   ):
     checkpoints.split_by_scopes(variables, 'net/logit', 'trainable_scopes')
 
@@ -148,7 +148,11 @@ def with_cbam(ratio=8):
 @pytest.mark.parametrize(
   ('held', 'wanted', 'message'),
   [
-    (with_cbam(), plain(), "the network lacks .*--attention_module='cbam_block'"),
+    (
+      with_cbam(),
+      plain(),
+      "the network lacks .*--attention_module='cbam_block'",
+    ),
     (plain(), with_cbam(), "it lacks lenet/cbam.*--attention_module='none'"),
     (
       with_cbam(16),

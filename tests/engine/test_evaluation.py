@@ -79,7 +79,9 @@ def test_every_record_counts_once_at_any_batch_size(
   digits, trained, tmp_path, averaged, batch_size
 ):
   options = {} if averaged else {'moving_average_decay': 0.0}
-  result = run(trained, batch_size=batch_size, eval_dir=str(tmp_path), **options)
+  result = run(
+    trained, batch_size=batch_size, eval_dir=str(tmp_path), **options
+  )
   labels, guesses, losses, _ = by_hand(digits, trained, averaged)
   assert result.count == 23
   assert result.metrics == pytest.approx(

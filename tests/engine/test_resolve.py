@@ -42,7 +42,10 @@ def test_what_is_not_given_comes_from_the_job(evaluation, capsys):
     }
   )
   job = setup.job
-  assert (job.model_name, job.attention_module) == ('lenet', 'se_block(ratio=4)')
+  assert (job.model_name, job.attention_module) == (
+    'lenet',
+    'se_block(ratio=4)',
+  )
   assert (job.moving_average_decay, setup.image_size) == (0.99, 40)
   assert job.preprocessing_name == 'cifarnet'
   assert setup.dataset.split == job.dataset_split_name == 'test'
@@ -105,7 +108,10 @@ def test_a_networks_name_names_its_preprocessing(evaluation, digits):
   ('given', 'message'),
   [
     ({'preprocessing_name': 'vggg'}, "Unknown preprocessing 'vggg'.*'vgg'"),
-    ({'model_name': 'lenett'}, "Unknown network 'lenett'. Did you mean 'lenet'"),
+    (
+      {'model_name': 'lenett'},
+      "Unknown network 'lenett'. Did you mean 'lenet'",
+    ),
     ({'attention_module': 'cbam'}, "Unknown attention module 'cbam'"),
     ({'attention_module': 'se_block(size=3)'}, "no option 'size'"),
     ({'dataset_name': 'digit'}, "holds the data set 'digits', not 'digit'"),
@@ -143,7 +149,7 @@ def test_more_than_one_device_is_refused_honestly(train_job, option, value):
 
 def test_a_train_dir_that_cannot_be_written_is_refused(train_job, tmp_path):
   (tmp_path / 'file').touch()
-  with pytest.raises(UserError, match='Cannot write to .*file/train'):
+  with pytest.raises(UserError, match=r'Cannot write to .*file/train'):
     resolve.training(train_job(train_dir=str(tmp_path / 'file' / 'train')), ())
 
 

@@ -33,7 +33,9 @@ def events(folder) -> dict[str, list]:
   return found
 
 
-def test_a_run_learns_and_evaluates_and_tells(train, evaluate, tmp_path, capsys):
+def test_a_run_learns_and_evaluates_and_tells(
+  train, evaluate, tmp_path, capsys
+):
   summary = train(
     max_number_of_steps=40, log_every_n_steps=10, batch_norm_decay=0.9
   )
@@ -71,7 +73,11 @@ def test_the_job_holds_what_was_resolved(train, tmp_path):
   assert job['options']['train_image_size'] == 28
   assert job['options']['preprocessing_name'] == 'lenet'
   assert job['options']['attention_module'] == 'cbam_block'
-  assert (job['num_classes'], job['channels'], job['num_records']) == (10, 1, 40)
+  assert (job['num_classes'], job['channels'], job['num_records']) == (
+    10,
+    1,
+    40,
+  )
   assert job['trainable_parameters'] > 3_000_000
 
 
