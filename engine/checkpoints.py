@@ -325,10 +325,15 @@ def copy(checkpoint: str, folder: str | pathlib.Path) -> str:
   )
   if not parts or parts[-1].suffix != '.index':
     raise FileNotFoundError(checkpoint)
-  for part in parts:
-    temporary = folder / f'.{part.name}'
-    shutil.copyfile(part, temporary)
-    temporary.replace(folder / part.name)
+  try:
+    for part in parts:
+      temporary = folder / f'.{part.name}'
+      shutil.copyfile(part, temporary)
+      temporary.replace(folder / part.name)
+  finally:
+    # Also what a copy that was killed has left.
+    for leftover in folder.glob(f'.{PREFIX}*'):
+      leftover.unlink(missing_ok=True)
   return str(folder / source.name)
 
 
@@ -341,9 +346,27 @@ def delete(checkpoint: str) -> None:
     part.unlink(missing_ok=True)
 
 
+# What a killed training leaves of TensorFlow's files and of its own; an
+# evaluation that runs beside it writes others.
+_LEFTOVERS = (
+  f'{PREFIX}-*.tempstate*',
+  'checkpoint.tmp*',
+  '.curves.*.png',
+  '.job.*.json',
+  '.progress.*.csv',
+  '.finished.*.json',
+)
+
+
 def sweep(folder: str | pathlib.Path) -> None:
-  """Removes what a killed save left half written."""
-  for leftover in pathlib.Path(folder).glob(f'{PREFIX}-*_temp*'):
+  """Removes what a killed training left half written."""
+  folder = pathlib.Path(folder)
+  for leftover in folder.glob(f'{PREFIX}-*_temp*'):
     shutil.rmtree(leftover, ignore_errors=True)
-  for leftover in pathlib.Path(folder).glob(f'{PREFIX}-*.tempstate*'):
-    leftover.unlink(missing_ok=True)
+  for pattern in _LEFTOVERS:
+    for leftover in folder.glob(pattern):
+      leftover.unlink(missing_ok=True)
+  # The index is written last and deleted first.
+  for data in folder.glob(f'{PREFIX}-*.data-*'):
+    if not data.with_suffix('.index').exists():
+      data.unlink(missing_ok=True)
