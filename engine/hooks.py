@@ -5,7 +5,14 @@ import pathlib
 import time
 from collections.abc import Callable, Sequence
 
-from engine import checkpoints, console, messages, progress, summaries
+from engine import (
+  checkpoints,
+  console,
+  disk_errors,
+  messages,
+  progress,
+  summaries,
+)
 from engine.job import TrainJob
 from engine.signals import Signals
 from engine.train_step import TrainStep
@@ -88,8 +95,8 @@ class Logging(tf.train.SessionRunHook):
 
   def _report(self, rate: float, bad_records: int) -> None:
     """One row, one line, three scalars."""
-    pace = self._seconds / self._steps if self._steps else math.nan
-    speed = self._graph.images_per_step / pace
+    pace = self._seconds / self._steps if self._steps else None
+    speed = self._graph.images_per_step / pace if pace else None
     self._seconds, self._steps = 0.0, 0
     progress.append(
       self._progress,
@@ -98,12 +105,10 @@ class Logging(tf.train.SessionRunHook):
       learning_rate=rate,
       images_per_second=speed,
     )
-    self._writer.add_summary(
-      summaries.scalars(
-        total_loss=self.loss, learning_rate=rate, images_per_second=speed
-      ),
-      self.step,
-    )
+    shown = {'total_loss': self.loss, 'learning_rate': rate}
+    if speed:
+      shown['images_per_second'] = speed
+    self._writer.add_summary(summaries.scalars(**shown), self.step)
     skipped = f', {bad_records} bad records left out' if bad_records else ''
     if not self._bar.disable:
       self._bar.set_postfix_str(f'loss = {self.loss:.4f}{skipped}')
@@ -111,15 +116,18 @@ class Logging(tf.train.SessionRunHook):
     of = f'/{self._last}' if self._last else ''
     console.say(
       f'global step {self.step}{of}: loss = {self.loss:.4f}, learning rate = '
-      f'{rate:.4g}, {speed:.1f} images/s{self._left(pace)}{skipped}'
+      f'{rate:.4g}{self._speed(speed, pace)}{skipped}'
     )
 
-  def _left(self, pace: float) -> str:
-    """', 0:01:30 left' where the end and the pace are known."""
-    if not self._last or math.isnan(pace):
+  def _speed(self, speed: float | None, pace: float | None) -> str:
+    """', 99.5 images/s, 0:01:30 left', as far as pace and end are known."""
+    if speed is None or pace is None:
       return ''
+    if not self._last:
+      return f', {speed:.1f} images/s'
     seconds = round((self._last - self.step) * pace)
-    return f', {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left'
+    left = f'{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}'
+    return f', {speed:.1f} images/s, {left} left'
 
   def close(self) -> None:
     """Ends the bar, also when training failed."""
@@ -205,11 +213,14 @@ class Saving(tf.train.SessionRunHook):
     except (tf.errors.OpError, OSError) as error:
       checkpoints.sweep(self._job.train_dir)
       good = checkpoints.newest_whole(self._job.train_dir)
-      raise UserError(
-        f'Could not save step {step}: {str(error).splitlines()[0]}. The last '
-        f'good checkpoint is {good}; free some space, and the same command '
-        'goes on from it.'
-      ) from error
+      why = disk_errors.reason(error) or str(error).splitlines()[-1]
+      left = (
+        f'The last good checkpoint is {good}: free some space, and the same '
+        'command goes on from it.'
+        if good
+        else 'There is no checkpoint yet: free some space and start again.'
+      )
+      raise UserError(f'Could not save step {step}: {why}. {left}') from error
 
 
 class Stopping(tf.train.SessionRunHook):

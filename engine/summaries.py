@@ -1,5 +1,6 @@
 """What TensorBoard shows of training; computed at summary steps only."""
 
+from engine import console
 from nets.attention import attend
 from tf_compat import slim, tf
 
@@ -44,3 +45,12 @@ def scalars(**values: float) -> tf.Summary:
       for tag, value in values.items()
     ]
   )
+
+
+def close(writer: tf.summary.FileWriter) -> None:
+  """Ends an event file; what it cannot take is told, and hides no error."""
+  try:
+    writer.close()
+  # TensorFlow raises what its writing thread met, of whatever class.
+  except Exception as error:
+    console.say(f'The last events could not be written: {error}')

@@ -20,6 +20,7 @@ from engine import (
   progress,
   resolve,
   restoring,
+  summaries,
   train_step,
 )
 from engine import job as jobs
@@ -179,7 +180,7 @@ def _run(
     raise
   finally:
     logging.close()
-    writer.close()
+    summaries.close(writer)
   return _ended(job, logging, saving.saved_path, stopping, signals)
 
 
