@@ -67,7 +67,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   """What to train, and the checkpoint to resume from, if there is one."""
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
   _one_device(job)
-  _writable(job.train_dir)
+  check_names(job, given)
   start = checkpoints.newest_whole(job.train_dir)
   recorded = jobs.read(job.train_dir) if start else None
   if recorded:
@@ -80,6 +80,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   setup = _setup(job, dataset, 'train_image_size')
   if recorded:
     _same_classes(setup, recorded, job.train_dir)
+  _writable(job.train_dir)
   return setup, start
 
 
