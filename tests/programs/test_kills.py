@@ -1,0 +1,110 @@
+"""kill -9 at any moment of training: a whole checkpoint is always there."""
+
+import random
+import re
+import shutil
+import signal
+import time
+
+import pytest
+
+from engine import checkpoints
+
+# What a train_dir may hold once a training has begun in it anew.
+EXPECTED = re.compile(
+  r'checkpoint|curves\.png|evaluations\.json|events\.out\..*|finished\.json|'
+  r'job\.json|progress\.csv|model\.ckpt-\d+\.(index|data-00000-of-00001)'
+)
+
+
+def leftovers(train_dir) -> list[str]:
+  """Names that do not belong, and data without an index."""
+  names = {path.name for path in train_dir.iterdir()}
+  odd = {name for name in names if not EXPECTED.fullmatch(name)}
+  for name in names:
+    if match := re.match(r'(model\.ckpt-\d+)\.data', name):
+      odd |= {name} - {n for n in [name] if f'{match[1]}.index' in names}
+  return sorted(odd)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', range(3))
+def test_killed_again_and_again_while_saving_at_every_step(
+  start, train, small, tmp_path, seed
+):
+  chance = random.Random(seed)
+  train_dir, reached = tmp_path / 'train', 0
+  command = {
+    'train_dir': 'train', 'save_interval_secs': 0, 'keep_checkpoint_max': 2,
+    **small,
+  }  # fmt: skip
+  for _ in range(4):
+    process = start('train', **command)
+    process.wait_for(rf'global step {reached + 1}[^\d]')
+    time.sleep(chance.uniform(0, 1.0))
+    process.signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 'error' not in process.stderr.lower()
+    logged = int(re.findall(r'global step (\d+)', process.stderr)[-1])
+    newest = checkpoints.newest_whole(train_dir)
+    reached = checkpoints.step_of(newest)
+    # The last line may be of a step that was not saved yet.
+    assert logged - 1 <= reached <= logged + 1
+  last = train(max_number_of_steps=reached + 2, **command)
+  assert last.code == 0, last.stderr
+  assert f'Resuming from train/model.ckpt-{reached}.' in last.stderr
+  assert leftovers(train_dir) == []
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_from_the_start(start, train, small, tmp_path):
+  """Also before there is a checkpoint, and while the first is written."""
+  chance = random.Random(0)
+  for _ in range(6):
+    process = start('train', train_dir='train', save_interval_secs=0, **small)
+    process.wait_for('Training cifarnet')
+    time.sleep(chance.uniform(0, 2.0))
+    process.signal(signal.SIGKILL)
+    process.wait()
+    assert 'Traceback' not in process.stderr
+  start_step = 0
+  if newest := checkpoints.newest_whole(tmp_path / 'train'):
+    start_step = checkpoints.step_of(newest)
+  last = train(max_number_of_steps=start_step + 1)
+  assert last.code == 0, last.stderr
+  assert leftovers(tmp_path / 'train') == []
+
+
+def test_leftovers_of_a_killed_save_are_swept(train, copied):
+  """What TensorFlow and we have on disk at each moment of a save."""
+  (copied / 'finished.json').unlink()
+  data = copied / 'model.ckpt-4.data-00000-of-00001'
+  (copied / 'model.ckpt-5_temp').mkdir()
+  shutil.copy(data, copied / 'model.ckpt-5_temp' / 'part-00000-of-00001.data')
+  shutil.copy(data, copied / 'model.ckpt-6.data-00000-of-00001')
+  (copied / 'model.ckpt-6.index.tempstate123').write_bytes(b'half')
+  (copied / 'checkpoint.tmp0123').write_text('half')
+  (copied / '.curves.abcd.png').write_bytes(b'half')
+  (copied / '.job.abcd.json').write_text('half')
+  process = train(max_number_of_steps=5)
+  assert process.code == 0, process.stderr
+  assert 'Resuming from train/model.ckpt-4.' in process.stderr
+  assert leftovers(copied) == []
+
+
+@pytest.mark.parametrize('part', ['index', 'data-00000-of-00001'])
+def test_a_cut_checkpoint_is_passed_over(train, copied, part):
+  path = copied / f'model.ckpt-4.{part}'
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  process = train(max_number_of_steps=2)
+  assert process.code == 0, process.stderr
+  assert 'model.ckpt-4 is damaged and passed over' in process.stderr
+  assert 'Resuming from train/model.ckpt-0.' in process.stderr
+  assert checkpoints.newest_whole(copied).endswith('model.ckpt-2')
+
+
+def test_a_job_json_of_no_use_is_named(train, copied):
+  (copied / 'job.json').write_text('{"options": {')
+  process = train(max_number_of_steps=5)
+  assert 'job.json is not a job that training wrote' in process.error
+  assert process.code == 2

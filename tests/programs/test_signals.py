@@ -1,0 +1,85 @@
+"""SIGTERM and Ctrl-C in the middle of training, and the same command again."""
+
+import re
+import signal
+
+import pytest
+
+from engine import checkpoints
+
+BOTH = pytest.mark.parametrize(
+  'number', [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name
+)
+
+
+def last_step(stderr: str) -> int:
+  return int(re.findall(r'global step (\d+)', stderr)[-1])
+
+
+@BOTH
+def test_a_signal_saves_and_the_same_command_goes_on(
+  start, train, small, tmp_path, number
+):
+  command = {'train_dir': 'train', **small}
+  first = start('train', **command)
+  first.wait_for(r'global step 3[^\d]')
+  first.signal(number)
+  assert first.wait() == 128 + number
+  assert 'Traceback' not in first.stderr
+  step = last_step(first.stderr)
+  train_dir = tmp_path / 'train'
+  saved = [checkpoints.step_of(c) for c in checkpoints.in_folder(train_dir)]
+  assert saved == [0, step]
+  assert re.search(
+    rf'Stopped by {number.name} at step {step}, saved as '
+    rf'train/model\.ckpt-{step}: the same command goes on',
+    first.stderr,
+  )
+  assert not (train_dir / 'finished.json').exists()
+  second = start('train', **command)
+  second.wait_for(rf'Resuming from train/model\.ckpt-{step}\.')
+  following = second.wait_for(r'global step (\d+)')
+  assert int(following[1]) == step + 1
+  second.signal(number)
+  assert second.wait() == 128 + number
+
+
+@BOTH
+def test_a_signal_before_the_first_step_ends_it(start, small, tmp_path, number):
+  process = start('train', train_dir='train', **small)
+  process.wait_for('Training cifarnet')
+  process.signal(number)
+  assert process.wait() == 128 + number
+  assert 'Traceback' not in process.stderr
+  assert not (tmp_path / 'train' / 'finished.json').exists()
+
+
+def test_a_second_ctrl_c_does_not_wait(start, small):
+  process = start('train', train_dir='train', **small)
+  process.wait_for(r'global step 2[^\d]')
+  process.signal(signal.SIGINT)
+  process.signal(signal.SIGINT)
+  assert process.wait() == 130
+  assert 'Traceback' not in process.stderr
+
+
+@BOTH
+@pytest.mark.slow
+def test_from_a_cold_start(start, small, number):
+  process = start('train', train_dir='train', cold=True, **small)
+  process.wait_for(r'global step 2[^\d]')
+  process.signal(number)
+  assert process.wait() == 128 + number
+  assert 'the same command goes on' in process.stderr
+
+
+@pytest.mark.parametrize('program', ['eval', 'loop'])
+def test_ctrl_c_ends_evaluation_without_a_trace(start, trained, program):
+  """Evaluation saves nothing; a loop is ended like this every day."""
+  process = start(
+    program, checkpoint_path=trained / 'train', eval_dir='eval', batch_size=1
+  )
+  process.wait_for('Evaluating')
+  process.signal(signal.SIGINT)
+  assert process.wait() in (130, 0)
+  assert 'Traceback' not in process.stderr
