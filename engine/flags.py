@@ -2,11 +2,11 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from absl import app, flags
 
-from engine import console, job
+from engine import console, disk_errors, job
 from errors import UserError
 
 _DEFINE = {
@@ -21,18 +21,42 @@ def define(job_class: type[job.Job]) -> None:
   """Defines a flag for every option of a job, of its name, type, default."""
   types = job.types(job_class)
   for field in dataclasses.fields(job_class):
-    known = field.metadata['known']
-    choice = f' One of: {", ".join(known)}.' if known is not None else ''
-    _DEFINE[types[field.name]](
-      field.name, field.default, field.metadata['meaning'] + choice
-    )
+    _DEFINE[types[field.name]](field.name, field.default, _meaning(field))
+
+
+def option_names(job_class: type[job.Job]) -> list[str]:
+  """The names of a job's options, which are its flags."""
+  return [field.name for field in dataclasses.fields(job_class)]
 
 
 def read(job_class: type[job.Job]) -> tuple[job.Job, frozenset[str]]:
   """The job that the parsed flags describe, and which flags were given."""
-  names = [field.name for field in dataclasses.fields(job_class)]
+  names = option_names(job_class)
   given = frozenset(name for name in names if flags.FLAGS[name].present)
   return job_class(**{n: getattr(flags.FLAGS, n) for n in names}), given
+
+
+def table(job_class: type[job.Job], without: Collection[str] = ()) -> str:
+  """The flags of a job as a Markdown table.
+
+  Args:
+    job_class: the job whose options are the flags.
+    without: names to leave out, as they stand in another table.
+  """
+  lines = ['| flag | default | meaning |', '|---|---|---|']
+  for field in dataclasses.fields(job_class):
+    if field.name in without:
+      continue
+    default = '' if field.default in (None, '') else f'`{field.default}`'
+    lines.append(f'| `--{field.name}` | {default} | {_meaning(field)} |')
+  return '\n'.join(lines)
+
+
+def _meaning(field: dataclasses.Field) -> str:
+  """An option's meaning and the names it may take."""
+  known = field.metadata['known']
+  choice = f' One of: {", ".join(known)}.' if known is not None else ''
+  return field.metadata['meaning'] + choice
 
 
 def run(job_class: type[job.Job], call: Callable) -> None:
@@ -51,7 +75,8 @@ def run(job_class: type[job.Job], call: Callable) -> None:
           f'Unexpected argument {arguments[1]!r}: options are given as '
           '--name=value.'
         )
-      summary = call(*read(job_class))
+      with disk_errors.named():
+        summary = call(*read(job_class))
     except UserError as error:
       console.say(f'error: {error}')
       return 2

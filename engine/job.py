@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import files
+from datasets.dataset_factory import DATASETS
 from engine.optimizers import OPTIMIZERS
 from engine.schedules import SCHEDULES
 from errors import UserError
@@ -32,7 +33,7 @@ BEST_METRICS = (
   'macro_f1',
 )
 
-_TEMP_MODEL = os.path.join(tempfile.gettempdir(), 'tfmodel', '')
+TEMP_MODEL = os.path.join(tempfile.gettempdir(), 'tfmodel', '')
 
 
 def option(
@@ -95,7 +96,7 @@ class ConvertJob(Job):
   """What download_and_convert_data.py is asked to do."""
 
   dataset_name: str | None = option(
-    None, 'The data set: digits, mnist, fashion_mnist, cifar10, imagenet.'
+    None, f'The data set: {", ".join(DATASETS)}.'
   )
   dataset_dir: str | None = option(None, 'Where the records go.')
   source_dir: str | None = option(
@@ -162,7 +163,7 @@ class TrainJob(ModelOptions, ValidationOptions):
   """What train_image_classifier.py is asked to do."""
 
   train_dir: str = option(
-    _TEMP_MODEL, 'Where checkpoints, events, curves and the job are written.'
+    TEMP_MODEL, 'Where checkpoints, events, curves and the job are written.'
   )
   dataset_split_name: str = option('train', 'The split to train on.')
   batch_size: int = option(32, 'Images in a step, per clone.', lower=1)
@@ -181,7 +182,7 @@ class TrainJob(ModelOptions, ValidationOptions):
     None,
     'Seed of weights, shuffling, augmentation and dropout: with one input '
     'thread (--num_readers=1 --num_preprocessing_threads=1) a run repeats '
-    'exactly on the same machine.',
+    'exactly on the same machine (GPUs need TF_DETERMINISTIC_OPS=1 as well).',
     lower=0,
   )
 
@@ -303,7 +304,7 @@ class EvalJob(ModelOptions):
   """What eval_image_classifier.py is asked to do."""
 
   checkpoint_path: str = option(
-    _TEMP_MODEL,
+    TEMP_MODEL,
     'The checkpoint, or a folder of which the newest one is taken.',
   )
   eval_dir: str | None = option(

@@ -153,6 +153,12 @@ def _read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
     'dataset_dir',
     'the folder that download_and_convert_data.py wrote records into',
   )
+  # Absolute, for job.json outlives the folder this was called from.
+  job = dataclasses.replace(
+    job,
+    dataset_dir=os.path.abspath(os.path.expanduser(job.dataset_dir)),
+    dataset_split_name=split,
+  )
   dataset = dataset_factory.get_dataset(
     job.dataset_name, split, job.dataset_dir
   )
@@ -162,7 +168,7 @@ def _read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
       dataclasses.replace(dataset, files=dataset.cut_short[:1]),
       labels_offset=job.labels_offset,
     )
-  return dataclasses.replace(job, dataset_split_name=split), dataset
+  return job, dataset
 
 
 def _setup(job: Any, dataset: Dataset, size_option: str) -> Setup:

@@ -190,7 +190,13 @@ def _listeners(setup: Setup) -> list[Callable[[str], object]]:
   listeners = []
   if job.eval_every_n_steps:
     validation = Validation.within(setup)
-    listeners.append(validation.check)
+
+    def validate(checkpoint: str) -> None:
+      # Of step 0 there is nothing to learn, and it is never the best.
+      if checkpoints.step_of(checkpoint):
+        validation.check(checkpoint)
+
+    listeners.append(validate)
   listeners.append(
     lambda checkpoint: curves.draw(
       job.train_dir, messages.results_files(job.train_dir)

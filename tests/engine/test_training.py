@@ -67,6 +67,16 @@ def test_a_run_learns_and_evaluates_and_tells(
   )
 
 
+def test_gates_and_weights_are_summarised(train, tmp_path):
+  train(attention_module='cbam_block')
+  shown = events(tmp_path / 'train')
+  gates = [tag for tag in shown if tag.startswith('gates/')]
+  assert len(gates) == 8  # Two points, two gates each, mean and spread.
+  mean = next(tag for tag in gates if tag.endswith('mean'))
+  assert 0 < shown[mean][0][1] < 1
+  assert 'weights/LeNet/pool1_CBAM/ch_at/mlp_0/kernel' in shown
+
+
 def test_the_job_holds_what_was_resolved(train, tmp_path):
   train(attention_module='cbam_block(ratio=8)')
   job = json.loads((tmp_path / 'train' / 'job.json').read_text())
@@ -276,7 +286,7 @@ def test_old_checkpoints_go(train, tmp_path):
 def test_validation_within_training_keeps_the_best(train, tmp_path):
   train(eval_every_n_steps=5, max_number_of_steps=15)
   rows = results.read_results_csv(tmp_path / 'train' / 'eval' / results.CSV)
-  assert [row['global_step'] for row in rows] == [0, 5, 10, 15]
+  assert [row['global_step'] for row in rows] == [5, 10, 15]
   best = json.loads((tmp_path / 'train' / 'best' / 'best.json').read_text())
   assert best['value'] == max(row['Accuracy'] for row in rows)
   (kept,) = checkpoints.in_folder(tmp_path / 'train' / 'best')
