@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import pathlib
 import re
 import shutil
@@ -16,10 +17,15 @@ Shapes = Mapping[str, Sequence[int]]
 
 PREFIX = 'model.ckpt'
 AVERAGE = '/ExponentialMovingAverage'
+# What reading a damaged or deleted checkpoint raises: its reader has errors of
+# its own kind for some faults.
+READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 # What optimizers keep beside each weight, as their checkpoints call it.
 _SLOTS = re.compile(r'/(Adadelta|Adagrad|Adam|Ftrl|Momentum|RMSProp)(_\d+)?$')
+# Beside those, what published checkpoints carry: the data's mean color.
 _NOT_WEIGHTS = re.compile(
   r'^(global_step|beta[12]_power|current_loss_scale|good_steps)(_\d+)?$'
+  r'|/mean_rgb$'
 )
 
 
@@ -30,6 +36,24 @@ def step_of(checkpoint: str | pathlib.Path) -> int:
   """The step in a checkpoint's name, 'model.ckpt-120' -> 120; -1 for none."""
   found = re.search(r'-(\d+)$', str(checkpoint))
   return int(found.group(1)) if found else -1
+
+
+def global_step(checkpoint: str) -> int:
+  """The training step that a checkpoint was saved at; 0 if it does not say."""
+  if step_of(checkpoint) >= 0:
+    return step_of(checkpoint)
+  reader = tf.train.load_checkpoint(checkpoint)
+  if not reader.has_tensor('global_step'):
+    return 0
+  return int(reader.get_tensor('global_step'))
+
+
+def written_at(checkpoint: str) -> int | None:
+  """When a checkpoint was completed, in ns of the disk's; None if it is gone."""
+  try:
+    return os.stat(checkpoint + '.index').st_mtime_ns
+  except FileNotFoundError:
+    return None
 
 
 def in_folder(folder: str | pathlib.Path) -> list[str]:
@@ -44,8 +68,7 @@ def fault(checkpoint: str) -> str | None:
     reader = tf.train.load_checkpoint(checkpoint)
     for name in reader.get_variable_to_shape_map():
       reader.get_tensor(name)
-  # The reader speaks in errors of its own kind for some faults.
-  except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
+  except READ_ERRORS as error:
     return str(error).splitlines()[0]
   return None
 
@@ -82,7 +105,8 @@ def find(path: str) -> str:
       )
     return checkpoint
   checkpoint = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
-  if not pathlib.Path(checkpoint + '.index').exists():
+  # Also true of TF-Slim's oldest, which are a single file.
+  if not tf.train.checkpoint_exists(checkpoint):
     raise UserError(
       f'No checkpoint {path}: a checkpoint is named by what stands before '
       f'.index, {checkpoint}, and its folder will do.' + _neighbours(checkpoint)
@@ -275,6 +299,11 @@ def _shape_remedy(difference: Difference) -> str:
     )
   if len(counts) == 1 and counts != {(1, 1)}:
     there, here = counts.pop()
+    if here == there + 1:
+      return (
+        f'It has {there} classes, the data {here}: --labels_offset=1 leaves '
+        'out the background class; another --dataset_name may have been meant.'
+      )
     if there != here:
       return (
         f'It has {there} classes, the data {here} after --labels_offset: name '
@@ -309,7 +338,10 @@ def restorer(mapping: Mapping[tf.Variable, str]) -> Callable:
 
 
 def copy(checkpoint: str, folder: str | pathlib.Path) -> str:
-  """Copies a checkpoint into a folder, whole or not at all; its new path.
+  """Puts a checkpoint into a folder as well, whole or not at all; its new path.
+
+  Both are the same files where the disk has hard links: TensorFlow replaces
+  and deletes names and never writes into a finished file.
 
   The index goes last: without it the other files are no checkpoint.
 
@@ -328,13 +360,24 @@ def copy(checkpoint: str, folder: str | pathlib.Path) -> str:
   try:
     for part in parts:
       temporary = folder / f'.{part.name}'
-      shutil.copyfile(part, temporary)
+      _link(part, temporary)
       temporary.replace(folder / part.name)
   finally:
     # Also what a copy that was killed has left.
     for leftover in folder.glob(f'.{PREFIX}*'):
       leftover.unlink(missing_ok=True)
   return str(folder / source.name)
+
+
+def _link(source: pathlib.Path, target: pathlib.Path) -> None:
+  """Gives a file a second name, or copies it where that cannot be."""
+  target.unlink(missing_ok=True)
+  try:
+    os.link(source, target)
+  except FileNotFoundError:
+    raise
+  except OSError:
+    shutil.copyfile(source, target)
 
 
 def delete(checkpoint: str) -> None:

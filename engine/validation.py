@@ -4,13 +4,16 @@ One rule for both who use it: eval_image_classifier_loop.py beside training,
 and --eval_every_n_steps within it.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import files
 from engine import checkpoints, console, messages, resolve
@@ -20,7 +23,6 @@ from engine.metrics import TOP
 from engine.resolve import Setup
 from engine.results import Result
 from errors import UserError
-from tf_compat import tf
 
 BEST = 'best'
 # How often to look whether training has finished, which costs next to nothing.
@@ -58,6 +60,12 @@ class Validation:
       )
     self._train_dir = pathlib.Path(train_dir)
     self._evaluator = Evaluator(setup)
+    # What a value must have in common with another to be compared with it.
+    self._measure = {
+      'metric': self._metric,
+      'dataset': setup.dataset.name,
+      'split': setup.dataset.split,
+    }
     self._best = self._recorded_best()
     self._since_best = 0
     self.patience_lost = False
@@ -80,63 +88,84 @@ class Validation:
     return cls(evaluation, job, job.train_dir)
 
   def check(self, checkpoint: str) -> Result:
-    """Evaluates a checkpoint; copies it if it is the best, else counts."""
-    result = self._evaluator.evaluate(checkpoint)
-    value = result.metrics[self._metric]
-    if self._is_better(value):
-      self._best, self._since_best = value, 0
-      self._keep(checkpoint, result)
-    else:
-      self._since_best += 1
+    """Evaluates a checkpoint; keeps it if it is the best, else counts.
+
+    Raises:
+      FileNotFoundError: if it was deleted meanwhile.
+    """
+    # Training may delete it before it is known to be the best.
+    with self._held(checkpoint) as held:
+      result = self._evaluator.evaluate(checkpoint)
+      value = result.metrics[self._metric]
+      if self._is_better(value):
+        self._best, self._since_best = self._keep(held, result), 0
+      elif not self._best or result.global_step > self._best['global_step']:
+        # A loop that starts again sees those before the best once more.
+        self._since_best += 1
     if self._patience and self._since_best >= self._patience:
-      self.patience_lost = True
-      why = (
-        f'no better {self._metric} than {self._best:.5f} in '
-        f'{self._since_best} evaluations'
-      )
-      console.say(f'Asking training to stop: {why}.')
-      messages.ask_to_stop(self._train_dir, why)
+      self._lose_patience()
     return result
+
+  def _lose_patience(self) -> None:
+    """Asks training to stop."""
+    self.patience_lost = True
+    best = f'{self._best["value"]:.5f}' if self._best else 'none'
+    why = (
+      f'no better {self._metric} than {best} in {self._since_best} evaluations'
+    )
+    console.say(f'Asking training to stop: {why}.')
+    messages.ask_to_stop(self._train_dir, why)
+
+  @contextlib.contextmanager
+  def _held(self, checkpoint: str) -> Iterator[str]:
+    """The checkpoint under a name of ours, for the time of the body."""
+    folder = self._train_dir / BEST / '.candidate'
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+      yield checkpoints.copy(checkpoint, folder)
+    finally:
+      shutil.rmtree(folder, ignore_errors=True)
 
   def _is_better(self, value: float) -> bool:
     """Whether a value beats the best: loss counts downwards."""
     if not math.isfinite(value):
       return False
-    if self._best is None:
+    if not self._best:
       return True
-    return value < self._best if self._metric == 'loss' else value > self._best
+    best = self._best['value']
+    return value < best if self._metric == 'loss' else value > best
 
-  def _recorded_best(self) -> float | None:
-    """The value of the checkpoint in best/, by the same metric."""
+  def _recorded_best(self) -> dict[str, Any] | None:
+    """What best.json says, if it says it by the same measure."""
     try:
       best = json.loads((self._train_dir / BEST / 'best.json').read_text())
-      return float(best['value']) if best['metric'] == self._metric else None
+      found = {name: best[name] for name in self._measure}
+      best = best | {'value': float(best['value'])}
+      int(best['global_step'])
     except (OSError, ValueError, KeyError, TypeError):
       return None
+    return best if found == self._measure else None
 
-  def _keep(self, checkpoint: str, result: Result) -> None:
+  def _keep(self, checkpoint: str, result: Result) -> dict[str, Any]:
     """Puts a checkpoint and its job in best/, and what was there out of it."""
     folder = self._train_dir / BEST
     before = checkpoints.in_folder(folder)
-    try:
-      kept = checkpoints.copy(checkpoint, folder)
-    except FileNotFoundError:
-      console.say(f'{checkpoint} was deleted before it could be kept.')
-      return
+    kept = checkpoints.copy(checkpoint, folder)
     job = self._train_dir / 'job.json'
     if job.exists():
       files.write_text(folder / 'job.json', job.read_text())
-    content = {
-      'metric': self._metric,
-      'value': self._best,
+    best = {
+      **self._measure,
+      'value': result.metrics[self._metric],
       'global_step': result.global_step,
       'checkpoint': pathlib.Path(kept).name,
     }
-    files.write_text(folder / 'best.json', json.dumps(content, indent=2) + '\n')
+    files.write_text(folder / 'best.json', json.dumps(best, indent=2) + '\n')
     for checkpoint in before:
       if checkpoint != kept:
         checkpoints.delete(checkpoint)
-    console.say(f'Best so far, {self._metric} {self._best:.5f}: {kept}.')
+    console.say(f'Best so far, {self._metric} {best["value"]:.5f}: {kept}.')
+    return best
 
 
 def loop(
@@ -161,7 +190,7 @@ def loop(
     )
     try:
       outcome.append(validation.check(checkpoint))
-    except (tf.errors.OpError, ValueError):
+    except (*checkpoints.READ_ERRORS, FileNotFoundError):
       # Training deletes old checkpoints while they are read.
       problem = checkpoints.fault(checkpoint)
       if problem is None:
@@ -180,18 +209,24 @@ def _is_folder(path: str) -> bool:
 
 def _arriving(job: EvalLoopJob) -> Iterator[str]:
   """Checkpoints of a folder in order of their steps, as they appear."""
-  folder, evaluated = job.checkpoint_path, -2
-  arrival = time.monotonic()
+  folder, arrival = job.checkpoint_path, time.monotonic()
+  # A run that resumed from an older step writes some of the names anew.
+  evaluated: dict[str, int | None] = {}
+  waiting = False
   while True:
     # Asked before looking: what is saved last comes before finished.json.
     finished = messages.is_finished(folder)
     fresh = [
       checkpoint
       for checkpoint in checkpoints.in_folder(folder)
-      if checkpoints.step_of(checkpoint) > evaluated
+      if checkpoints.written_at(checkpoint)
+      not in (
+        None,
+        evaluated.get(checkpoint),
+      )
     ]
     if fresh:
-      evaluated = checkpoints.step_of(fresh[0])
+      evaluated[fresh[0]] = checkpoints.written_at(fresh[0])
       yield fresh[0]
       arrival = time.monotonic()
     elif finished:
@@ -201,7 +236,10 @@ def _arriving(job: EvalLoopJob) -> Iterator[str]:
       console.say(f'No new checkpoint for {job.eval_timeout_secs} s: ending.')
       return
     else:
+      if not waiting:
+        console.say(f'Waiting for new checkpoints in {folder}.')
       _wait(job, arrival)
+    waiting = not fresh
 
 
 def _is_late(job: EvalLoopJob, arrival: float) -> bool:
@@ -211,7 +249,6 @@ def _is_late(job: EvalLoopJob, arrival: float) -> bool:
 
 def _wait(job: EvalLoopJob, arrival: float) -> None:
   """Until the next look is due, training has finished or time is up."""
-  console.say(f'Waiting for new checkpoints in {job.checkpoint_path}.')
   look = time.monotonic() + job.eval_interval_secs
   while True:
     time.sleep(min(_TICK_SECONDS, max(0.1, look - time.monotonic())))
