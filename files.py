@@ -31,4 +31,4 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
 def write_text(path: str | pathlib.Path, text: str) -> None:
   """Writes a text file atomically."""
   with replacing(path) as temporary:
-    temporary.write_text(text)
+    temporary.write_text(text, encoding='utf-8')

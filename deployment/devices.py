@@ -2,7 +2,8 @@
 
 from tf_compat import tf
 
-# Grappler's rewriter for each precision; on a GPU the second serves both.
+# Grappler's rewriter for each precision: the first is for CPUs, the second for
+# GPUs.
 _REWRITERS = {
   'bfloat16': 'auto_mixed_precision_onednn_bfloat16',
   'float16': 'auto_mixed_precision',

@@ -1,10 +1,12 @@
 """Turns an error of the input pipeline into one that names file and record."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from datasets import reader
 from datasets.dataset import Dataset
+from engine import console
 from errors import UserError
 from tf_compat import tf
 
@@ -27,6 +29,10 @@ def named(dataset: Dataset, labels_offset: int) -> Iterator[None]:
 
 def refuse(dataset: Dataset, labels_offset: int) -> None:
   """Raises UserError for the first bad record, if there is one."""
+  gone = [file for file in dataset.files if not os.path.exists(file)]
+  if gone:
+    raise UserError(f'{gone[0]} is gone: put it back, or convert again.')
+  console.say('Searching the records for a bad one.')
   bad = reader.find_bad_record(dataset, labels_offset=labels_offset)
   if bad is not None:
     raise UserError(

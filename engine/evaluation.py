@@ -7,13 +7,13 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from datasets import reader
 from deployment import devices
 from engine import (
   checkpoints,
   console,
   curves,
   data_errors,
+  inputs,
   messages,
   progress,
   resolve,
@@ -22,11 +22,10 @@ from engine import (
   summaries,
 )
 from engine.job import EvalJob
-from engine.metrics import Metrics
+from engine.metrics import TOP, Metrics
 from engine.resolve import Setup
 from engine.results import Result
 from nets import nets_factory
-from preprocessing import preprocessing_factory
 from tf_compat import tf
 
 
@@ -68,24 +67,8 @@ class Evaluator:
   def _build(self) -> None:
     """Images in; labels, five best guesses, probabilities and losses out."""
     setup, job = self._setup, self._setup.job
-    with tf.device('/cpu:0'):
-      dataset = reader.read(
-        setup.dataset,
-        preprocessing_factory.get_preprocessing(
-          job.preprocessing_name,
-          is_training=False,
-          use_grayscale=job.use_grayscale,
-        ),
-        setup.image_size,
-        job.batch_size,
-        is_training=False,
-        channels=setup.channels,
-        labels_offset=job.labels_offset,
-        num_preprocessing_threads=job.num_preprocessing_threads,
-        skip_bad_records=job.skip_bad_records,
-      )
-      self._batches = tf.data.make_initializable_iterator(dataset)
-      batch = self._batches.get_next()
+    batches = inputs.batches(setup, is_training=False)
+    batch = batches.get_next()
     network_fn = nets_factory.get_network_fn(
       job.model_name,
       setup.num_classes,
@@ -93,23 +76,22 @@ class Evaluator:
       attention_module=job.attention_module,
     )
     logits, _ = network_fn(batch['image'])
-    best = tf.nn.top_k(tf.nn.softmax(logits), min(5, setup.num_classes))
+    # Of the logits: the softmax of far ones is 0, and zeros have no order.
+    best = tf.nn.top_k(logits, min(TOP, setup.num_classes))
     self._outputs = {
       'index': batch['index'],
       'filename': batch['filename'],
       'label': batch['label'],
       'guesses': best.indices,
-      'probabilities': best.values,
+      'probabilities': tf.gather(
+        tf.nn.softmax(logits), best.indices, batch_dims=1
+      ),
       'loss': tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=batch['label'], logits=logits
       ),
     }
-    self._bad_records = (
-      reader.skipped_count() if job.skip_bad_records else tf.constant(0)
-    )
-    self._local_init = tf.group(
-      tf.local_variables_initializer(), tf.tables_initializer()
-    )
+    self._skipped = inputs.skipped_count(setup)
+    self._start = inputs.initializer(batches)
 
   def evaluate(self, checkpoint: str) -> Result:
     """One pass over the split with a checkpoint's weights; writes and tells.
@@ -132,6 +114,7 @@ class Evaluator:
         metrics.update(values['label'], values['guesses'], values['loss'])
         if predictions:
           predictions.write(
+            values['index'],
             values['filename'],
             values['label'],
             values['guesses'],
@@ -141,7 +124,7 @@ class Evaluator:
     result = results.summarize(
       metrics,
       checkpoint=checkpoint,
-      global_step=max(0, checkpoints.step_of(checkpoint)),
+      global_step=checkpoints.global_step(checkpoint),
       dataset=dataset.name,
       split=dataset.split,
       class_names=self._class_names,
@@ -171,8 +154,7 @@ class Evaluator:
 
   def _batches_of_one_pass(self) -> Iterator[dict[str, Any]]:
     """The network's outputs for each batch, up to --max_num_batches."""
-    self._session.run(self._local_init)
-    self._session.run(self._batches.initializer)
+    self._session.run(self._start)
     dataset, job = self._setup.dataset, self._setup.job
     total = -(-dataset.num_records // job.batch_size)
     if job.max_num_batches:
@@ -187,8 +169,8 @@ class Evaluator:
 
   def _publish(self, result: Result) -> None:
     """Lines on stderr, files and events in eval_dir, curves in train_dir."""
-    skipped = self._session.run(self._bad_records)
-    if skipped:
+    if self._skipped is not None:
+      skipped = self._session.run(self._skipped)
       console.say(f'{skipped} bad records were left out.')
     for line in results.stderr_lines(result):
       console.say(line)

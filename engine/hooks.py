@@ -3,11 +3,12 @@
 import math
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from engine import (
   checkpoints,
   console,
+  curves,
   disk_errors,
   messages,
   progress,
@@ -17,17 +18,18 @@ from engine.job import TrainJob
 from engine.signals import Signals
 from engine.train_step import TrainStep
 from errors import UserError
-from tf_compat import slim, tf
+from tf_compat import tf
 
 
 class NonFiniteError(UserError):
   """The loss or the weights are ruined."""
 
-  def __init__(self, what: str, train_dir: str):
-    saved = checkpoints.in_folder(train_dir)
-    good = f'{saved[-1]} is the last good one' if saved else 'none was saved'
+  def __init__(self, what: str, step: int, train_dir: str):
+    self.step = step
+    saved = checkpoints.newest_whole(train_dir)
+    good = f'{saved} is the last good one' if saved else 'none was saved'
     super().__init__(
-      f'{what}: training stops; of the checkpoints, {good}. A lower '
+      f'{what} at step {step}: training stops; of the checkpoints, {good}. A lower '
       '--learning_rate or a --gradient_clip_norm may help; --nostop_on_nan '
       'goes on regardless.'
     )
@@ -46,9 +48,7 @@ class NanGuard(tf.train.SessionRunHook):
   def after_run(self, run_context, run_values):
     loss, step = run_values.results
     if not math.isfinite(loss):
-      raise NonFiniteError(
-        f'The loss is {loss} at step {step}', self._train_dir
-      )
+      raise NonFiniteError(f'The loss is {loss}', int(step), self._train_dir)
 
 
 class Logging(tf.train.SessionRunHook):
@@ -149,7 +149,8 @@ class Saving(tf.train.SessionRunHook):
     job: TrainJob,
     step: TrainStep,
     start: int | None,
-    listeners: Sequence[Callable[[str], object]],
+    validate: Callable[[str], object] | None,
+    signals: Signals,
   ):
     """Makes the saver.
 
@@ -157,10 +158,13 @@ class Saving(tf.train.SessionRunHook):
       job: says when and how many.
       step: the training step.
       start: the step resumed at, whose checkpoint exists; None for a new run.
-      listeners: called with each new checkpoint.
+      validate: called with the checkpoint of every n-th step and of the last.
+      signals: one of them ends training, and who sent it won't wait for a
+        validation.
     """
     self._job, self._graph = job, step
-    self._saved, self._listeners = start, listeners
+    self._saved, self._validate, self._signals = start, validate, signals
+    self._validated = start
     self._prefix = str(pathlib.Path(job.train_dir, checkpoints.PREFIX))
     self.saved_path = f'{self._prefix}-{start}'
     self.saver = tf.train.Saver(
@@ -175,7 +179,11 @@ class Saving(tf.train.SessionRunHook):
         ]
       )
     self._all_finite = tf.reduce_all(
-      [tf.reduce_all(tf.is_finite(v)) for v in slim.get_model_variables()]
+      [
+        tf.reduce_all(tf.is_finite(variable))
+        for variable in tf.global_variables()
+        if variable.dtype.base_dtype.is_floating
+      ]
     )
 
   def after_create_session(self, session, coord):
@@ -186,23 +194,35 @@ class Saving(tf.train.SessionRunHook):
 
   def after_run(self, run_context, run_values):
     step, every = int(run_values.results), self._job.eval_every_n_steps
-    if time.monotonic() >= self._due or (every and step % every == 0):
+    if every and step % every == 0:
+      self._save(run_context.session, step)
+      self._evaluate(step)
+    elif time.monotonic() >= self._due:
       self._save(run_context.session, step)
 
   def end(self, session):
-    self._save(session, int(session.run(self._graph.global_step)))
+    step = int(session.run(self._graph.global_step))
+    self._save(session, step)
+    if not self._signals.received:
+      self._evaluate(step)
+
+  def _evaluate(self, step: int) -> None:
+    if self._validate and step != self._validated:
+      self._validate(self.saved_path)
+      self._validated = step
 
   def _save(self, session: tf.Session, step: int) -> None:
-    """Saves unless this step is saved already; then tells the listeners."""
+    """Saves unless this step is saved already, and draws the curves anew."""
     if step != self._saved:
       if self._job.stop_on_nan and not session.run(self._all_finite):
         raise NonFiniteError(
-          f'A weight is not finite after step {step}', self._job.train_dir
+          'A variable is not finite', step, self._job.train_dir
         )
       self._write(session, step)
       self._saved = step
-      for listener in self._listeners:
-        listener(self.saved_path)
+      curves.draw(
+        self._job.train_dir, messages.results_files(self._job.train_dir)
+      )
     self._due = time.monotonic() + self._job.save_interval_secs
 
   def _write(self, session: tf.Session, step: int) -> None:

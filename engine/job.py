@@ -20,6 +20,8 @@ from datasets.dataset_factory import DATASETS
 from engine.optimizers import OPTIMIZERS
 from engine.schedules import SCHEDULES
 from errors import UserError
+from nets.attention.attention_factory import ATTENTION_MODULES
+from preprocessing.preprocessing_factory import PREPROCESSINGS
 from registry import unknown
 from tf_compat import VERSIONS
 
@@ -113,8 +115,8 @@ class ModelOptions(Job):
   model_name: str = option('inception_v3', 'The network.', structure=True)
   attention_module: str | None = option(
     None,
-    "Attention at every point of the network: 'se_block', 'cbam_block', or "
-    "with options, 'cbam_block(ratio=16)'.",
+    f'Attention at every point of the network: {", ".join(ATTENTION_MODULES)}, '
+    "or with options, 'cbam_block(ratio=16)'.",
     structure=True,
   )
   dataset_name: str = option('imagenet', 'The data set.')
@@ -127,7 +129,9 @@ class ModelOptions(Job):
     structure=True,
   )
   preprocessing_name: str | None = option(
-    None, "The preprocessing; the network's own if not given."
+    None,
+    f'The preprocessing ({", ".join(PREPROCESSINGS)}), or the name of a network '
+    'for its own; that of --model_name if not given.',
   )
   use_grayscale: bool = option(
     False, 'Feed the network one gray channel.', structure=True
@@ -208,8 +212,8 @@ class TrainJob(ModelOptions, ValidationOptions):
   )
   mixed_precision: str | None = option(
     None,
-    'Compute in float32, or where it is safe in bfloat16 (CPUs, newer GPUs) '
-    'or float16 with loss scaling (GPUs).',
+    'Compute in float32, or where it is safe in bfloat16 (CPUs) or float16 '
+    'with loss scaling (GPUs).',
     known=('float32', 'bfloat16', 'float16'),
   )
   stop_on_nan: bool = option(
@@ -383,7 +387,9 @@ def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
   path = pathlib.Path(folder, 'job.json')
   try:
     content = json.loads(path.read_text())
-    content['options']['model_name'], content['num_classes']
+    for name in ('model_name', 'attention_module', 'dataset_name'):
+      content['options'][name]
+    int(content['num_classes'])
   except FileNotFoundError:
     return None
   except (ValueError, KeyError, TypeError) as error:

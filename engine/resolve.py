@@ -40,6 +40,8 @@ _OF_THE_MODEL = (
   'labels_offset',
   'moving_average_decay',
 )
+# What evaluation calls an option of training.
+_EVALUATIONS_NAME = {'train_image_size': 'eval_image_size'}
 # What a resumed run must be told anew each time, for it names where it is.
 _OF_THE_MOMENT = ('train_dir', 'master')
 
@@ -68,7 +70,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
   _one_device(job)
   check_names(job, given)
-  start = checkpoints.newest_whole(job.train_dir)
+  start = _newest(job.train_dir)
   recorded = jobs.read(job.train_dir) if start else None
   if recorded:
     names = {*recorded['options']} - {*_OF_THE_MOMENT}
@@ -110,10 +112,28 @@ def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
 
 
 def check_names(job: ModelOptions, given: Collection[str]) -> None:
-  """Raises UserError for names that exist nowhere, whatever a job.json says."""
+  """Raises UserError for what no job.json can put right, among what is given."""
   attention_factory.get_attention(job.attention_module)
   if 'model_name' in given:
     _recipe(job, nets_factory.NETWORKS[job.model_name])
+
+
+def _newest(train_dir: str) -> str | None:
+  """The checkpoint to resume from; UserError if there are only damaged ones."""
+  newest = checkpoints.newest_whole(train_dir)
+  found = checkpoints.in_folder(train_dir)
+  if newest is None and found:
+    raise UserError(
+      f'None of the checkpoints in {train_dir} can be read (see above): put a '
+      'whole one there, or start anew in another --train_dir.'
+    )
+  best = pathlib.Path(train_dir, 'best')
+  if newest is None and checkpoints.in_folder(best):
+    raise UserError(
+      f'{best} holds the best checkpoint of an earlier run, whose others are '
+      'gone: move it away, or start anew in another --train_dir.'
+    )
+  return newest
 
 
 def _require(job: Job, name: str, what: str) -> None:
@@ -221,14 +241,11 @@ def _inherit(
   names: Collection[str],
   source: str,
 ) -> Any:
-  """Takes options that were not given from a recorded job; prints the rest.
-
-  `train_image_size` of a recorded job is an evaluation's `eval_image_size`.
-  """
+  """Takes options that were not given from a recorded job; prints the rest."""
   mine = {field.name: field for field in dataclasses.fields(job)}
   taken = {}
   for name in sorted(names):
-    target = name if name in mine else name.replace('train_', 'eval_')
+    target = name if name in mine else _EVALUATIONS_NAME.get(name)
     if target not in mine or name not in recorded['options']:
       continue
     theirs = recorded['options'][name]

@@ -10,7 +10,7 @@ from engine import checkpoints, console
 from engine.checkpoints import AVERAGE
 from engine.job import EvalJob, TrainJob
 from errors import UserError
-from nets.attention import attention_factory
+from nets.attention import attend, attention_factory
 from tf_compat import slim, tf
 
 
@@ -61,39 +61,56 @@ def fine_tuning(job: TrainJob, checkpoint: str) -> Callable:
 
   Attention that the checkpoint lacks is initialised and listed: to add it to
   a plain network is what fine-tuning is for. Anything else that is missing is
-  refused unless --ignore_missing_vars.
+  refused unless --ignore_missing_vars. Moving averages start from the weights.
   """
-  variables = slim.get_model_variables()
-  _, kept = checkpoints.split_by_scopes(
-    variables, job.checkpoint_exclude_scopes, 'checkpoint_exclude_scopes'
+  excluded, kept = checkpoints.split_by_scopes(
+    slim.get_model_variables(),
+    job.checkpoint_exclude_scopes,
+    'checkpoint_exclude_scopes',
   )
   held = checkpoints.weights(checkpoints.shapes(checkpoint))
+  for variable in excluded:
+    held.pop(variable.op.name, None)
   wanted = checkpoints.variable_shapes(kept)
-  difference = checkpoints.compare(held, wanted)
-  refused, fresh = [], []
-  for name in difference.lacking:
-    welcome = job.ignore_missing_vars or attention_factory.is_attention(name)
-    (fresh if welcome else refused).append(name)
-  excluded = {v.op.name for v in variables} - set(wanted)
-  unused = [
-    n
-    for n in difference.unused
-    if n not in excluded and attention_factory.is_attention(n)
-  ]
-  if refused or unused or difference.reshaped:
-    strict = checkpoints.Difference(refused, unused, difference.reshaped)
-    raise UserError(
-      checkpoints.refusal(checkpoint, strict, held, wanted)
-      + ' (--ignore_missing_vars initialises what is missing.)' * bool(refused)
-    )
+  fresh = _initialised(job, checkpoint, held, wanted)
   console.say(
     f'Fine-tuning {len(kept) - len(fresh)} variables of {checkpoint}.'
   )
   if fresh:
     console.say(f'Not in it, so initialised: {", ".join(fresh)}.')
-  return checkpoints.restorer(
-    {v: v.op.name for v in kept if v.op.name not in set(fresh)}
-  )
+  mapping = {v: v.op.name for v in kept if v.op.name not in set(fresh)}
+  restored = set(mapping.values())
+  for variable in tf.global_variables():
+    raw = variable.op.name.removesuffix(AVERAGE)
+    if raw != variable.op.name and raw in restored:
+      mapping[variable] = raw
+  return checkpoints.restorer(mapping)
+
+
+def _initialised(
+  job: TrainJob,
+  checkpoint: str,
+  held: checkpoints.Shapes,
+  wanted: checkpoints.Shapes,
+) -> list[str]:
+  """Names that the checkpoint may lack; UserError for those it may not.
+
+  What else the checkpoint holds does no harm, but for attention: without it
+  the other weights are of no use.
+  """
+  difference = checkpoints.compare(held, wanted)
+  attention = {v.op.name for v in tf.get_collection(attend.VARIABLES)}
+  welcome = wanted if job.ignore_missing_vars else attention
+  refused = [name for name in difference.lacking if name not in welcome]
+  unused = {name: held[name] for name in difference.unused}
+  gone = unused if attention_factory.recognize(unused) else {}
+  if refused or gone or difference.reshaped:
+    strict = checkpoints.Difference(refused, list(gone), difference.reshaped)
+    raise UserError(
+      checkpoints.refusal(checkpoint, strict, held, wanted)
+      + ' --ignore_missing_vars initialises what is missing.' * bool(refused)
+    )
+  return difference.lacking
 
 
 def evaluating(job: EvalJob, checkpoint: str) -> dict[tf.Variable, str]:

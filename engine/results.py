@@ -217,7 +217,7 @@ class PredictionsWriter:
 
   def __init__(self, path: str | os.PathLike, class_names: Sequence[str]):
     self._names = class_names
-    self._index = 0
+    self._began = False
     self._file = _replacing_text(path)
 
   def __enter__(self) -> 'PredictionsWriter':
@@ -229,6 +229,7 @@ class PredictionsWriter:
 
   def write(
     self,
+    indices: Iterable[int],
     filenames: Iterable[str | bytes],
     labels: np.ndarray,
     top_k: np.ndarray,
@@ -237,21 +238,22 @@ class PredictionsWriter:
     """Adds one batch.
 
     Args:
+      indices: N places in the split, as evaluation reads it.
       filenames: N names, '' where the record holds none.
       labels: int [N], the true labels.
       top_k: int [N, min(5, classes)], predicted labels, best first.
       probabilities: float [N, min(5, classes)], those of top_k.
     """
-    for filename, label, guesses, chances in zip(
-      filenames, labels, top_k, probabilities, strict=True
+    for index, filename, label, guesses, chances in zip(
+      indices, filenames, labels, top_k, probabilities, strict=True
     ):
-      if not self._index:
+      if not self._began:
         self._writer.writerow(_header(len(guesses)))
-      row = [self._index, _text(filename), *self._called(label)]
+        self._began = True
+      row = [int(index), _text(filename), *self._called(label)]
       for guess, chance in zip(guesses, chances, strict=True):
         row += [*self._called(guess), f'{chance:.6f}']
       self._writer.writerow(row)
-      self._index += 1
 
   def _called(self, label: int) -> tuple[int, str]:
     """A label and its name: its number where there is none."""

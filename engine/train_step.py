@@ -2,14 +2,12 @@
 
 import dataclasses
 
-from datasets import reader
-from engine import schedules, summaries
+from engine import inputs, schedules, summaries
 from engine.checkpoints import split_by_scopes
 from engine.job import TrainJob
 from engine.optimizers import OPTIMIZERS
 from engine.resolve import Setup
 from nets import nets_factory
-from preprocessing import preprocessing_factory
 from tf_compat import slim, tf
 
 # The auxiliary classifier's share (arXiv:1409.4842, as TF-Slim weighs it).
@@ -50,10 +48,13 @@ def build(setup: Setup, start_step: int = 0) -> TrainStep:
     start_step: the step training resumes at; shuffling goes on from there.
   """
   job = setup.job
-  tf.set_random_seed(job.seed)
+  # Resuming goes on with other images and dropout, not with the same again.
+  seed = None if job.seed is None else job.seed + start_step
+  tf.set_random_seed(seed)
   global_step = tf.train.get_or_create_global_step()
-  batches, batch = _input(setup, start_step)
-  end_points = _losses(setup, batch)
+  batches = inputs.batches(setup, is_training=True, seed=seed)
+  end_points = _losses(setup, batches.get_next())
+  skipped = inputs.skipped_count(setup)
   loss = tf.losses.get_total_loss(name='total_loss')
   span = schedules.span(job, setup.dataset.num_records, job.batch_size)
   rate = schedules.learning_rate(job, global_step, span)
@@ -64,40 +65,10 @@ def build(setup: Setup, start_step: int = 0) -> TrainStep:
     learning_rate=rate,
     global_step=global_step,
     summary=summaries.training(end_points),
-    local_init=tf.group(
-      tf.local_variables_initializer(),
-      tf.tables_initializer(),
-      batches.initializer,
-    ),
-    bad_records=reader.skipped_count() if job.skip_bad_records else None,
+    local_init=inputs.initializer(batches),
+    bad_records=skipped,
     images_per_step=job.batch_size,
   )
-
-
-def _input(setup: Setup, start_step: int):
-  """An iterator over training batches and its next batch."""
-  job = setup.job
-  seed = None if job.seed is None else job.seed + start_step
-  with tf.device('/cpu:0'):
-    dataset = reader.read(
-      setup.dataset,
-      preprocessing_factory.get_preprocessing(
-        job.preprocessing_name,
-        is_training=True,
-        use_grayscale=job.use_grayscale,
-      ),
-      setup.image_size,
-      job.batch_size,
-      is_training=True,
-      channels=setup.channels,
-      labels_offset=job.labels_offset,
-      num_readers=job.num_readers,
-      num_preprocessing_threads=job.num_preprocessing_threads,
-      seed=seed,
-      skip_bad_records=job.skip_bad_records,
-    )
-    batches = tf.data.make_initializable_iterator(dataset)
-    return batches, batches.get_next()
 
 
 def _losses(setup: Setup, batch) -> dict[str, tf.Tensor]:

@@ -13,7 +13,6 @@ from deployment import devices
 from engine import (
   checkpoints,
   console,
-  curves,
   data_errors,
   hooks,
   messages,
@@ -65,21 +64,23 @@ def train(job: TrainJob, given: Collection[str] = frozenset()) -> Summary:
   setup, resumed = resolve.training(job, given)
   job = setup.job
   start = checkpoints.step_of(resumed) if resumed else None
-  _announce(setup, resumed)
+  _announce(setup, resumed, 'checkpoint_path' in given)
   if start is not None and start >= (job.max_number_of_steps or math.inf):
     return _already_there(job, resumed)
-  messages.clear(job.train_dir)
-  checkpoints.sweep(job.train_dir)
-  progress.truncate(os.path.join(job.train_dir, progress.FILE), start or 0)
+  validate = Validation.within(setup).check if job.eval_every_n_steps else None
   with tf.Graph().as_default(), Signals() as signals:
     step = train_step.build(setup, start or 0)
     restore = _restoring(job, resumed)
+    # Nothing is refused from here on: an earlier run's end may be forgotten.
+    messages.clear(job.train_dir)
+    checkpoints.sweep(job.train_dir)
+    progress.truncate(os.path.join(job.train_dir, progress.FILE), start or 0)
     jobs.write(job, _facts(setup))
     with data_errors.named(setup.dataset, job.labels_offset):
-      return _run(setup, step, restore, start, signals)
+      return _run(setup, step, restore, start, validate, signals)
 
 
-def _announce(setup: Setup, resumed: str | None) -> None:
+def _announce(setup: Setup, resumed: str | None, told: bool) -> None:
   """Says what will be trained, on what, from where."""
   job = setup.job
   attention = f' with {job.attention_module}' if job.attention_module else ''
@@ -92,7 +93,7 @@ def _announce(setup: Setup, resumed: str | None) -> None:
   )
   if resumed:
     console.say(f'Resuming from {resumed}.')
-    if job.checkpoint_path:
+    if told:
       console.say(
         f'Ignoring --checkpoint_path={job.checkpoint_path}: there is a '
         f'checkpoint in {job.train_dir} already.'
@@ -110,22 +111,27 @@ def _already_there(job: TrainJob, checkpoint: str) -> Summary:
   return Summary(step, math.nan, 'max_number_of_steps', checkpoint)
 
 
-def _restoring(job: TrainJob, resumed: str | None) -> Callable | None:
-  """What fills the variables before the first step, where initialisers don't.
+def _restoring(job: TrainJob, resumed: str | None) -> Callable:
+  """restore(session, saver): what fills the variables before the first step.
 
-  Looks for the newest checkpoint when it is called: a session that recovers
-  must not fall back to where the process started.
+  A session that recovers asks again, and must go on from what was saved since.
   """
   if resumed:
-    restore = restoring.resuming(resumed)
-    return lambda scaffold, session: restore(
-      session, checkpoints.newest_whole(job.train_dir)
-    )
-  if job.checkpoint_path:
-    checkpoint = checkpoints.find(job.checkpoint_path)
-    restore = restoring.fine_tuning(job, checkpoint)
-    return lambda scaffold, session: restore(session, checkpoint)
-  return None
+    start, source = restoring.resuming(resumed), resumed
+  elif job.checkpoint_path:
+    source = checkpoints.find(job.checkpoint_path)
+    start = restoring.fine_tuning(job, source)
+  else:
+    start, source = (lambda *_: None), None
+
+  def restore(session: tf.Session, saver: tf.train.Saver) -> None:
+    newest = checkpoints.newest_whole(job.train_dir)
+    if newest in (None, resumed):
+      start(session, source)
+    else:
+      saver.restore(session, newest)
+
+  return restore
 
 
 def _facts(setup: Setup) -> dict:
@@ -145,8 +151,9 @@ def _facts(setup: Setup) -> dict:
 def _run(
   setup: Setup,
   step: TrainStep,
-  restore: Callable | None,
+  restore: Callable,
   start: int | None,
+  validate: Callable | None,
   signals: Signals,
 ) -> Summary:
   """The loop: a monitored session, its hooks, and how it ended."""
@@ -154,9 +161,11 @@ def _run(
   writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
   logging = hooks.Logging(job, step, start or 0, writer)
   stopping = hooks.Stopping(job, step, signals)
-  saving = hooks.Saving(job, step, start, _listeners(setup))
+  saving = hooks.Saving(job, step, start, validate, signals)
   scaffold = tf.train.Scaffold(
-    init_fn=restore, local_init_op=step.local_init, saver=saving.saver
+    init_fn=lambda _, session: restore(session, saving.saver),
+    local_init_op=step.local_init,
+    saver=saving.saver,
   )
   creator = tf.train.ChiefSessionCreator(
     scaffold,
@@ -175,8 +184,8 @@ def _run(
     with tf.train.MonitoredSession(creator, around) as session:
       while not session.should_stop():
         session.run(step.train_op)
-  except hooks.NonFiniteError:
-    messages.write_finished(job.train_dir, 'non_finite', logging.step)
+  except hooks.NonFiniteError as error:
+    messages.write_finished(job.train_dir, 'non_finite', error.step)
     raise
   finally:
     logging.close()
@@ -184,41 +193,23 @@ def _run(
   return _ended(job, logging, saving.saved_path, stopping, signals)
 
 
-def _listeners(setup: Setup) -> list[Callable[[str], object]]:
-  """What follows each checkpoint: an evaluation if asked, then the curves."""
-  job = setup.job
-  listeners = []
-  if job.eval_every_n_steps:
-    validation = Validation.within(setup)
-
-    def validate(checkpoint: str) -> None:
-      # Of step 0 there is nothing to learn, and it is never the best.
-      if checkpoints.step_of(checkpoint):
-        validation.check(checkpoint)
-
-    listeners.append(validate)
-  listeners.append(
-    lambda checkpoint: curves.draw(
-      job.train_dir, messages.results_files(job.train_dir)
-    )
-  )
-  return listeners
-
-
 def _ended(job, logging, checkpoint, stopping, signals) -> Summary:
   """Says how the run ended, and leaves finished.json if it ended by itself."""
-  if signals.received:
-    name = signals.name
+  if not stopping.reason:
     console.say(
-      f'Stopped by {name} at step {logging.step}, saved as {checkpoint}: the '
-      'same command goes on from there.'
+      f'Stopped by {signals.name} at step {logging.step}, saved as '
+      f'{checkpoint}: the same command goes on from there.'
     )
     return Summary(
-      logging.step, logging.loss, name, checkpoint, 128 + signals.received
+      logging.step,
+      logging.loss,
+      signals.name,
+      checkpoint,
+      128 + signals.received,
     )
-  reason = stopping.reason
   console.say(
-    f'Finished at step {logging.step} ({reason}), saved as {checkpoint}.'
+    f'Finished at step {logging.step} ({stopping.reason}), saved as '
+    f'{checkpoint}.'
   )
-  messages.write_finished(job.train_dir, reason, logging.step)
-  return Summary(logging.step, logging.loss, reason, checkpoint)
+  messages.write_finished(job.train_dir, stopping.reason, logging.step)
+  return Summary(logging.step, logging.loss, stopping.reason, checkpoint)

@@ -83,6 +83,5 @@ def _check_size(network: Network, images: tf.Tensor) -> None:
   if sides and min(sides) < least:
     raise UserError(
       f'Images of {height} x {width} are too small for {network.name}, which '
-      f'takes {least} x {least} or more: raise --train_image_size or '
-      '--eval_image_size.'
+      f'takes {least} x {least} or more.'
     )

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from nets.attention import layers
 from tf_compat import slim, tf
 
-# Graph collection of every gate, in the order of the network's points.
+# Graph collections of every gate and of every variable behind them, in the
+# order of the network's points.
 GATES = 'attention_gates'
+VARIABLES = 'attention_variables'
 
 
 @slim.add_arg_scope
@@ -35,10 +37,15 @@ def attend(
   if module is None:
     return net
   scope = (scope or '{name}').format(name=module.name, tag=module.tag)
-  with tf.variable_scope(scope), _own_arg_scope(weights_regularizer):
+  with (
+    tf.variable_scope(scope) as inside,
+    _own_arg_scope(weights_regularizer),
+  ):
     net, gates = module(net)
-  for gate in gates:
-    tf.add_to_collection(GATES, gate)
+  made = tf.get_collection(tf.GraphKeys.MODEL_VARIABLES, f'{inside.name}/')
+  for name, members in ((GATES, gates), (VARIABLES, made)):
+    for member in members:
+      tf.add_to_collection(name, member)
   return net
 
 

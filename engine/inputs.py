@@ -1,0 +1,48 @@
+"""A split's batches as tensors: what training and evaluation both start from."""
+
+from datasets import reader
+from engine.resolve import Setup
+from preprocessing import preprocessing_factory
+from tf_compat import tf
+
+
+def batches(
+  setup: Setup, is_training: bool, seed: int | None = None
+) -> tf.data.Iterator:
+  """An iterator over the batches of a job's split, on the CPU.
+
+  Args:
+    setup: the resolved job.
+    is_training: whether to shuffle, distort and repeat for ever.
+    seed: of order and distortions.
+  """
+  job = setup.job
+  with tf.device('/cpu:0'):
+    dataset = reader.read(
+      setup.dataset,
+      preprocessing_factory.get_preprocessing(
+        job.preprocessing_name, is_training, job.use_grayscale
+      ),
+      setup.image_size,
+      job.batch_size,
+      is_training,
+      channels=setup.channels,
+      labels_offset=job.labels_offset,
+      num_readers=job.num_readers if is_training else None,
+      num_preprocessing_threads=job.num_preprocessing_threads,
+      seed=seed,
+      skip_bad_records=job.skip_bad_records,
+    )
+    return tf.data.make_initializable_iterator(dataset)
+
+
+def skipped_count(setup: Setup) -> tf.Tensor | None:
+  """How many bad records were left out so far; None where none may be."""
+  return reader.skipped_count() if setup.job.skip_bad_records else None
+
+
+def initializer(iterator: tf.data.Iterator) -> tf.Operation:
+  """Starts the input: the count of bad records first, for reading adds to it."""
+  local = tf.group(tf.local_variables_initializer(), tf.tables_initializer())
+  with tf.control_dependencies([local]):
+    return tf.group(iterator.initializer)
