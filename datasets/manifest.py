@@ -8,9 +8,9 @@ from typing import Any
 
 from absl import logging
 
+import files
 from datasets.records import count_records
 from errors import UserError
-from files import replacing
 
 FORMAT = 1
 _MANIFEST, _LABELS = 'dataset.json', 'labels.txt'
@@ -74,7 +74,7 @@ def write(manifest: Manifest, folder: pathlib.Path) -> None:
     split: {'records': counts[split], 'files': files}
     for split, files in content['splits'].items()
   }
-  _replace(folder / _MANIFEST, json.dumps(content, indent=2) + '\n')
+  files.write_text(folder / _MANIFEST, json.dumps(content, indent=2) + '\n')
 
 
 def count(
@@ -164,7 +164,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
 def write_labels(class_names: Sequence[str], folder: pathlib.Path) -> None:
   """Writes labels.txt: a line 'label:name' for each class."""
   lines = [f'{label}:{name}\n' for label, name in enumerate(class_names)]
-  _replace(folder / _LABELS, ''.join(lines))
+  files.write_text(folder / _LABELS, ''.join(lines))
 
 
 def read_labels(folder: pathlib.Path) -> dict[int, str]:
@@ -189,9 +189,3 @@ def read_labels(folder: pathlib.Path) -> dict[int, str]:
       )
     names[int(label)] = name
   return names
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-  """Writes a file, whole or not at all, though others may write it too."""
-  with replacing(path) as temporary:
-    temporary.write_text(text, encoding='utf-8')

@@ -78,7 +78,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
     _refuse_other_structure(job, recorded)
   elif not start and job.checkpoint_path:
     job = _fine_tuning(job, given)
-  job, dataset = _read_data(job, job.dataset_split_name)
+  job, dataset = read_data(job, job.dataset_split_name)
   setup = _setup(job, dataset, 'train_image_size')
   if recorded:
     _same_classes(setup, recorded, job.train_dir)
@@ -102,7 +102,7 @@ def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
   split = job.dataset_split_name
   if split is None and job.dataset_dir:
     split = dataset_factory.evaluation_split(job.dataset_name, job.dataset_dir)
-  job, dataset = _read_data(job, split)
+  job, dataset = read_data(job, split)
   if job.eval_dir is None:
     job = dataclasses.replace(job, eval_dir=str(folder / 'eval'))
   setup = _setup(job, dataset, 'eval_image_size')
@@ -166,7 +166,7 @@ def _writable(folder: str) -> None:
     ) from error
 
 
-def _read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
+def read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
   """The split's files, checked; the job with the split named."""
   _require(
     job,

@@ -179,6 +179,9 @@ def loop(
   evaluated alone.
   """
   resolve.check_names(job, given)
+  if {'dataset_name', 'dataset_dir'} <= set(given):
+    # The first checkpoint may be hours away: wrong folders show now.
+    resolve.read_data(job, job.dataset_split_name)
   if not _is_folder(job.checkpoint_path):
     return [evaluate(job, given)]
   outcome: list[Result] = []

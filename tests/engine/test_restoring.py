@@ -1,0 +1,138 @@
+"""Every value is restored from where it should be, bit for bit."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from engine import checkpoints, resolve, restoring, train_step
+from engine.optimizers import OPTIMIZERS
+from errors import UserError
+from tf_compat import slim, tf
+
+
+def values(checkpoint: str) -> dict[str, np.ndarray]:
+  reader = tf.train.load_checkpoint(checkpoint)
+  return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+
+
+def restored(restore, checkpoint: str) -> dict[str, np.ndarray]:
+  """What the default graph's variables hold after restoring."""
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    restore(session, checkpoint)
+    variables = tf.global_variables()
+    names = [variable.op.name for variable in variables]
+    return dict(zip(names, session.run(variables), strict=True))
+
+
+def build(job):
+  """The training graph of a job whose options were all given."""
+  given = {field.name for field in dataclasses.fields(job)}
+  setup, _ = resolve.training(job, given)
+  train_step.build(setup)
+
+
+@pytest.mark.parametrize('optimizer', OPTIMIZERS)
+def test_resuming_restores_every_value(
+  train, train_job, tmp_path, graph, optimizer
+):
+  options = {
+    'optimizer': optimizer, 'moving_average_decay': 0.9,
+    'attention_module': 'se_block', 'learning_rate': 0.001,
+  }  # fmt: skip
+  saved = train(max_number_of_steps=2, **options).checkpoint
+  build(train_job(train_dir=str(tmp_path / 'other'), seed=7, **options))
+  found = restored(restoring.resuming(saved), saved)
+  expected = values(saved)
+  assert set(found) == set(expected)
+  assert found['global_step'] == 2
+  assert any(map(checkpoints.is_slot, found)) == (optimizer != 'sgd')
+  for name, value in expected.items():
+    np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_resuming_with_another_optimizer_is_refused(
+  train, train_job, tmp_path, graph
+):
+  saved = train(max_number_of_steps=1, optimizer='momentum').checkpoint
+  build(train_job(train_dir=str(tmp_path / 'other'), optimizer='adam'))
+  with pytest.raises(UserError, match=r"lacks the optimizer's .*/Adam"):
+    restoring.resuming(saved)
+
+
+def test_averages_that_a_checkpoint_lacks_start_from_its_weights(
+  train, train_job, tmp_path, graph, capsys
+):
+  saved = train(max_number_of_steps=1).checkpoint
+  build(train_job(train_dir=str(tmp_path / 'other'), moving_average_decay=0.9))
+  found = restored(restoring.resuming(saved), saved)
+  for name, value in values(saved).items():
+    if checkpoints.is_weight(name):
+      np.testing.assert_array_equal(found[name + checkpoints.AVERAGE], value)
+  assert re.search(r'\d+ moving averages start from', capsys.readouterr().err)
+
+
+def test_fine_tuning_adds_attention_and_starts_averages(
+  train, train_job, tmp_path, graph, capsys
+):
+  saved = train(max_number_of_steps=1).checkpoint
+  job = train_job(
+    train_dir=str(tmp_path / 'other'), moving_average_decay=0.9,
+    attention_module='cbam_block', checkpoint_path=saved, seed=7,
+  )  # fmt: skip
+  build(job)
+  found = restored(restoring.fine_tuning(job, saved), saved)
+  assert found['global_step'] == 0
+  for name, value in values(saved).items():
+    if checkpoints.is_weight(name):
+      np.testing.assert_array_equal(found[name], value)
+      np.testing.assert_array_equal(found[name + checkpoints.AVERAGE], value)
+  listed = capsys.readouterr().err.partition('so initialised: ')[2]
+  assert 'LeNet/pool1_CBAM/ch_at/mlp_0/kernel' in listed
+  assert 'conv1' not in listed
+
+
+@pytest.mark.parametrize(
+  ('saved', 'wanted', 'message'),
+  [
+    ('cbam_block', None, "--attention_module='cbam_block'"),
+    ('cbam_block', 'se_block', "--attention_module='cbam_block'"),
+    ('se_block(ratio=4)', 'se_block', r"--attention_module='se_block\(ratio=4"),
+  ],
+)
+def test_fine_tuning_refuses_attention_of_another_make(
+  train, train_job, tmp_path, graph, saved, wanted, message
+):
+  """Without job.json beside it: the variables alone must tell."""
+  checkpoint = train(max_number_of_steps=1, attention_module=saved).checkpoint
+  (tmp_path / 'train' / 'job.json').unlink()
+  job = train_job(
+    train_dir=str(tmp_path / 'other'), attention_module=wanted,
+    checkpoint_path=checkpoint,
+  )  # fmt: skip
+  build(job)
+  with pytest.raises(UserError, match=message):
+    restoring.fine_tuning(job, checkpoint)
+
+
+@pytest.fixture
+def published(tmp_path):
+  """A checkpoint as TF-Slim's oldest: one file, and the data's mean color."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    weights = slim.model_variable('net/w', [3])
+    tf.get_variable('net/mean_rgb', [3])
+    session.run(tf.global_variables_initializer())
+    saver = tf.train.Saver(write_version=tf.train.SaverDef.V1)
+    path = saver.save(session, str(tmp_path / 'x.ckpt'), write_meta_graph=False)
+    return path, session.run(weights)
+
+
+def test_the_oldest_published_form_is_found_and_fits(published, graph):
+  path, expected = published
+  slim.model_variable('net/w', [3])
+  assert checkpoints.find(path) == path
+  assert list(checkpoints.weights(checkpoints.shapes(path))) == ['net/w']
+  found = restored(restoring.resuming(path), path)
+  np.testing.assert_array_equal(found['net/w'], expected)
