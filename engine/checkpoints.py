@@ -389,8 +389,8 @@ def delete(checkpoint: str) -> None:
     part.unlink(missing_ok=True)
 
 
-# What a killed training leaves of TensorFlow's files and of its own; an
-# evaluation that runs beside it writes others.
+# What a killed training leaves of TensorFlow's files and of its own. (Where an
+# evaluation is just drawing curves.png, the next checkpoint draws it again.)
 _LEFTOVERS = (
   f'{PREFIX}-*.tempstate*',
   'checkpoint.tmp*',
