@@ -1,0 +1,187 @@
+"""The evaluation loop beside a training, two processes on one folder."""
+
+import csv
+import json
+import pathlib
+import re
+import shutil
+import signal
+
+import pytest
+from processes import until
+
+from engine import checkpoints, results
+
+
+def rows(eval_dir: pathlib.Path) -> list[dict]:
+  return results.read_results_csv(eval_dir / 'results.csv')
+
+
+def steps(eval_dir: pathlib.Path) -> list[int]:
+  return [row['global_step'] for row in rows(eval_dir)]
+
+
+def best(train_dir: pathlib.Path) -> dict:
+  """best.json, once it tells of the only checkpoint beside it, which is whole."""
+  best = json.loads((train_dir / 'best' / 'best.json').read_text())
+  (kept,) = checkpoints.in_folder(train_dir / 'best')
+  assert checkpoints.step_of(kept) == best['global_step']
+  assert pathlib.Path(kept).name == best['checkpoint']
+  assert checkpoints.fault(kept) is None
+  return best
+
+
+@pytest.fixture
+def start_loop(start, digits):
+  """start_loop(**more) -> the loop on tmp_path/train."""
+
+  def start_loop(**more):
+    flags = {
+      'checkpoint_path': 'train',
+      'dataset_name': 'digits',
+      'dataset_dir': digits,
+      'eval_interval_secs': 0,
+    }
+    return start('loop', **flags | more)
+
+  return start_loop
+
+
+@pytest.mark.slow
+def test_every_checkpoint_in_order_until_training_ends(
+  start, start_loop, small, tmp_path
+):
+  loop = start_loop()
+  loop.wait_for('Waiting for new checkpoints in train')
+  training = start(
+    'train', train_dir='train', save_interval_secs=0, keep_checkpoint_max=0,
+    max_number_of_steps=6, **small,
+  )  # fmt: skip
+  assert loop.wait() == 0, loop.stderr
+  assert training.code == 0, training.stderr
+  assert 'Traceback' not in loop.stderr
+  assert 'Training in train has finished' in loop.stderr
+  table = rows(tmp_path / 'train' / 'eval')
+  assert [row['global_step'] for row in table] == list(range(7))
+  assert {row['count'] for row in table} == {23}
+  winner = best(tmp_path / 'train')
+  accuracies = [row['Accuracy'] for row in table]
+  assert winner['value'] == max(accuracies)
+  assert winner['global_step'] == accuracies.index(max(accuracies))
+  # Its curve is in the picture that training or the loop drew last.
+  assert (tmp_path / 'train' / 'curves.png').stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_checkpoints_deleted_under_it(start, start_loop, small, tmp_path):
+  """keep_checkpoint_max=1 deletes them faster than they can be evaluated."""
+  loop = start_loop()
+  training = start(
+    'train', train_dir='train', save_interval_secs=0, keep_checkpoint_max=1,
+    max_number_of_steps=40, **small,
+  )  # fmt: skip
+  assert loop.wait() == 0, loop.stderr
+  assert training.wait() == 0, training.stderr
+  assert 'Traceback' not in loop.stderr
+  evaluated = steps(tmp_path / 'train' / 'eval')
+  assert evaluated == sorted(set(evaluated))
+  assert evaluated[-1] == 40
+  best(tmp_path / 'train')
+
+
+def test_a_checkpoint_that_loses_a_file_is_passed_over(
+  start, copied, tmp_path, digits
+):
+  """What the loop meets when training deletes between its looks."""
+  (copied / 'model.ckpt-0.data-00000-of-00001').unlink()
+  loop = start('loop', checkpoint_path='train', eval_interval_secs=0)
+  assert loop.wait() == 0, loop.stderr
+  assert re.search(r'model\.ckpt-0 is passed over: ', loop.stderr)
+  assert 'Traceback' not in loop.stderr
+  assert steps(copied / 'eval') == [4]
+
+
+def test_a_folder_without_training_waits_and_times_out(start_loop, tmp_path):
+  loop = start_loop(eval_timeout_secs=1)
+  assert loop.wait() == 0, loop.stderr
+  assert 'Waiting for new checkpoints in train' in loop.stderr
+  assert 'No new checkpoint for 1 s' in loop.stderr
+  assert not (tmp_path / 'train').exists()
+
+
+def test_a_training_that_was_killed_times_out(start_loop, copied):
+  (copied / 'finished.json').unlink()
+  loop = start_loop(eval_timeout_secs=1)
+  assert loop.wait() == 0, loop.stderr
+  assert steps(copied / 'eval') == [0, 4]
+  assert 'No new checkpoint for 1 s' in loop.stderr
+
+
+def test_a_checkpoint_file_is_evaluated_once(run, trained):
+  checkpoint = trained / 'train' / 'model.ckpt-0'
+  loop = run('loop', checkpoint_path=checkpoint, eval_dir='eval')
+  assert loop.code == 0, loop.stderr
+  assert loop.stderr.count('eval/Accuracy[') == 1
+  assert f'Evaluating {checkpoint} ' in loop.stderr
+
+
+def test_the_least_loss_is_the_best(start_loop, copied):
+  loop = start_loop(best_metric='loss')
+  assert loop.wait() == 0, loop.stderr
+  table = rows(copied / 'eval')
+  winner = best(copied)
+  assert winner['metric'] == 'loss'
+  least = min(table, key=lambda row: row['loss'])
+  assert winner['value'] == pytest.approx(least['loss'])
+  assert winner['global_step'] == least['global_step']
+  again = start_loop(checkpoint_path='train/best', eval_dir='again',
+                     eval_timeout_secs=0)  # fmt: skip
+  assert again.wait() == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_lost_patience_stops_the_training_beside_it(
+  start, start_loop, small, tmp_path
+):
+  training = start(
+    'train', train_dir='train', save_interval_secs=0, keep_checkpoint_max=0,
+    learning_rate=0, **small,
+  )  # fmt: skip
+  loop = start_loop(early_stop_patience=2)
+  assert loop.wait() == 0, loop.stderr
+  assert training.wait() == 0, training.stderr
+  finished = json.loads((tmp_path / 'train' / 'finished.json').read_text())
+  assert finished['reason'] == 'early_stop'
+  assert steps(tmp_path / 'train' / 'eval') == [0, 1, 2]
+  assert 'early_stop' in training.stderr
+  last = checkpoints.step_of(checkpoints.newest_whole(tmp_path / 'train'))
+  assert finished['global_step'] == last
+  # The same command goes on, as after any other end.
+  again = start(
+    'train', train_dir='train', max_number_of_steps=last + 1, **small
+  )
+  assert again.wait() == 0, again.stderr
+  assert f'Finished at step {last + 1}' in again.stderr
+
+
+def test_a_killed_loop_leaves_results_that_go_on(start_loop, copied):
+  (copied / 'finished.json').unlink()
+  loop = start_loop()
+  until(lambda: 4 in steps(copied / 'eval'), 'both evaluations')
+  loop.signal(signal.SIGKILL)
+  loop.wait()
+  with (copied / 'eval' / 'results.csv').open('a') as file:
+    file.write('2026-01-01T00:00:00+00:00,9,half')
+  again = start_loop(eval_timeout_secs=0)
+  assert again.wait() == 0, again.stderr
+  assert steps(copied / 'eval') == [0, 4, 0, 4]
+  with (copied / 'eval' / 'results.csv').open(newline='') as file:
+    assert len({len(row) for row in csv.reader(file)}) == 1
+
+
+def test_a_train_dir_of_another_network_ends_with_an_error(
+  start_loop, trained, tmp_path
+):
+  shutil.copytree(trained / 'cbam', tmp_path / 'train')
+  loop = start_loop(attention_module='se_block')
+  assert re.search(r'se_block contradicts .*cbam_block', loop.error)
