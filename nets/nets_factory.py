@@ -3,7 +3,15 @@
 from collections.abc import Callable
 
 from errors import UserError
-from nets import cifarnet, lenet, resnet_v1, resnet_v2
+from nets import (
+  alexnet,
+  cifarnet,
+  lenet,
+  overfeat,
+  resnet_v1,
+  resnet_v2,
+  vgg,
+)
 from nets.attention.attend import attend
 from nets.attention.attention_factory import get_attention
 from nets.network import EndPoints, Network
@@ -17,6 +25,9 @@ NETWORKS = Table(
     *cifarnet.NETWORKS,
     *resnet_v1.NETWORKS,
     *resnet_v2.NETWORKS,
+    *alexnet.NETWORKS,
+    *overfeat.NETWORKS,
+    *vgg.NETWORKS,
   ),
 )
 

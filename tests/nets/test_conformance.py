@@ -17,12 +17,18 @@ from tf_compat import slim, tf
 
 # Networks that slim never had, so that the contract says nothing of them.
 WITHOUT_CONTRACT = frozenset()
-LOGITS = [
-  f'{network}+{attention}'
-  for network in ('lenet', 'cifarnet', 'resnet_v1_50', 'resnet_v2_50')
-  for attention in ('none', 'se_block', 'cbam_block')
-  if attention == 'none' or network.startswith('resnet')
-]
+LOGITS = (
+  'lenet+none',
+  'cifarnet+none',
+  'resnet_v1_50+none',
+  'resnet_v1_50+se_block',
+  'resnet_v1_50+cbam_block',
+  'resnet_v2_50+none',
+  'resnet_v2_50+se_block',
+  'resnet_v2_50+cbam_block',
+  'alexnet_v2+none',
+  'vgg_16+none',
+)
 # With 1000 classes; the attention's ratio is 16.
 PARAMETERS = {
   'resnet_v1_50': (25_557_032, 28_088_024, 28_089_592),

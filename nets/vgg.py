@@ -1,0 +1,114 @@
+"""VGG: groups of 3x3 convolutions and pooling, three fully connected layers.
+
+Very deep convolutional networks for large-scale image recognition, Simonyan
+and Zisserman, 2014: https://arxiv.org/abs/1409.1556
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from nets import classifier
+from nets.attention.attend import attend
+from nets.network import EndPoints, Network
+from tf_compat import slim, tf
+
+CHANNELS = (64, 128, 256, 512, 512)
+# Convolutions in each group, and what published labels add.
+VARIANTS = {
+  'vgg_a': ((1, 1, 2, 2, 2), None),
+  'vgg_16': ((2, 2, 3, 3, 3), 1),
+  'vgg_19': ((2, 2, 4, 4, 4), 1),
+}
+
+
+def group(
+  net: tf.Tensor, number: int, count: int, depth: int, end_points: EndPoints
+) -> tf.Tensor:
+  """So many 3x3 convolutions, 2x2 pooling, attention: half the side."""
+  for index in range(1, count + 1):
+    name = f'conv{number}/conv{number}_{index}'
+    net = end_points[name] = slim.conv2d(net, depth, 3, scope=name)
+  net = slim.max_pool2d(net, 2, scope=f'pool{number}')
+  net = end_points[f'pool{number}'] = attend(net, scope=f'pool{number}_{{tag}}')
+  return net
+
+
+def vgg(
+  net: tf.Tensor,
+  num_classes: int | None,
+  is_training: bool,
+  groups: Sequence[int],
+  scope: str,
+  dropout_keep_prob: float = 0.5,
+  spatial_squeeze: bool = True,
+  global_pool: bool | None = None,
+  fc_conv_padding: str = 'VALID',
+  reuse: bool | None = None,
+) -> tuple[tf.Tensor, EndPoints]:
+  """Five groups of convolutions, fc6 to fc8.
+
+  Args:
+    net: images, [N, H, W, 3].
+    num_classes: 0 or None returns the features of fc7.
+    is_training: whether dropout is on.
+    groups: convolutions in each group.
+    scope: variable scope.
+    dropout_keep_prob: share of fc6 and of fc7 kept in training.
+    spatial_squeeze: whether logits are [N, num_classes]; False leaves a map of
+      logits for dense prediction.
+    global_pool: average fc7 over space; None: only where the logits could not
+      be squeezed otherwise.
+    fc_conv_padding: of fc6; 'SAME' makes the map of logits H/32 x W/32.
+    reuse: whether to share the variables made under `scope` before.
+
+  Returns:
+    Logits (or features) and the end points by name.
+  """
+  with tf.variable_scope(scope, reuse=reuse) as outer:
+    ends = {}
+    steps = zip(groups, CHANNELS, strict=True)
+    for number, (count, depth) in enumerate(steps, start=1):
+      net = group(net, number, count, depth, ends)
+    # [N, H/32, W/32, 512]
+    net, last = classifier.convolved(
+      net,
+      num_classes,
+      is_training,
+      dropout_keep_prob,
+      global_pool,
+      spatial_squeeze,
+      side=7,
+      padding=fc_conv_padding,
+    )
+    return net, classifier.scoped(outer.name, {**ends, **last})
+
+
+def vgg_arg_scope(
+  weight_decay: float = 0.0005, batch_norm_decay: float | None = None
+) -> dict[str, Any]:
+  """L2 on every layer; there is no batch norm."""
+  del batch_norm_decay
+  with slim.arg_scope(
+    [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
+  ) as scope:
+    return scope
+
+
+def _network(
+  name: str, groups: Sequence[int], labels_offset: int | None
+) -> Network:
+  """The record of a VGG."""
+  return Network(
+    name=name,
+    build=functools.partial(vgg, groups=groups, scope=name),
+    arg_scope=vgg_arg_scope,
+    image_size=224,
+    min_image_size=224,
+    preprocessing='vgg',
+    attention_points=len(CHANNELS),
+    labels_offset=labels_offset,
+  )
+
+
+NETWORKS = tuple(_network(name, *variant) for name, variant in VARIANTS.items())
