@@ -6,7 +6,13 @@ from errors import UserError
 from nets import (
   alexnet,
   cifarnet,
+  inception_resnet_v2,
+  inception_v1,
+  inception_v2,
+  inception_v3,
+  inception_v4,
   lenet,
+  mobilenet_v1,
   overfeat,
   resnet_v1,
   resnet_v2,
@@ -28,6 +34,12 @@ NETWORKS = Table(
     *alexnet.NETWORKS,
     *overfeat.NETWORKS,
     *vgg.NETWORKS,
+    *mobilenet_v1.NETWORKS,
+    *inception_v1.NETWORKS,
+    *inception_v2.NETWORKS,
+    *inception_v3.NETWORKS,
+    *inception_v4.NETWORKS,
+    *inception_resnet_v2.NETWORKS,
   ),
 )
 

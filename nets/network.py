@@ -1,6 +1,7 @@
 """What the catalogue knows of one network."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,8 @@ class Network:
       background class: 1 where they know 1000 classes, 0 where 1001, None
       where none were published.
     channels: of its input; None takes as many as the data has.
+    aliases: (pattern, replacement) pairs of re.sub that turn the names of
+      variables in some checkpoints of this network into today's.
   """
 
   name: str
@@ -42,3 +45,10 @@ class Network:
   aux_logits: bool = False
   labels_offset: int | None = None
   channels: int | None = 3
+  aliases: tuple[tuple[str, str], ...] = ()
+
+  def own_name(self, name: str) -> str:
+    """Today's name of a checkpoint's variable."""
+    for pattern, replacement in self.aliases:
+      name = re.sub(pattern, replacement, name)
+    return name

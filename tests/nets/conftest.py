@@ -14,23 +14,23 @@ KEYS = [
   for network in nets_factory.NETWORKS
   for attention in ('none', *attention_factory.ATTENTION_MODULES)
 ]
-# What the quick suite builds, at least the smallest of each family; all other
-# graphs are left to the long one.
-QUICK = (
+# What the quick suite builds: these with every attention, and single ones.
+# Everything else is left to the long suite.
+QUICK = {
   'lenet',
   'cifarnet',
   'resnet_v1_50',
   'resnet_v2_50',
-)
+  'mobilenet_v1_025+none',
+  'inception_v1+cbam_block',
+}
 CLASSES = 10
 
 
-def pytest_collection_modifyitems(items):
-  """Marks what builds another network than those of QUICK as slow."""
-  for item in items:
-    key = getattr(item, 'callspec', None) and item.callspec.params.get('key')
-    if key and not {key, key.split('+')[0]} & set(QUICK):
-      item.add_marker(pytest.mark.slow)
+def _param(key: str):
+  """The key, marked slow unless the quick suite has it."""
+  quick = key in QUICK or key.split('+')[0] in QUICK
+  return pytest.param(key, marks=() if quick else pytest.mark.slow)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Built:
       }
 
 
-@pytest.fixture(scope='module', params=KEYS)
+@pytest.fixture(scope='module', params=[_param(key) for key in KEYS])
 def key(request) -> str:
   """'network+attention', for the whole registry."""
   return request.param

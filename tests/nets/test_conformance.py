@@ -17,24 +17,27 @@ from tf_compat import slim, tf
 
 # Networks that slim never had, so that the contract says nothing of them.
 WITHOUT_CONTRACT = frozenset()
-LOGITS = (
-  'lenet+none',
-  'cifarnet+none',
-  'resnet_v1_50+none',
-  'resnet_v1_50+se_block',
-  'resnet_v1_50+cbam_block',
-  'resnet_v2_50+none',
-  'resnet_v2_50+se_block',
-  'resnet_v2_50+cbam_block',
+LOGITS = [
+  f'{network}+{attention}'
+  for network in ('lenet', 'cifarnet', 'resnet_v1_50', 'resnet_v2_50')
+  for attention in ('none', 'se_block', 'cbam_block')
+  if attention == 'none' or network.startswith('resnet')
+] + ['mobilenet_v1_025+none']
+LONG_LOGITS = [
   'alexnet_v2+none',
   'vgg_16+none',
-)
+  'inception_v1+none',
+  'inception_v4+none',
+  'inception_v4+cbam_block',
+  'inception_resnet_v2+se_block',
+]
 # With 1000 classes; the attention's ratio is 16.
 PARAMETERS = {
   'resnet_v1_50': (25_557_032, 28_088_024, 28_089_592),
   'resnet_v1_101': (44_549_160, 49_326_872, 49_330_106),
   'resnet_v1_152': (60_192_808, 66_821_848, 66_826_748),
   'resnet_v1_200': (64_673_832, 71_835_864, 71_842_332),
+  'mobilenet_v1': (4_231_976, 5_072_114, 5_074_662),
 }
 
 
@@ -85,7 +88,7 @@ def test_no_network_escapes_the_contract(contract_variables, contract_logits):
   inside = {key.split('+')[0] for key in contract_variables}
   assert set(NETWORKS) - inside == WITHOUT_CONTRACT
   ours = {key for key in contract_logits if key.split('+')[0] in NETWORKS}
-  assert ours == set(LOGITS)
+  assert ours == {*LOGITS, *LONG_LOGITS}
 
 
 def test_variables(key, inference, contract_variables):
@@ -118,7 +121,14 @@ def test_end_points(key, inference, contract_variables):
   assert list(inference.logits.shape) == [2, 10]
 
 
-@pytest.mark.parametrize('key', LOGITS, indirect=True)
+@pytest.mark.parametrize(
+  'key',
+  [
+    *LOGITS,
+    *(pytest.param(key, marks=pytest.mark.slow) for key in LONG_LOGITS),
+  ],
+  indirect=True,
+)
 def test_logits(key, inference, contract_logits):
   """Within 1e-4 of the largest logit of the original network."""
   expected = contract_logits[key]

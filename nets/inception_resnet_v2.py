@@ -1,0 +1,219 @@
+"""Inception-ResNet v2: Inception cells as residuals.
+
+Inception-v4, Inception-ResNet and the impact of residual connections on
+learning, Szegedy et al., 2016: https://arxiv.org/abs/1602.07261
+"""
+
+from typing import Any
+
+from nets import classifier
+from nets.attention.attend import attend
+from nets.inception import (
+  Branches,
+  auxiliary_logits,
+  avg_pool,
+  branches,
+  cell_scope,
+  chain,
+  concatenate,
+  conv,
+  inception_arg_scope,
+  max_pool,
+)
+from nets.network import EndPoints, Network
+from tf_compat import slim, tf
+
+HALF = {'stride': 2, 'padding': 'VALID'}
+
+BLOCK35 = (
+  [conv('Conv2d_1x1', 32)],
+  [conv('Conv2d_0a_1x1', 32), conv('Conv2d_0b_3x3', 32)],
+  [
+    conv('Conv2d_0a_1x1', 32),
+    conv('Conv2d_0b_3x3', 48),
+    conv('Conv2d_0c_3x3', 64),
+  ],
+)
+BLOCK17 = (
+  [conv('Conv2d_1x1', 192)],
+  [
+    conv('Conv2d_0a_1x1', 128),
+    conv('Conv2d_0b_1x7', 160),
+    conv('Conv2d_0c_7x1', 192),
+  ],
+)
+BLOCK8 = (
+  [conv('Conv2d_1x1', 192)],
+  [
+    conv('Conv2d_0a_1x1', 192),
+    conv('Conv2d_0b_1x3', 224),
+    conv('Conv2d_0c_3x1', 256),
+  ],
+)
+
+
+def block(
+  net: tf.Tensor,
+  scope: str,
+  chains: Branches,
+  scale: float,
+  attention: str | None = None,
+) -> tf.Tensor:
+  """Net + attend(scale · 1x1(branches(net)))."""
+  with tf.variable_scope(scope):
+    residual = slim.conv2d(
+      concatenate(net, chains),
+      net.shape[-1],
+      1,
+      activation_fn=None,
+      normalizer_fn=None,
+      scope='Conv2d_1x1',
+    )
+    return net + attend(scale * residual, scope=attention)
+
+
+def repeat(
+  net: tf.Tensor,
+  scope: str,
+  name: str,
+  count: int,
+  chains: Branches,
+  scale: float,
+) -> tf.Tensor:
+  """Blocks of one kind in a row, each followed by relu."""
+  with tf.variable_scope(scope):
+    for number in range(1, count + 1):
+      unit = f'{name}_{number}'
+      net = tf.nn.relu(block(net, unit, chains, scale, f'{unit}_{{tag}}'))
+  return net
+
+
+STEM = (
+  conv('Conv2d_1a_3x3', 32, **HALF),  # [N, 149, 149, 32] of 299 x 299
+  conv('Conv2d_2a_3x3', 32, padding='VALID'),
+  conv('Conv2d_2b_3x3', 64),
+  max_pool('MaxPool_3a_3x3', **HALF),  # [N, 73, 73, 64]
+  conv('Conv2d_3b_1x1', 80),
+  conv('Conv2d_4a_3x3', 192, padding='VALID'),
+  max_pool('MaxPool_5a_3x3', **HALF),  # [N, 35, 35, 192]
+  branches(
+    'Mixed_5b',
+    [conv('Conv2d_1x1', 96)],
+    [conv('Conv2d_0a_1x1', 48), conv('Conv2d_0b_5x5', 64)],
+    [
+      conv('Conv2d_0a_1x1', 64),
+      conv('Conv2d_0b_3x3', 96),
+      conv('Conv2d_0c_3x3', 96),
+    ],
+    [avg_pool('AvgPool_0a_3x3'), conv('Conv2d_0b_1x1', 64)],
+  ),  # [N, 35, 35, 320]
+)
+REDUCTION_A = branches(
+  'Mixed_6a',
+  [conv('Conv2d_1a_3x3', 384, **HALF)],
+  [
+    conv('Conv2d_0a_1x1', 256),
+    conv('Conv2d_0b_3x3', 256),
+    conv('Conv2d_1a_3x3', 384, **HALF),
+  ],
+  [max_pool('MaxPool_1a_3x3', **HALF)],
+)
+REDUCTION_B = branches(
+  'Mixed_7a',
+  [conv('Conv2d_0a_1x1', 256), conv('Conv2d_1a_3x3', 384, **HALF)],
+  [conv('Conv2d_0a_1x1', 256), conv('Conv2d_1a_3x3', 288, **HALF)],
+  [
+    conv('Conv2d_0a_1x1', 256),
+    conv('Conv2d_0b_3x3', 288),
+    conv('Conv2d_1a_3x3', 320, **HALF),
+  ],
+  [max_pool('MaxPool_1a_3x3', **HALF)],
+)
+
+
+def base(net: tf.Tensor, end_points: EndPoints) -> tf.Tensor:
+  """Stem, forty residual blocks of three kinds, 1x1 convolution."""
+  net = chain(net, STEM, end_points)
+  net = repeat(net, 'Repeat', 'block35', 10, BLOCK35, 0.17)
+  net = chain(net, [REDUCTION_A], end_points)  # [N, 17, 17, 1088]
+  net = repeat(net, 'Repeat_1', 'block17', 20, BLOCK17, 0.1)
+  end_points['PreAuxLogits'] = net
+  net = chain(net, [REDUCTION_B], end_points)  # [N, 8, 8, 2080]
+  net = repeat(net, 'Repeat_2', 'block8', 9, BLOCK8, 0.2)
+  net = block(net, 'Block8', BLOCK8, 1.0)
+  return chain(net, [conv('Conv2d_7b_1x1', 1536)], end_points)
+
+
+def inception_resnet_v2(
+  images: tf.Tensor,
+  num_classes: int | None,
+  is_training: bool,
+  dropout_keep_prob: float = 0.8,
+  create_aux_logits: bool = True,
+  reuse: bool | None = None,
+  scope: str = 'InceptionResnetV2',
+) -> tuple[tf.Tensor, EndPoints]:
+  """Base, auxiliary logits, classifier.
+
+  Args:
+    images: [N, H, W, C].
+    num_classes: 0 or None returns the pooled features, [N, 1, 1, 1536].
+    is_training: whether dropout and the batch's statistics are used.
+    dropout_keep_prob: share of the features kept in training.
+    create_aux_logits: whether there is an end point AuxLogits.
+    reuse: whether to share the variables made under `scope` before.
+    scope: variable scope.
+
+  Returns:
+    Logits [N, num_classes] (or features) and the end points by name.
+  """
+  ends = {}
+  with (
+    tf.variable_scope(scope, reuse=reuse),
+    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
+  ):
+    with cell_scope():
+      net = base(images, ends)
+    if create_aux_logits and num_classes:
+      ends['AuxLogits'] = auxiliary_logits(
+        ends['PreAuxLogits'],
+        num_classes,
+        scopes=('Conv2d_1a_3x3', 'Conv2d_1b_1x1', 'Conv2d_2a_5x5', 'Logits'),
+      )
+    net, last = classifier.globally_pooled(net, num_classes, dropout_keep_prob)
+  return net, {**ends, **last}
+
+
+def inception_resnet_v2_arg_scope(
+  weight_decay: float = 0.00004, batch_norm_decay: float | None = None
+) -> dict[str, Any]:
+  """The Inceptions', but L2 on biases as well and Glorot's initial weights."""
+  with (
+    slim.arg_scope(inception_arg_scope(weight_decay, batch_norm_decay)),
+    slim.arg_scope(
+      [slim.conv2d], weights_initializer=slim.xavier_initializer()
+    ),
+    slim.arg_scope(
+      [slim.conv2d, slim.fully_connected],
+      biases_regularizer=slim.l2_regularizer(weight_decay),
+    ) as scope,
+  ):
+    return scope
+
+
+NETWORKS = (
+  Network(
+    name='inception_resnet_v2',
+    build=inception_resnet_v2,
+    arg_scope=inception_resnet_v2_arg_scope,
+    image_size=299,
+    min_image_size=75,
+    preprocessing='inception',
+    attention_points=40,
+    aux_logits=True,
+    labels_offset=0,
+    # SE checkpoints exist in which every block's scope is se_block, not the
+    # last one's alone.
+    aliases=((r'/(block\d+_\d+)/se_block/', r'/\1/\1_SE/'),),
+  ),
+)

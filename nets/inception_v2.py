@@ -1,0 +1,150 @@
+"""Inception v2: two 3x3 convolutions for each 5x5, batch norm.
+
+Batch normalization: accelerating deep network training by reducing internal
+covariate shift, Ioffe and Szegedy, 2015: https://arxiv.org/abs/1502.03167
+"""
+
+import functools
+from collections.abc import Callable
+
+from nets import classifier
+from nets.inception import (
+  Layer,
+  avg_pool,
+  branches,
+  cell,
+  cell_scope,
+  chain,
+  conv,
+  inception_arg_scope,
+  max_pool,
+)
+from nets.network import EndPoints, Network
+from tf_compat import slim, tf
+
+
+def _normal(stddev: float) -> Callable[..., tf.Tensor]:
+  """Normal values cut at two deviations."""
+  return tf.truncated_normal_initializer(stddev=stddev)
+
+
+def reduce(depth: int) -> Layer:
+  """The 1x1 convolution before a larger one."""
+  return conv('Conv2d_0a_1x1', depth, weights_initializer=_normal(0.09))
+
+
+MEAN = avg_pool('AvgPool_0a_3x3')
+
+
+def mixed(
+  scope: str,
+  single: int,
+  double: tuple[int, int],
+  triple: tuple[int, int],
+  pooled: int,
+  pool: Layer = MEAN,
+) -> Layer:
+  """1x1; 3x3; 3x3 twice; pooled 1x1."""
+  return cell(
+    scope,
+    [conv('Conv2d_0a_1x1', single)],
+    [reduce(double[0]), conv('Conv2d_0b_3x3', double[1])],
+    [
+      reduce(triple[0]),
+      conv('Conv2d_0b_3x3', triple[1]),
+      conv('Conv2d_0c_3x3', triple[1]),
+    ],
+    [pool, conv('Conv2d_0b_1x1', pooled, weights_initializer=_normal(0.1))],
+  )
+
+
+def reduction(
+  scope: str, double: tuple[int, int], triple: tuple[int, int]
+) -> Layer:
+  """3x3; 3x3 twice; pooled; each at stride 2."""
+  return branches(
+    scope,
+    [reduce(double[0]), conv('Conv2d_1a_3x3', double[1], stride=2)],
+    [
+      reduce(triple[0]),
+      conv('Conv2d_0b_3x3', triple[1]),
+      conv('Conv2d_1a_3x3', triple[1], stride=2),
+    ],
+    [max_pool('MaxPool_1a_3x3', stride=2)],
+  )
+
+
+LAYERS = (
+  # Eight filters for each of three colours, mixed to 64; no batch norm.
+  functools.partial(
+    slim.separable_conv2d,
+    num_outputs=64,
+    kernel_size=7,
+    depth_multiplier=8,
+    stride=2,
+    weights_initializer=_normal(1.0),
+    scope='Conv2d_1a_7x7',
+  ),  # [N, 112, 112, 64] of 224 x 224
+  max_pool('MaxPool_2a_3x3', stride=2),
+  conv('Conv2d_2b_1x1', 64, weights_initializer=_normal(0.1)),
+  conv('Conv2d_2c_3x3', 192),
+  max_pool('MaxPool_3a_3x3', stride=2),  # [N, 28, 28, 192]
+  mixed('Mixed_3b', 64, (64, 64), (64, 96), 32),
+  mixed('Mixed_3c', 64, (64, 96), (64, 96), 64),
+  reduction('Mixed_4a', (128, 160), (64, 96)),  # [N, 14, 14, 576]
+  mixed('Mixed_4b', 224, (64, 96), (96, 128), 128),
+  mixed('Mixed_4c', 192, (96, 128), (96, 128), 128),
+  mixed('Mixed_4d', 160, (128, 160), (128, 160), 96),
+  mixed('Mixed_4e', 96, (128, 192), (160, 192), 96),
+  reduction('Mixed_5a', (128, 192), (192, 256)),  # [N, 7, 7, 1024]
+  mixed('Mixed_5b', 352, (192, 320), (160, 224), 128),
+  mixed(
+    'Mixed_5c', 352, (192, 320), (192, 224), 128, max_pool('MaxPool_0a_3x3')
+  ),
+)
+
+
+def inception_v2(
+  images: tf.Tensor,
+  num_classes: int | None,
+  is_training: bool,
+  dropout_keep_prob: float = 0.8,
+  spatial_squeeze: bool = True,
+  global_pool: bool | None = None,
+  reuse: bool | None = None,
+  scope: str = 'InceptionV2',
+) -> tuple[tf.Tensor, EndPoints]:
+  """The layers of the table, classifier.
+
+  Arguments and results are those of inception_v1.inception_v1.
+  """
+  ends = {}
+  with (
+    tf.variable_scope(scope, reuse=reuse),
+    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
+  ):
+    with cell_scope():
+      net = chain(images, LAYERS, ends)
+    net, last = classifier.window_pooled(
+      net,
+      num_classes,
+      dropout_keep_prob,
+      global_pool,
+      spatial_squeeze,
+      scopes=('AvgPool_1a', 'Dropout_1b', 'Conv2d_1c_1x1'),
+    )
+  return net, {**ends, **last}
+
+
+NETWORKS = (
+  Network(
+    name='inception_v2',
+    build=inception_v2,
+    arg_scope=inception_arg_scope,
+    image_size=224,
+    min_image_size=1,
+    preprocessing='inception',
+    attention_points=8,
+    labels_offset=0,
+  ),
+)

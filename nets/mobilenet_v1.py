@@ -1,0 +1,181 @@
+"""MobileNet v1: depthwise 3x3 and pointwise 1x1 convolutions in turn.
+
+MobileNets: efficient convolutional neural networks for mobile vision
+applications, Howard et al., 2017: https://arxiv.org/abs/1704.04861
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from errors import UserError
+from nets import classifier
+from nets.attention.attend import attend
+from nets.network import EndPoints, Network
+from tf_compat import slim, tf
+
+# Each block's stride and channels, after a convolution of stride 2, depth 32.
+BLOCKS = (
+  (1, 64),
+  (2, 128),
+  (1, 128),
+  (2, 256),
+  (1, 256),
+  (2, 512),
+  *[(1, 512)] * 5,
+  (2, 1024),
+  (1, 1024),
+)
+LEAST_DEPTH = 8
+# Share of the channels.
+VARIANTS = {
+  'mobilenet_v1': 1.0,
+  'mobilenet_v1_075': 0.75,
+  'mobilenet_v1_050': 0.5,
+  'mobilenet_v1_025': 0.25,
+}
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+def block(
+  net: tf.Tensor,
+  number: int,
+  depth: int,
+  stride: int,
+  rate: int,
+  end_points: EndPoints,
+) -> tf.Tensor:
+  """attend(1x1(attend(depthwise 3x3(net))))."""
+  name = f'Conv2d_{number}_depthwise'
+  # Without a number of outputs it leaves out its pointwise half, which is a
+  # layer of its own here, with its own norm and activation.
+  net = slim.separable_conv2d(
+    net, None, 3, depth_multiplier=1, stride=stride, rate=rate, scope=name
+  )
+  net = end_points[name] = attend(net, scope=f'{name}_{{tag}}')
+  name = f'Conv2d_{number}_pointwise'
+  net = slim.conv2d(net, depth, 1, scope=name)
+  net = end_points[name] = attend(net, scope=f'{name}_{{tag}}')
+  return net
+
+
+def mobilenet_v1(
+  images: tf.Tensor,
+  num_classes: int | None,
+  is_training: bool,
+  depth_multiplier: float = 1.0,
+  dropout_keep_prob: float = 0.999,
+  output_stride: int | None = None,
+  spatial_squeeze: bool = True,
+  global_pool: bool | None = None,
+  reuse: bool | None = None,
+  scope: str = 'MobilenetV1',
+) -> tuple[tf.Tensor, EndPoints]:
+  """3x3 convolution, blocks of depthwise and pointwise ones, classifier.
+
+  Args:
+    images: [N, H, W, C].
+    num_classes: 0 or None returns the pooled features.
+    is_training: whether dropout and the batch's statistics are used.
+    depth_multiplier: share of each layer's channels.
+    dropout_keep_prob: share of the features kept in training.
+    output_stride: pixels of input per pixel of the last map, 8, 16 or 32;
+      None is 32. Less gives a larger map by dilating the convolutions.
+    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
+    global_pool: pool the whole map, not a 7x7 window; None: only where the
+      logits could not be squeezed otherwise.
+    reuse: whether to share the variables made under `scope` before.
+    scope: variable scope.
+
+  Returns:
+    Logits (or features) and the end points by name.
+
+  Raises:
+    UserError: if output_stride is not one of those.
+  """
+  ends = {}
+  with (
+    tf.variable_scope(scope, reuse=reuse),
+    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
+  ):
+    first = _depth(32, depth_multiplier)
+    net = slim.conv2d(images, first, 3, 2, scope='Conv2d_0')
+    ends['Conv2d_0'] = net  # [N, H/2, W/2, 32]
+    steps = _strides_and_rates(output_stride)
+    for number, (_, depth) in enumerate(BLOCKS, start=1):
+      depth = _depth(depth, depth_multiplier)
+      net = block(net, number, depth, *next(steps), ends)
+    # [N, H/output_stride, W/output_stride, 1024]
+    net, last = classifier.window_pooled(
+      net,
+      num_classes,
+      dropout_keep_prob,
+      global_pool,
+      spatial_squeeze,
+      scopes=('AvgPool_1a', 'Dropout_1b', 'Conv2d_1c_1x1'),
+    )
+  return net, {**ends, **last}
+
+
+def _depth(channels: int, multiplier: float) -> int:
+  """A share of the channels, but not too few."""
+  return max(int(channels * multiplier), LEAST_DEPTH)
+
+
+def _strides_and_rates(output_stride: int | None) -> Iterator[tuple[int, int]]:
+  """Each block's (stride, dilation): from output_stride on, dilate instead."""
+  if output_stride not in (None, *OUTPUT_STRIDES):
+    raise UserError(
+      f'output_stride {output_stride} cannot be reached: take one of '
+      f'{", ".join(map(str, OUTPUT_STRIDES))}, or None for 32.'
+    )
+  current, rate = 2, 1
+  for stride, _ in BLOCKS:
+    if current == output_stride:
+      yield 1, rate
+      rate *= stride
+    else:
+      yield stride, 1
+      current *= stride
+
+
+def mobilenet_v1_arg_scope(
+  weight_decay: float = 0.00004, batch_norm_decay: float | None = None
+) -> dict[str, Any]:
+  """Fused batch norm (decay 0.9997, epsilon 1e-3), relu6; L2 but depthwise."""
+  batch_norm = {
+    'decay': 0.9997 if batch_norm_decay is None else batch_norm_decay,
+    'epsilon': 0.001,
+    'scale': True,
+    'fused': True,
+  }
+  with (
+    slim.arg_scope(
+      [slim.conv2d, slim.separable_conv2d],
+      weights_initializer=tf.truncated_normal_initializer(stddev=0.09),
+      activation_fn=tf.nn.relu6,
+      normalizer_fn=slim.batch_norm,
+    ),
+    slim.arg_scope([slim.batch_norm], **batch_norm),
+    slim.arg_scope(
+      [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
+    ) as scope,
+  ):
+    return scope
+
+
+def _network(name: str, depth_multiplier: float) -> Network:
+  """The record of a MobileNet v1."""
+  return Network(
+    name=name,
+    build=functools.partial(mobilenet_v1, depth_multiplier=depth_multiplier),
+    arg_scope=mobilenet_v1_arg_scope,
+    image_size=224,
+    min_image_size=1,
+    preprocessing='inception',
+    attention_points=2 * len(BLOCKS),
+    labels_offset=0,
+  )
+
+
+NETWORKS = tuple(_network(*variant) for variant in VARIANTS.items())
