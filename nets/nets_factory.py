@@ -13,6 +13,8 @@ from nets import (
   inception_v4,
   lenet,
   mobilenet_v1,
+  mobilenet_v2,
+  mobilenet_v3,
   overfeat,
   resnet_v1,
   resnet_v2,
@@ -40,6 +42,8 @@ NETWORKS = Table(
     *inception_v3.NETWORKS,
     *inception_v4.NETWORKS,
     *inception_resnet_v2.NETWORKS,
+    *mobilenet_v2.NETWORKS,
+    *mobilenet_v3.NETWORKS,
   ),
 )
 

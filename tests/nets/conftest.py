@@ -23,6 +23,8 @@ QUICK = {
   'resnet_v2_50',
   'mobilenet_v1_025+none',
   'inception_v1+cbam_block',
+  'mobilenet_v2_035+cbam_block',
+  'mobilenet_v3_small_minimalistic+none',
 }
 CLASSES = 10
 

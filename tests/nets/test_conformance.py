@@ -22,7 +22,7 @@ LOGITS = [
   for network in ('lenet', 'cifarnet', 'resnet_v1_50', 'resnet_v2_50')
   for attention in ('none', 'se_block', 'cbam_block')
   if attention == 'none' or network.startswith('resnet')
-] + ['mobilenet_v1_025+none']
+] + ['mobilenet_v1_025+none', 'mobilenet_v3_small_minimalistic+none']
 LONG_LOGITS = [
   'alexnet_v2+none',
   'vgg_16+none',
@@ -30,6 +30,8 @@ LONG_LOGITS = [
   'inception_v4+none',
   'inception_v4+cbam_block',
   'inception_resnet_v2+se_block',
+  'mobilenet_v2+none',
+  'mobilenet_v3_large+none',
 ]
 # With 1000 classes; the attention's ratio is 16.
 PARAMETERS = {
