@@ -15,7 +15,9 @@ from nets import (
   mobilenet_v1,
   mobilenet_v2,
   mobilenet_v3,
+  nasnet,
   overfeat,
+  pnasnet,
   resnet_v1,
   resnet_v2,
   vgg,
@@ -44,6 +46,8 @@ NETWORKS = Table(
     *inception_resnet_v2.NETWORKS,
     *mobilenet_v2.NETWORKS,
     *mobilenet_v3.NETWORKS,
+    *nasnet.NETWORKS,
+    *pnasnet.NETWORKS,
   ),
 )
 

@@ -33,6 +33,8 @@ class Network:
     channels: of its input; None takes as many as the data has.
     aliases: (pattern, replacement) pairs of re.sub that turn the names of
       variables in some checkpoints of this network into today's.
+    training_only: variable scopes that exist only in training. Its checkpoints
+      carry them, and evaluation leaves them out.
   """
 
   name: str
@@ -46,6 +48,7 @@ class Network:
   labels_offset: int | None = None
   channels: int | None = 3
   aliases: tuple[tuple[str, str], ...] = ()
+  training_only: tuple[str, ...] = ()
 
   def own_name(self, name: str) -> str:
     """Today's name of a checkpoint's variable."""
