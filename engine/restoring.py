@@ -4,32 +4,46 @@ Each function compares the checkpoint with the default graph before anything
 runs, and refuses in both directions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from engine import checkpoints, console
 from engine.checkpoints import AVERAGE
 from engine.job import EvalJob, TrainJob
 from errors import UserError
+from nets import nets_factory
 from nets.attention import attend, attention_factory
 from tf_compat import slim, tf
 
 
-def resuming(checkpoint: str) -> Callable:
+def _spelling(model_name: str, checkpoint: str) -> dict[str, str]:
+  """Today's name -> name in the file, of all that a checkpoint holds."""
+  network = nets_factory.NETWORKS[model_name]
+  return {network.own_name(n): n for n in checkpoints.shapes(checkpoint)}
+
+
+def _held(checkpoint: str, spelling: Mapping[str, str]) -> checkpoints.Shapes:
+  """Shapes of the network's own variables in a checkpoint, by today's name."""
+  shapes = checkpoints.shapes(checkpoint)
+  return checkpoints.weights({n: shapes[f] for n, f in spelling.items()})
+
+
+def resuming(job: TrainJob, checkpoint: str) -> Callable:
   """Restores everything a training graph holds, optimizer and averages too.
 
   Raises:
     UserError: if the checkpoint is of another network or optimizer.
   """
-  held = checkpoints.shapes(checkpoint)
-  _refuse_other_network(checkpoint, held)
-  mapping, lacking = {}, []
+  spelling = _spelling(job.model_name, checkpoint)
+  _refuse_other_network(checkpoint, _held(checkpoint, spelling))
+  mapping, averaged, lacking = {}, 0, []
   for variable in tf.global_variables():
     name = variable.op.name
     raw = name.removesuffix(AVERAGE)
-    if name in held:
-      mapping[variable] = name
-    elif raw in held:
-      mapping[variable] = raw
+    if name in spelling:
+      mapping[variable] = spelling[name]
+    elif raw in spelling:
+      mapping[variable] = spelling[raw]
+      averaged += 1
     elif checkpoints.is_slot(name):
       lacking.append(name)
   if lacking:
@@ -38,10 +52,9 @@ def resuming(checkpoint: str) -> Callable:
       'with the --optimizer and --trainable_scopes it was trained with, or '
       'start in another --train_dir and fine-tune by --checkpoint_path.'
     )
-  averaged = [v for v, name in mapping.items() if v.op.name != name]
   if averaged:
     console.say(
-      f'{len(averaged)} moving averages start from the raw weights: '
+      f'{averaged} moving averages start from the raw weights: '
       f'{checkpoint} has none of them.'
     )
   return checkpoints.restorer(mapping)
@@ -49,7 +62,6 @@ def resuming(checkpoint: str) -> Callable:
 
 def _refuse_other_network(checkpoint: str, held: checkpoints.Shapes) -> None:
   """Raises UserError unless the weights are exactly this network's."""
-  held = checkpoints.weights(held)
   wanted = checkpoints.variable_shapes(slim.get_model_variables())
   difference = checkpoints.compare(held, wanted)
   if difference.lacking or difference.unused or difference.reshaped:
@@ -68,7 +80,8 @@ def fine_tuning(job: TrainJob, checkpoint: str) -> Callable:
     job.checkpoint_exclude_scopes,
     'checkpoint_exclude_scopes',
   )
-  held = checkpoints.weights(checkpoints.shapes(checkpoint))
+  spelling = _spelling(job.model_name, checkpoint)
+  held = dict(_held(checkpoint, spelling))
   for variable in excluded:
     held.pop(variable.op.name, None)
   wanted = checkpoints.variable_shapes(kept)
@@ -78,12 +91,12 @@ def fine_tuning(job: TrainJob, checkpoint: str) -> Callable:
   )
   if fresh:
     console.say(f'Not in it, so initialised: {", ".join(fresh)}.')
-  mapping = {v: v.op.name for v in kept if v.op.name not in set(fresh)}
-  restored = set(mapping.values())
+  restored = {v.op.name for v in kept} - set(fresh)
+  mapping = {}
   for variable in tf.global_variables():
     raw = variable.op.name.removesuffix(AVERAGE)
-    if raw != variable.op.name and raw in restored:
-      mapping[variable] = raw
+    if raw in restored:
+      mapping[variable] = spelling[raw]
   return checkpoints.restorer(mapping)
 
 
@@ -121,13 +134,24 @@ def evaluating(job: EvalJob, checkpoint: str) -> dict[tf.Variable, str]:
   Raises:
     UserError: if the weights are not exactly this network's.
   """
-  held = checkpoints.shapes(checkpoint)
+  spelling = _spelling(job.model_name, checkpoint)
+  scopes = nets_factory.NETWORKS[job.model_name].training_only
+  held = {
+    name: shape
+    for name, shape in _held(checkpoint, spelling).items()
+    if not any(checkpoints.in_scope(name, scope) for scope in scopes)
+  }
   _refuse_other_network(checkpoint, held)
-  names = {v: v.op.name for v in slim.get_model_variables()}
+  variables = slim.get_model_variables()
+  names = {v: spelling[v.op.name] for v in variables}
   if not job.moving_average_decay:
     return names
-  averaged = {v: n + AVERAGE for v, n in names.items() if n + AVERAGE in held}
-  raw = [name for v, name in names.items() if v not in averaged]
+  averaged = {
+    v: spelling[v.op.name + AVERAGE]
+    for v in variables
+    if v.op.name + AVERAGE in spelling
+  }
+  raw = [v.op.name for v in variables if v not in averaged]
   if raw:
     console.say(
       f'No moving average in {checkpoint} of {checkpoints.few(raw)}: '

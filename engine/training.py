@@ -117,7 +117,7 @@ def _restoring(job: TrainJob, resumed: str | None) -> Callable:
   A session that recovers asks again, and must go on from what was saved since.
   """
   if resumed:
-    start, source = restoring.resuming(resumed), resumed
+    start, source = restoring.resuming(job, resumed), resumed
   elif job.checkpoint_path:
     source = checkpoints.find(job.checkpoint_path)
     start = restoring.fine_tuning(job, source)

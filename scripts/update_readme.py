@@ -1,16 +1,18 @@
-"""Writes the README's tables of flags anew from the code.
+"""Writes the README's list of networks and tables of flags from the code.
 
 Usage: .venv/bin/python scripts/update_readme.py
 """
 
 import pathlib
 import sys
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import files  # noqa: E402
 from engine import flags, job  # noqa: E402
+from nets.nets_factory import NETWORKS  # noqa: E402
 
 
 def tables() -> dict[str, str]:
@@ -24,6 +26,7 @@ def tables() -> dict[str, str]:
     'eval flags': flags.table(job.EvalJob),
     'loop flags': flags.table(job.EvalLoopJob, without=once),
     'convert flags': flags.table(job.ConvertJob),
+    'networks': textwrap.fill(', '.join(f'`{name}`' for name in NETWORKS), 80),
   }
   return {
     name: table.replace(job.TEMP_MODEL, '<temp>/tfmodel/')

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from engine import checkpoints, resolve, restoring, train_step
+from engine.job import EvalJob
 from engine.optimizers import OPTIMIZERS
 from errors import UserError
+from nets import nets_factory
+from registry import Table
 from tf_compat import slim, tf
 
 
@@ -43,8 +46,9 @@ def test_resuming_restores_every_value(
     'attention_module': 'se_block', 'learning_rate': 0.001,
   }  # fmt: skip
   saved = train(max_number_of_steps=2, **options).checkpoint
-  build(train_job(train_dir=str(tmp_path / 'other'), seed=7, **options))
-  found = restored(restoring.resuming(saved), saved)
+  job = train_job(train_dir=str(tmp_path / 'other'), seed=7, **options)
+  build(job)
+  found = restored(restoring.resuming(job, saved), saved)
   expected = values(saved)
   assert set(found) == set(expected)
   assert found['global_step'] == 2
@@ -57,17 +61,19 @@ def test_resuming_with_another_optimizer_is_refused(
   train, train_job, tmp_path, graph
 ):
   saved = train(max_number_of_steps=1, optimizer='momentum').checkpoint
-  build(train_job(train_dir=str(tmp_path / 'other'), optimizer='adam'))
+  job = train_job(train_dir=str(tmp_path / 'other'), optimizer='adam')
+  build(job)
   with pytest.raises(UserError, match=r"lacks the optimizer's .*/Adam"):
-    restoring.resuming(saved)
+    restoring.resuming(job, saved)
 
 
 def test_averages_that_a_checkpoint_lacks_start_from_its_weights(
   train, train_job, tmp_path, graph, capsys
 ):
   saved = train(max_number_of_steps=1).checkpoint
-  build(train_job(train_dir=str(tmp_path / 'other'), moving_average_decay=0.9))
-  found = restored(restoring.resuming(saved), saved)
+  job = train_job(train_dir=str(tmp_path / 'other'), moving_average_decay=0.9)
+  build(job)
+  found = restored(restoring.resuming(job, saved), saved)
   for name, value in values(saved).items():
     if checkpoints.is_weight(name):
       np.testing.assert_array_equal(found[name + checkpoints.AVERAGE], value)
@@ -129,10 +135,38 @@ def published(tmp_path):
     return path, session.run(weights)
 
 
-def test_the_oldest_published_form_is_found_and_fits(published, graph):
+def test_the_oldest_published_form_is_found_and_fits(
+  published, train_job, graph
+):
   path, expected = published
   slim.model_variable('net/w', [3])
   assert checkpoints.find(path) == path
   assert list(checkpoints.weights(checkpoints.shapes(path))) == ['net/w']
-  found = restored(restoring.resuming(path), path)
+  found = restored(restoring.resuming(train_job(), path), path)
   np.testing.assert_array_equal(found['net/w'], expected)
+
+
+def test_another_spelling_is_restored_and_training_only_scopes_are_left(
+  tmp_path, graph, monkeypatch
+):
+  """By a record of our own making: of networks, names alone count here."""
+  record = dataclasses.replace(
+    nets_factory.NETWORKS['lenet'],
+    name='made',
+    aliases=((r'/old/', '/new/'),),
+    training_only=('net/aux',),
+  )
+  monkeypatch.setattr(nets_factory, 'NETWORKS', Table('network', [record]))
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name in ('net/old/w', f'net/old/w{checkpoints.AVERAGE}', 'net/aux/w'):
+      tf.get_variable(name, [3])
+    session.run(tf.global_variables_initializer())
+    path = tf.train.Saver().save(session, str(tmp_path / 'model.ckpt-1'))
+    raw, average, _ = session.run(tf.global_variables())
+  slim.model_variable('net/new/w', [3])
+  for decay, expected in ((0.0, raw), (0.9, average)):
+    job = EvalJob(model_name='made', moving_average_decay=decay)
+    restore = checkpoints.restorer(restoring.evaluating(job, path))
+    np.testing.assert_array_equal(
+      restored(restore, path)['net/new/w'], expected
+    )
