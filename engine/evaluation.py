@@ -15,7 +15,6 @@ from engine import (
   data_errors,
   inputs,
   messages,
-  progress,
   resolve,
   restoring,
   results,
@@ -188,6 +187,7 @@ class Evaluator:
         result.global_step,
       )
     train_dir = pathlib.Path(result.checkpoint).parent
-    messages.tell_evaluation(train_dir, self._setup.job.eval_dir)
-    if pathlib.Path(train_dir, progress.FILE).exists():
+    # Beside a published checkpoint there is no training to tell.
+    if pathlib.Path(train_dir, 'job.json').exists():
+      messages.tell_evaluation(train_dir, self._setup.job.eval_dir)
       curves.draw(train_dir, messages.results_files(train_dir))
