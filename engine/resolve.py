@@ -88,6 +88,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
 
 def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
   """What to evaluate, going by the job beside the checkpoint where it can."""
+  check_names(job, given)
   path = pathlib.Path(job.checkpoint_path)
   folder = path if path.is_dir() else path.parent
   recorded = jobs.read(folder)
