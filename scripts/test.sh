@@ -28,6 +28,6 @@ cd "$root"
 # One test's operations on one thread each: the tests themselves run side by
 # side, and TensorFlow would start a thread per processor in each of them.
 export TF_NUM_INTRAOP_THREADS=${TF_NUM_INTRAOP_THREADS:-1}
-# A file's tests stay together, so that they share what they trained.
+# tests/conftest.py says which tests stay together.
 exec "$python" -m pytest -n "${SLIM_TEST_JOBS:-auto}" --maxprocesses=4 \
-  --dist=loadfile ${selection[@]+"${selection[@]}"} "$@"
+  --dist=loadgroup ${selection[@]+"${selection[@]}"} "$@"

@@ -11,10 +11,16 @@ GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
 
 def pytest_collection_modifyitems(config, items):
-  """Deselects what needs real data where SLIM_TEST_DATA names none.
+  """Groups what shares fixtures; deselects what needs real data in vain.
 
-  .ci/run always names it, so nothing is left out there.
+  Tests of a file stay with one of xdist's workers, to share what they trained;
+  but the conformance suite, which is longer than all others together, only for
+  each network. .ci/run always names SLIM_TEST_DATA, so nothing is left out
+  there.
   """
+  for item in items:
+    key = getattr(item, 'callspec', None) and item.callspec.params.get('key')
+    item.add_marker(pytest.mark.xdist_group(f'{item.path.name}{key or ""}'))
   if os.environ.get('SLIM_TEST_DATA'):
     return
   needing = [item for item in items if 'slim_test_data' in item.fixturenames]
