@@ -196,16 +196,17 @@ def test_predictions_stream_and_appear_at_the_end(tmp_path):
   path = tmp_path / 'out' / 'predictions.csv'
   with results.PredictionsWriter(path, NAMES) as writer:
     writer.write(
+      np.array([0, 2]),
       [b'a.png', ''],
       np.array([1, 6]),
       np.array([[1, 0, 2, 3, 4], [5, 6, 0, 1, 2]]),
       np.array([[0.5, 0.25, 0.125, 0.0625, 0.03125]] * 2, np.float32),
     )
-    writer.write(['c,d.png'], [0], [[0, 1, 2, 3, 4]], [[1, 0, 0, 0, 0]])
+    writer.write([3], ['c,d.png'], [0], [[0, 1, 2, 3, 4]], [[1, 0, 0, 0, 0]])
     assert not path.exists()
   with open(path, newline='') as file:
     found = list(csv.DictReader(file))
-  assert [row['index'] for row in found] == ['0', '1', '2']
+  assert [row['index'] for row in found] == ['0', '2', '3']
   assert [row['filename'] for row in found] == ['a.png', '', 'c,d.png']
   assert found[0]['label_name'] == found[0]['top1_name'] == 'gold, fish'
   assert found[1]['top2_label'] == found[1]['label'] == '6'
@@ -224,14 +225,14 @@ def test_predictions_stream_and_appear_at_the_end(tmp_path):
 
 def test_predictions_of_few_classes_have_fewer_columns(tmp_path):
   with results.PredictionsWriter(tmp_path / 'p.csv', ('a', 'b')) as writer:
-    writer.write(['x'], [0], [[1, 0]], [[0.75, 0.25]])
+    writer.write([0], ['x'], [0], [[1, 0]], [[0.75, 0.25]])
   line = (tmp_path / 'p.csv').read_text().splitlines()[1]
   assert line == '0,x,0,a,1,b,0.750000,0,a,0.250000'
 
 
 def test_predictions_call_a_nameless_class_by_its_number(tmp_path):
   with results.PredictionsWriter(tmp_path / 'p.csv', ('a',)) as writer:
-    writer.write(['x'], [1], [[1, 0]], [[0.75, 0.25]])
+    writer.write([0], ['x'], [1], [[1, 0]], [[0.75, 0.25]])
   line = (tmp_path / 'p.csv').read_text().splitlines()[1]
   assert line == '0,x,1,1,1,1,0.750000,0,a,0.250000'
 
