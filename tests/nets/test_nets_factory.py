@@ -59,7 +59,15 @@ def test_small_images_are_refused(graph, name, side):
     get_network_fn(name, 10)(tf.zeros([1, side, least, 3]))
 
 
-@pytest.mark.parametrize('name', ['lenet', 'cifarnet'])
+@pytest.mark.parametrize(
+  'name',
+  [
+    name
+    if name in ('lenet', 'cifarnet', 'alexnet_v2', 'overfeat', 'vgg_a')
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in NETWORKS
+  ],
+)
 def test_smallest_images_are_taken(graph, name):
   side = NETWORKS[name].min_image_size
   logits, _ = get_network_fn(name, 10, attention_module='cbam_block')(

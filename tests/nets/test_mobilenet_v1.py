@@ -1,0 +1,124 @@
+"""MobileNet v1: slim's options, and its released weights on real photos."""
+
+import json
+
+import numpy as np
+import pytest
+
+from errors import UserError
+from nets.mobilenet_v1 import BLOCKS
+from nets.nets_factory import get_network_fn
+from preprocessing import preprocessing_factory
+from tf_compat import slim, tf
+
+NAME = 'mobilenet_v1_025'
+
+
+def build(shape, num_classes=10, **kwargs):
+  images = tf.placeholder(tf.float32, shape)
+  return get_network_fn(NAME, num_classes)(images, **kwargs)
+
+
+@pytest.mark.parametrize('num_classes', [0, None])
+def test_features(graph, num_classes):
+  net, end_points = build([2, 224, 224, 3], num_classes)
+  assert net.shape == (2, 1, 1, 256)
+  assert net is end_points['AvgPool_1a']
+  assert 'Logits' not in end_points
+
+
+def test_map_of_logits(graph):
+  """A 7 x 7 window at stride 2 on the map of 12 x 12."""
+  net, _ = build([2, 384, 384, 3], spatial_squeeze=False)
+  assert net.shape == (2, 3, 3, 10)
+
+
+@pytest.mark.parametrize(
+  ('shape', 'pooled'),
+  [
+    ([2, 320, 256, 3], 'global_pool'),
+    ([2, 160, 192, 3], 'AvgPool_1a'),
+    ([None, None, None, 3], 'global_pool'),
+  ],
+)
+def test_other_image_sizes(graph, shape, pooled):
+  net, end_points = build(shape)
+  assert net.shape.as_list() == [shape[0], 10]
+  assert end_points[pooled].shape.as_list() == [shape[0], 1, 1, 256]
+
+
+def test_global_pool(graph):
+  _, end_points = build([2, 64, 64, 3], global_pool=True)
+  assert end_points['global_pool'].shape == (2, 1, 1, 256)
+  assert 'AvgPool_1a' not in end_points
+
+
+@pytest.mark.parametrize(
+  'stride', [8, pytest.param(16, marks=pytest.mark.slow)]
+)
+def test_denser_features_agree_where_they_meet(graph, stride):
+  """Every (32 / stride)-th feature of the dilated network is the plain one."""
+  images = np.random.default_rng(0).uniform(-1, 1, (1, 97, 97, 3))
+  images = tf.constant(images, tf.float32)
+  fn = get_network_fn(NAME, 0)
+  last = f'Conv2d_{len(BLOCKS)}_pointwise'
+  plain = fn(images)[1][last]
+  dense = fn(images, output_stride=stride, reuse=True)[1][last]
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    plain, dense = session.run([plain, dense])
+  step = 32 // stride
+  np.testing.assert_allclose(
+    dense[:, ::step, ::step], plain, rtol=1e-3, atol=1e-3 * plain.max()
+  )
+
+
+@pytest.mark.parametrize('stride', [0, 4, 12, 64])
+def test_output_stride_out_of_reach(graph, stride):
+  with pytest.raises(
+    UserError, match=f'output_stride {stride} .* one of 8, 16, 32'
+  ):
+    build([1, 64, 64, 3], output_stride=stride)
+
+
+def test_depthwise_kernels_do_not_decay(graph):
+  get_network_fn(NAME, 10, weight_decay=0.1)(tf.zeros([1, 32, 32, 3]))
+  losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
+  kernels = slim.get_variables_by_suffix('/weights')
+  assert len(losses) == len(kernels) == 1 + len(BLOCKS) + 1
+
+
+def photos(folder, side):
+  """The photos' paths and labels, and batches as evaluation sees them."""
+  synsets = json.loads((folder / 'synsets.json').read_text())
+  synsets = sorted(synset for synset, _ in synsets)
+  paths = sorted((folder / 'validation').glob('*/*.JPEG'))
+  labels = np.array([1 + synsets.index(path.parent.name) for path in paths])
+  recipe = preprocessing_factory.get_preprocessing('inception', False)
+
+  def read(path):
+    encoded = tf.io.read_file(path)
+    return recipe.from_encoded(encoded, side, side, 3)
+
+  dataset = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+  batches = tf.data.make_one_shot_iterator(dataset.map(read).batch(100))
+  return labels, batches.get_next()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('side', 'top1', 'top5'), [(128, 466, 698), (224, 480, 735)]
+)
+def test_released_weights(graph, slim_test_data, side, top1, top5):
+  """As many of a thousand photos right as the released graph itself."""
+  labels, images = photos(slim_test_data / 'imagenet_sample', side)
+  logits, _ = get_network_fn(NAME, 1001)(images)
+  weights = slim_test_data / 'slim_checkpoints' / f'mobilenet_v1_0.25_{side}'
+  with tf.Session() as session:
+    saver = tf.train.Saver(slim.get_model_variables())
+    saver.restore(session, f'{weights}.ckpt')
+    scores = [session.run(logits) for _ in range(len(labels) // 100)]
+  best = np.argsort(-np.concatenate(scores))[:, :5] == labels[:, None]
+  assert len(labels) == 1000
+  assert best[:, 0].sum() == pytest.approx(top1, abs=2)
+  assert best.any(axis=1).sum() == pytest.approx(top5, abs=2)
