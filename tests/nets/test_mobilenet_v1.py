@@ -1,6 +1,4 @@
-"""MobileNet v1: slim's options, and its released weights on real photos."""
-
-import json
+"""MobileNet v1: what slim documents of its options."""
 
 import numpy as np
 import pytest
@@ -8,7 +6,6 @@ import pytest
 from errors import UserError
 from nets.mobilenet_v1 import BLOCKS
 from nets.nets_factory import get_network_fn
-from preprocessing import preprocessing_factory
 from tf_compat import slim, tf
 
 NAME = 'mobilenet_v1_025'
@@ -86,39 +83,3 @@ def test_depthwise_kernels_do_not_decay(graph):
   losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
   kernels = slim.get_variables_by_suffix('/weights')
   assert len(losses) == len(kernels) == 1 + len(BLOCKS) + 1
-
-
-def photos(folder, side):
-  """The photos' paths and labels, and batches as evaluation sees them."""
-  synsets = json.loads((folder / 'synsets.json').read_text())
-  synsets = sorted(synset for synset, _ in synsets)
-  paths = sorted((folder / 'validation').glob('*/*.JPEG'))
-  labels = np.array([1 + synsets.index(path.parent.name) for path in paths])
-  recipe = preprocessing_factory.get_preprocessing('inception', False)
-
-  def read(path):
-    encoded = tf.io.read_file(path)
-    return recipe.from_encoded(encoded, side, side, 3)
-
-  dataset = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
-  batches = tf.data.make_one_shot_iterator(dataset.map(read).batch(100))
-  return labels, batches.get_next()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  ('side', 'top1', 'top5'), [(128, 466, 698), (224, 480, 735)]
-)
-def test_released_weights(graph, slim_test_data, side, top1, top5):
-  """As many of a thousand photos right as the released graph itself."""
-  labels, images = photos(slim_test_data / 'imagenet_sample', side)
-  logits, _ = get_network_fn(NAME, 1001)(images)
-  weights = slim_test_data / 'slim_checkpoints' / f'mobilenet_v1_0.25_{side}'
-  with tf.Session() as session:
-    saver = tf.train.Saver(slim.get_model_variables())
-    saver.restore(session, f'{weights}.ckpt')
-    scores = [session.run(logits) for _ in range(len(labels) // 100)]
-  best = np.argsort(-np.concatenate(scores))[:, :5] == labels[:, None]
-  assert len(labels) == 1000
-  assert best[:, 0].sum() == pytest.approx(top1, abs=2)
-  assert best.any(axis=1).sum() == pytest.approx(top5, abs=2)
