@@ -155,8 +155,7 @@ def mobilenet(
     net, inside = _residuals(net, blocks, depth_multiplier)
     end_points |= inside
     layer = len(blocks) + 2
-    if not pooled:
-      top *= widen
+    top *= depth_multiplier if pooled else widen
     net = slim.conv2d(net, round_depth(top), 1, scope='Conv_1')
     end_points[f'layer_{layer}'] = net  # [N, H/32, W/32, top]
     net = tf.reduce_mean(net, [1, 2], keepdims=True)  # [N, 1, 1, top]

@@ -138,9 +138,14 @@ def test_dropout_only_in_training(tiny):
 def test_depthwise_kernels_are_not_decayed(tiny):
   tiny(tf.ones([1, 32, 32, 3]))
   losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
-  decayed = {loss.op.name.split('/Regularizer/')[0] for loss in losses}
-  weights = {v.op.name for v in slim.get_variables_by_suffix('weights')}
-  assert {n for n in weights if 'depthwise' in n} == weights - decayed
+  decayed = {loss.op.name.split('/kernel/')[0] for loss in losses}
+  layers = {
+    v.op.name.rpartition('/')[0]
+    for v in slim.get_variables_by_suffix('weights')
+  }
+  assert len(decayed) == len(losses)
+  assert layers - decayed == {n for n in layers if n.endswith('/depthwise')}
+  assert decayed <= layers
 
 
 @pytest.mark.parametrize(('decay', 'expected'), [(None, 0.997), (0.9, 0.9)])
