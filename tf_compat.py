@@ -4,6 +4,7 @@ Everything else says `from tf_compat import slim, tf`. Here is what it takes
 for tf-slim 1.1.0 to run on TensorFlow 2.16 to 2.21, each with its reason.
 """
 
+import glob
 import importlib
 import importlib.metadata
 import os
@@ -13,8 +14,11 @@ import warnings
 # tf-slim is written against Keras 2, which lives on as the package tf-keras;
 # TensorFlow reads this variable once, when it is first imported.
 os.environ['TF_USE_LEGACY_KERAS'] = '1'
-# Without it every program opens with a page of C++ notes on the processor.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+# Without it every program opens with a page of C++ notes on the processor, and
+# where there is no GPU with an error for not having one.
+os.environ.setdefault(
+  'TF_CPP_MIN_LOG_LEVEL', '2' if glob.glob('/dev/nvidia*') else '3'
+)
 
 import tensorflow as tf2
 

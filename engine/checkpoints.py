@@ -73,16 +73,18 @@ def fault(checkpoint: str) -> str | None:
   return None
 
 
-def newest_whole(folder: str | pathlib.Path) -> str | None:
+def newest_whole(folder: str | pathlib.Path, tell: bool = True) -> str | None:
   """The newest checkpoint of a folder that is whole; None if there is none.
 
-  A disk or a kill can leave a damaged newest one: it is named and passed over.
+  A disk or a kill can leave a damaged newest one: it is passed over, and named
+  if it is to be told.
   """
   for checkpoint in reversed(in_folder(folder)):
     problem = fault(checkpoint)
     if problem is None:
       return checkpoint
-    console.say(f'{checkpoint} is damaged and passed over: {problem}')
+    if tell:
+      console.say(f'{checkpoint} is damaged and passed over: {problem}')
   return None
 
 
@@ -108,13 +110,13 @@ def find(path: str) -> str:
   # Also true of TF-Slim's oldest, which are a single file.
   if not tf.train.checkpoint_exists(checkpoint):
     raise UserError(
-      f'No checkpoint {path}: a checkpoint is named by what stands before '
-      f'.index, {checkpoint}, and its folder will do.' + _neighbours(checkpoint)
+      f'No checkpoint {path}: name a folder that holds some, or one of them '
+      'by what stands before .index.' + _neighbours(checkpoint)
     )
   problem = fault(checkpoint)
   if problem is not None:
     raise UserError(
-      f'{checkpoint} is damaged: {problem}' + _neighbours(checkpoint)
+      f'{checkpoint} is damaged: {problem}.' + _neighbours(checkpoint)
     )
   return checkpoint
 

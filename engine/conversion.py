@@ -1,5 +1,6 @@
 """Conversion of a data set: what download_and_convert_data.py does."""
 
+import shlex
 from collections.abc import Collection
 
 from datasets import convert as converters
@@ -25,10 +26,11 @@ def convert(job: ConvertJob, given: Collection[str] = frozenset()) -> dict:
     job.dataset_name, job.dataset_dir, job.source_dir
   )
   splits = ', '.join(f'{n} {split}' for split, n in summary['splits'].items())
+  use = 'Train on' if 'train' in summary['splits'] else 'Evaluate on'
   done = 'is complete already' if summary['already_complete'] else 'is ready'
   console.say(
     f'{job.dataset_name} {done} in {job.dataset_dir}: {splits} records of '
-    f'{summary["num_classes"]} classes. Train on it with '
-    f'--dataset_name={job.dataset_name} --dataset_dir={job.dataset_dir}'
+    f'{summary["num_classes"]} classes. {use} it with --dataset_name='
+    f'{job.dataset_name} --dataset_dir={shlex.quote(job.dataset_dir)}'
   )
   return summary

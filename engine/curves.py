@@ -112,13 +112,14 @@ def _draw_loss(axes: Axes, steps: np.ndarray, losses: np.ndarray) -> None:
     middle = np.median(losses)
     losses = np.minimum(losses, HIGHEST * middle if middle > 0 else LARGEST)
     smooth = _smoothed(losses)
+    name = 'loss' if np.array_equal(smooth, losses) else 'loss, smoothed'
     axes.plot(steps, losses, color=picture.BLUE, alpha=0.25, linewidth=0.8)
     axes.plot(
       steps,
       smooth,
       color=picture.BLUE,
       marker=_marker(steps),
-      label=f'loss, smoothed: {smooth[-1]:.4g} at step {steps[-1]:,}',
+      label=f'{name}: {smooth[-1]:.4g} at step {steps[-1]:,}',
     )
     _scale_loss(axes, losses, smooth)
   _legend(axes)

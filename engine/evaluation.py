@@ -171,12 +171,14 @@ class Evaluator:
     if self._skipped is not None:
       skipped = self._session.run(self._skipped)
       console.say(f'{skipped} bad records were left out.')
+    file = self._setup.job.predictions_file
+    predictions = f', predictions in {file}' if file else ''
     for line in results.stderr_lines(result):
       console.say(line)
     console.say(
       f'{result.count} records, loss {result.metrics["loss"]:.4f}, '
       f'{result.images_per_second:.1f} images/s; results in '
-      f'{self._setup.job.eval_dir}.'
+      f'{self._setup.job.eval_dir}{predictions}.'
     )
     results.write(result, self._setup.job.eval_dir)
     with tf.summary.FileWriter(self._setup.job.eval_dir) as writer:

@@ -22,6 +22,10 @@ def define(job_class: type[job.Job]) -> None:
   types = job.types(job_class)
   for field in dataclasses.fields(job_class):
     _DEFINE[types[field.name]](field.name, field.default, _meaning(field))
+    # --help shows the flags of the program's own file, and only those.
+    flags.FLAGS.register_key_flag_for_module(
+      sys.argv[0], flags.FLAGS[field.name]
+    )
 
 
 def option_names(job_class: type[job.Job]) -> list[str]:

@@ -26,7 +26,7 @@ class NonFiniteError(UserError):
 
   def __init__(self, what: str, step: int, train_dir: str):
     self.step = step
-    saved = checkpoints.newest_whole(train_dir)
+    saved = checkpoints.newest_whole(train_dir, tell=False)
     good = f'{saved} is the last good one' if saved else 'none was saved'
     super().__init__(
       f'{what} at step {step}: training stops; of the checkpoints, {good}. A lower '
@@ -75,7 +75,7 @@ class Logging(tf.train.SessionRunHook):
 
   def before_run(self, run_context):
     fetches = {'step': self._graph.train_op, 'loss': self._graph.loss}
-    if (self.step + 1) % self._every == 0:
+    if (self.step + 1) % self._every == 0 or self.step + 1 == self._last:
       fetches['rate'] = self._graph.learning_rate
       if self._graph.bad_records is not None:
         fetches['bad_records'] = self._graph.bad_records

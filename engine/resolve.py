@@ -112,6 +112,10 @@ def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
   return setup
 
 
+def _absolute(path: str) -> str:
+  return os.path.abspath(os.path.expanduser(path))
+
+
 def check_names(job: ModelOptions, given: Collection[str]) -> None:
   """Raises UserError for what no job.json can put right, among what is given."""
   attention_factory.get_attention(job.attention_module)
@@ -177,7 +181,7 @@ def read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
   # Absolute, for job.json outlives the folder this was called from.
   job = dataclasses.replace(
     job,
-    dataset_dir=os.path.abspath(os.path.expanduser(job.dataset_dir)),
+    dataset_dir=_absolute(job.dataset_dir),
     dataset_split_name=split,
   )
   dataset = dataset_factory.get_dataset(
@@ -271,6 +275,8 @@ def _same(name: str, one: Any, other: Any) -> bool:
   """Whether two values mean the same: 'cbam_block(ratio=8)' is the default."""
   if name == 'attention_module':
     return _canonical(one) == _canonical(other)
+  if name == 'dataset_dir':
+    return _absolute(one) == _absolute(other)
   return one == other
 
 
@@ -279,7 +285,14 @@ def _refuse_other_structure(job: TrainJob, recorded: Mapping[str, Any]) -> None:
   for field in dataclasses.fields(job):
     theirs = recorded['options'].get(field.name)
     mine = getattr(job, field.name)
-    if field.metadata['structure'] and not _same(field.name, mine, theirs):
+    if field.name == 'moving_average_decay':
+      # Another decay is no other variable; having averages or not is.
+      differ = bool(mine) != bool(theirs)
+    else:
+      differ = field.metadata['structure'] and not _same(
+        field.name, mine, theirs
+      )
+    if differ:
       raise UserError(
         f'{job.train_dir} was trained with --{field.name}={theirs}, not '
         f'{mine}: go on with that, or start in another --train_dir (there, '

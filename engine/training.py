@@ -15,6 +15,7 @@ from engine import (
   console,
   data_errors,
   hooks,
+  lock,
   messages,
   progress,
   resolve,
@@ -62,9 +63,15 @@ def train(job: TrainJob, given: Collection[str] = frozenset()) -> Summary:
       checkpoint stays.
   """
   setup, resumed = resolve.training(job, given)
+  with lock.only_one(setup.job.train_dir):
+    return _train(setup, resumed, 'checkpoint_path' in given)
+
+
+def _train(setup: Setup, resumed: str | None, told: bool) -> Summary:
+  """Builds, restores and runs; `told` if --checkpoint_path was given."""
   job = setup.job
   start = checkpoints.step_of(resumed) if resumed else None
-  _announce(setup, resumed, 'checkpoint_path' in given)
+  _announce(setup, resumed, told)
   if start is not None and start >= (job.max_number_of_steps or math.inf):
     return _already_there(job, resumed)
   validate = Validation.within(setup).check if job.eval_every_n_steps else None
@@ -125,7 +132,7 @@ def _restoring(job: TrainJob, resumed: str | None) -> Callable:
     start, source = (lambda *_: None), None
 
   def restore(session: tf.Session, saver: tf.train.Saver) -> None:
-    newest = checkpoints.newest_whole(job.train_dir)
+    newest = checkpoints.newest_whole(job.train_dir, tell=False)
     if newest in (None, resumed):
       start(session, source)
     else:
@@ -208,8 +215,8 @@ def _ended(job, logging, checkpoint, stopping, signals) -> Summary:
       128 + signals.received,
     )
   console.say(
-    f'Finished at step {logging.step} ({stopping.reason}), saved as '
-    f'{checkpoint}.'
+    f'Finished at step {logging.step} ({stopping.reason}), loss '
+    f'{logging.loss:.4f}, saved as {checkpoint}.'
   )
   messages.write_finished(job.train_dir, stopping.reason, logging.step)
   return Summary(logging.step, logging.loss, stopping.reason, checkpoint)

@@ -201,6 +201,11 @@ def loop(
       console.say(f'{checkpoint} is passed over: {problem}')
     if validation.patience_lost:
       break
+  if not outcome:
+    raise UserError(
+      f'Nothing was evaluated: no checkpoint came in {job.checkpoint_path}; '
+      '--checkpoint_path names the folder that training writes to.'
+    )
   return outcome
 
 
@@ -240,7 +245,8 @@ def _arriving(job: EvalLoopJob) -> Iterator[str]:
       return
     else:
       if not waiting:
-        console.say(f'Waiting for new checkpoints in {folder}.')
+        there = '' if os.path.isdir(folder) else ', which does not exist yet'
+        console.say(f'Waiting for new checkpoints in {folder}{there}.')
       _wait(job, arrival)
     waiting = not fresh
 

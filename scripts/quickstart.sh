@@ -82,7 +82,7 @@ What to run next:
       --dataset_name=digits --dataset_dir={shown(data)} \\
       --model_name=lenet --attention_module='se_block(ratio=4)' \\
       --train_dir={shown(train.parent, 'lenet_se_block')} \\
-      --optimizer=momentum --max_number_of_steps=600
+      --optimizer=momentum --max_number_of_steps=600 --save_interval_secs=3
   and, in a second terminal, each checkpoint evaluated as it appears:
     bash {shown(root, 'scripts', 'run.sh')} eval_image_classifier_loop.py \\
       --dataset_name=digits --dataset_dir={shown(data)} \\

@@ -183,6 +183,12 @@ def test_resuming_refuses_what_alters_variables(train, option, tmp_path):
     train(max_number_of_steps=2, **{option.name: other})
 
 
+def test_resuming_neither_adds_averages_nor_drops_them(train):
+  train(max_number_of_steps=1)
+  with pytest.raises(UserError, match='was trained with --moving_average_deca'):
+    train(max_number_of_steps=2, moving_average_decay=0.9)
+
+
 def test_resuming_prints_what_changed(train, tmp_path, capsys):
   train(max_number_of_steps=1)
   train(max_number_of_steps=2, learning_rate=0.5)

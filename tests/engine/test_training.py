@@ -8,7 +8,7 @@ import pytest
 from tiny_data import striped_images
 
 from datasets import records
-from engine import checkpoints, messages, progress, results
+from engine import checkpoints, lock, messages, progress, results
 from engine.schedules import SCHEDULES
 from errors import UserError
 from tf_compat import tf
@@ -331,3 +331,19 @@ def test_bad_records_are_named_or_left_out(train, train_job, tmp_path, digits):
     train_dir=str(tmp_path / 'other'),
   )  # fmt: skip
   assert summary.step == 10
+
+
+def test_two_trainings_do_not_share_a_folder(train, tmp_path):
+  (tmp_path / 'train').mkdir()
+  with (
+    lock.only_one(str(tmp_path / 'train')),
+    pytest.raises(UserError, match='Another process is training in'),
+  ):
+    train()
+  assert train(max_number_of_steps=1).step == 1
+
+
+def test_the_last_step_is_logged_however_few_there_are(train, tmp_path):
+  train(max_number_of_steps=3, log_every_n_steps=2)
+  steps = progress.read(tmp_path / 'train' / progress.FILE)['step']
+  assert steps.tolist() == [2, 3]
