@@ -202,7 +202,7 @@ def loop(
     if validation.patience_lost:
       break
   if not outcome:
-    raise UserError(
+    console.say(
       f'Nothing was evaluated: no checkpoint came in {job.checkpoint_path}; '
       '--checkpoint_path names the folder that training writes to.'
     )
