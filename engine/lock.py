@@ -15,7 +15,8 @@ def only_one(train_dir: str) -> Iterator[None]:
   Raises:
     UserError: if another process trains there.
   """
-  with pathlib.Path(train_dir, '.lock').open('a') as file:
+  path = pathlib.Path(train_dir, '.lock')
+  with path.open('a') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -26,5 +27,8 @@ def only_one(train_dir: str) -> Iterator[None]:
     except OSError:
       # Some network file systems have no locks; training can do without.
       yield
-    else:
+      return
+    try:
       yield
+    finally:
+      path.unlink(missing_ok=True)

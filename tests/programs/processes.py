@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-SECONDS = 120.0
+SECONDS = 300.0
 # '2025-01-31 09:30:00.0: I …' in older versions, 'I0000 00:00:0.0 …' in newer.
 _OF_TENSORFLOW = re.compile(
   r'(?m)^([IWE]0000 00:|\d{4}-\d\d-\d\d \S+: [IWE] |WARNING: All log ).*\n'
