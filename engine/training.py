@@ -63,11 +63,13 @@ def train(job: TrainJob, given: Collection[str] = frozenset()) -> Summary:
       checkpoint stays.
   """
   setup, resumed = resolve.training(job, given)
-  with lock.only_one(setup.job.train_dir):
-    return _train(setup, resumed, 'checkpoint_path' in given)
+  with lock.only_one(setup.job.train_dir), Signals() as signals:
+    return _train(setup, resumed, 'checkpoint_path' in given, signals)
 
 
-def _train(setup: Setup, resumed: str | None, told: bool) -> Summary:
+def _train(
+  setup: Setup, resumed: str | None, told: bool, signals: Signals
+) -> Summary:
   """Builds, restores and runs; `told` if --checkpoint_path was given."""
   job = setup.job
   start = checkpoints.step_of(resumed) if resumed else None
@@ -75,7 +77,7 @@ def _train(setup: Setup, resumed: str | None, told: bool) -> Summary:
   if start is not None and start >= (job.max_number_of_steps or math.inf):
     return _already_there(job, resumed)
   validate = Validation.within(setup).check if job.eval_every_n_steps else None
-  with tf.Graph().as_default(), Signals() as signals:
+  with tf.Graph().as_default():
     step = train_step.build(setup, start or 0)
     restore = _restoring(job, resumed)
     # Nothing is refused from here on: an earlier run's end may be forgotten.
