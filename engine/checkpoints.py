@@ -283,6 +283,11 @@ def _remedy(difference: Difference, held: Shapes, wanted: Shapes) -> str:
   there, here = map(attention_factory.recognize, (held, wanted))
   if there != here:
     return f"Try --attention_module='{there or 'none'}'."
+  if there and (difference.lacking or difference.unused):
+    return (
+      'Give the --model_name that made it, or its --attention_placement: '
+      f'{", ".join(attention_factory.PLACEMENTS)}.'
+    )
   if difference.lacking or difference.unused:
     return 'Give the --model_name that made it.'
   return _shape_remedy(difference)

@@ -73,6 +73,7 @@ class Evaluator:
       setup.num_classes,
       is_training=False,
       attention_module=job.attention_module,
+      attention_placement=job.attention_placement,
     )
     logits, _ = network_fn(batch['image'])
     # Of the logits: the softmax of far ones is 0, and zeros have no order.

@@ -20,7 +20,7 @@ from datasets.dataset_factory import DATASETS
 from engine.optimizers import OPTIMIZERS
 from engine.schedules import SCHEDULES
 from errors import UserError
-from nets.attention.attention_factory import ATTENTION_MODULES
+from nets.attention.attention_factory import ATTENTION_MODULES, PLACEMENTS
 from preprocessing.preprocessing_factory import PREPROCESSINGS
 from registry import unknown
 from tf_compat import VERSIONS
@@ -115,8 +115,16 @@ class ModelOptions(Job):
   model_name: str = option('inception_v3', 'The network.', structure=True)
   attention_module: str | None = option(
     None,
-    f'Attention at every point of the network: {", ".join(ATTENTION_MODULES)}, '
-    "or with options, 'cbam_block(ratio=16)'.",
+    f'Attention in the network: {", ".join(ATTENTION_MODULES)}, or with '
+    "options, 'cbam_block(ratio=16)'.",
+    structure=True,
+  )
+  attention_placement: str | None = option(
+    None,
+    'Where attention enters: at the end of every block, of every stage but the '
+    'last, once before the classifier (class, added to the feature map), or '
+    "both there and at the module's own place, which is the default.",
+    known=PLACEMENTS,
     structure=True,
   )
   dataset_name: str = option('imagenet', 'The data set.')

@@ -24,10 +24,11 @@ from nets.network import Network
 from preprocessing.preprocessing_factory import PREPROCESSINGS
 from registry import unknown
 
+_OF_ATTENTION = ('attention_module', 'attention_placement')
 # What fine-tuning takes over from the job of the checkpoint it starts from.
 _OF_THE_NETWORK = (
   'model_name',
-  'attention_module',
+  *_OF_ATTENTION,
   'preprocessing_name',
   'use_grayscale',
   'train_image_size',
@@ -118,7 +119,7 @@ def _absolute(path: str) -> str:
 
 def check_names(job: ModelOptions, given: Collection[str]) -> None:
   """Raises UserError for what no job.json can put right, among what is given."""
-  attention_factory.get_attention(job.attention_module)
+  attention_factory.get_attention(job.attention_module, job.attention_placement)
   if 'model_name' in given:
     _recipe(job, nets_factory.NETWORKS[job.model_name])
 
@@ -212,20 +213,29 @@ def _setup(job: Any, dataset: Dataset, size_option: str) -> Setup:
       f'--labels_offset={job.labels_offset} leaves {num_classes} of the '
       f'{dataset.num_classes} classes of {dataset.name}: 0 or 1 is usual.'
     )
+  attention = _attention(vars(job))
+  if job.attention_placement and not attention['attention_module']:
+    raise UserError(
+      f'--attention_placement={job.attention_placement} without attention: '
+      'name it by --attention_module, or leave the placement out.'
+    )
   channels = 1 if job.use_grayscale else network.channels or dataset.channels
   job = dataclasses.replace(
     job,
-    attention_module=_canonical(job.attention_module),
+    **attention,
     preprocessing_name=_recipe(job, network),
     **{size_option: size},
   )
   return Setup(job, dataset, num_classes, channels, size)
 
 
-def _canonical(attention: str | None) -> str | None:
+def _attention(options: Mapping[str, Any]) -> dict[str, str | None]:
   """One spelling for each attention: defaults are left out, none is None."""
-  module = attention_factory.get_attention(attention)
-  return str(module) if module else None
+  module = attention_factory.get_attention(
+    *(options.get(name) for name in _OF_ATTENTION)
+  )
+  spelling = module.spelling if module else (None, None)
+  return dict(zip(_OF_ATTENTION, spelling, strict=True))
 
 
 def _recipe(job: ModelOptions, network: Network) -> str:
@@ -247,21 +257,23 @@ def _inherit(
   source: str,
 ) -> Any:
   """Takes options that were not given from a recorded job; prints the rest."""
-  mine = {field.name: field for field in dataclasses.fields(job)}
+  mine = vars(job)
+  theirs = {
+    name if name in mine else _EVALUATIONS_NAME.get(name): value
+    for name, value in recorded['options'].items()
+    if name in names
+  }
   taken = {}
-  for name in sorted(names):
-    target = name if name in mine else _EVALUATIONS_NAME.get(name)
-    if target not in mine or name not in recorded['options']:
+  for field in sorted(dataclasses.fields(job), key=lambda field: field.name):
+    name = field.name
+    if name not in theirs:
       continue
-    theirs = recorded['options'][name]
-    if target not in given:
-      taken[target] = theirs
-    elif not _same(target, getattr(job, target), theirs):
-      structure = mine[target].metadata['structure']
-      if not structure:
-        console.say(
-          f'--{target}={getattr(job, target)} instead of {theirs} of {source}.'
-        )
+    if name not in given:
+      taken[name] = theirs[name]
+    elif not field.metadata['structure'] and not _same(name, mine, theirs):
+      console.say(
+        f'--{name}={mine[name]} instead of {theirs[name]} of {source}.'
+      )
   changed = {n: v for n, v in taken.items() if v != getattr(job, n)}
   if changed:
     console.say(
@@ -271,10 +283,16 @@ def _inherit(
   return dataclasses.replace(job, **taken)
 
 
-def _same(name: str, one: Any, other: Any) -> bool:
-  """Whether two values mean the same: 'cbam_block(ratio=8)' is the default."""
-  if name == 'attention_module':
-    return _canonical(one) == _canonical(other)
+def _same(
+  name: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> bool:
+  """Whether an option means the same in two jobs.
+
+  'cbam_block(ratio=8)' is the default, and so is a placement of its own.
+  """
+  if name in _OF_ATTENTION:
+    return _attention(mine)[name] == _attention(theirs)[name]
+  one, other = mine.get(name), theirs.get(name)
   if name == 'dataset_dir':
     return _absolute(one) == _absolute(other)
   return one == other
@@ -290,7 +308,7 @@ def _refuse_other_structure(job: TrainJob, recorded: Mapping[str, Any]) -> None:
       differ = bool(mine) != bool(theirs)
     else:
       differ = field.metadata['structure'] and not _same(
-        field.name, mine, theirs
+        field.name, vars(job), recorded['options']
       )
     if differ:
       raise UserError(
@@ -308,8 +326,7 @@ def _fine_tuning(job: TrainJob, given: Collection[str]) -> TrainJob:
   if not recorded:
     return job
   job = _inherit(job, given, recorded, _OF_THE_NETWORK, f'{folder}/job.json')
-  theirs = recorded['options']
-  plain = _canonical(theirs['attention_module']) is None
+  plain = _attention(recorded['options'])['attention_module'] is None
   _refuse_other_model(job, recorded, folder, attention=not plain)
   return job
 
@@ -321,12 +338,13 @@ def _refuse_other_model(
   attention: bool = True,
 ) -> None:
   """Refuses a network or attention other than the checkpoint's own."""
-  for name in ('model_name', 'attention_module')[: 1 + attention]:
-    mine, theirs = getattr(job, name), recorded['options'][name]
+  mine, theirs = vars(job), recorded['options']
+  for name in ('model_name', *_OF_ATTENTION) if attention else ('model_name',):
     if not _same(name, mine, theirs):
       raise UserError(
-        f'--{name}={mine} contradicts the checkpoints in {folder}, trained '
-        f'with --{name}={theirs}: give that, or leave the flag out.'
+        f'--{name}={mine[name]} contradicts the checkpoints in {folder}, '
+        f'trained with --{name}={theirs.get(name)}: give that, or leave the '
+        'flag out.'
       )
 
 

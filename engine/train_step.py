@@ -80,6 +80,7 @@ def _losses(setup: Setup, batch) -> dict[str, tf.Tensor]:
     weight_decay=job.weight_decay,
     is_training=True,
     attention_module=job.attention_module,
+    attention_placement=job.attention_placement,
     batch_norm_decay=job.batch_norm_decay,
   )
   logits, end_points = network_fn(batch['image'])

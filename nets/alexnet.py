@@ -7,7 +7,7 @@ One weird trick for parallelizing convolutional neural networks, Krizhevsky,
 from typing import Any
 
 from nets import classifier
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, STAGE, attend
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
 
@@ -32,10 +32,12 @@ def alexnet_v2(
       images, 64, 11, 4, padding='VALID', scope='conv1'
     )  # [N, 54, 54, 64] of 224 x 224
     net = slim.max_pool2d(net, 3, 2, scope='pool1')  # [N, 26, 26, 64]
-    net = ends['pool1'] = attend(net, scope='pool1_{tag}')
+    net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
+    ends['pool1'] = net
     net = ends['conv2'] = slim.conv2d(net, 192, 5, scope='conv2')
     net = slim.max_pool2d(net, 3, 2, scope='pool2')  # [N, 12, 12, 192]
-    net = ends['pool2'] = attend(net, scope='pool2_{tag}')
+    net = attend(net, scope='pool2_{tag}', at=(BLOCK, STAGE))
+    ends['pool2'] = net
     net = ends['conv3'] = slim.conv2d(net, 384, 3, scope='conv3')
     net = ends['conv4'] = slim.conv2d(net, 384, 3, scope='conv4')
     net = ends['conv5'] = slim.conv2d(net, 256, 3, scope='conv5')
@@ -82,5 +84,6 @@ NETWORKS = (
     min_image_size=195,
     preprocessing='vgg',
     attention_points=3,
+    stage_points=2,
   ),
 )

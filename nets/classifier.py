@@ -1,4 +1,4 @@
-"""What several families end in: pooling, dropout, logits.
+"""What several families end in: attention, pooling, dropout, logits.
 
 slim pools with a fixed window, so that images larger than a network's own
 leave more than one place, which cannot be squeezed; there global_pool=None
@@ -7,6 +7,7 @@ pools the whole map instead.
 
 from collections.abc import Sequence
 
+from nets.attention.attend import CLASS, attend
 from nets.network import EndPoints
 from tf_compat import slim, tf
 
@@ -61,6 +62,7 @@ def window_pooled(
   end_points = {}
   pool_scope, dropout_scope, logits_scope = scopes
   squeezed = bool(num_classes and spatial_squeeze)
+  net = attend(net, at=CLASS)
   with tf.variable_scope('Logits'):
     if _needs_global_pool(net, side, global_pool, squeezed):
       net = end_points['global_pool'] = _global_mean(net)
@@ -95,6 +97,7 @@ def globally_pooled(
 ) -> tuple[tf.Tensor, EndPoints]:
   """Mean over space, dropout, fully connected logits, softmax."""
   end_points = {}
+  net = attend(net, at=CLASS)
   with tf.variable_scope('Logits'):
     net = end_points['global_pool'] = _global_mean(net)
     if not num_classes:
@@ -145,6 +148,7 @@ def convolved(
       net, dropout_keep_prob, is_training=is_training, scope=scope
     )
 
+  net = attend(net, at=CLASS)
   net = slim.conv2d(net, width, side, padding=padding, scope='fc6')
   end_points['fc6'] = net
   net = slim.conv2d(dropout(net, 'dropout6'), 4096, 1, scope='fc7')

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from nets import classifier
-from nets.attention.attend import attend
+from nets.attention.attend import STAGE, attend
 from nets.network import EndPoints
 from tf_compat import slim, tf
 
@@ -81,6 +81,11 @@ def cell(scope: str, *chains: Sequence[Layer]) -> Layer:
   return functools.partial(_cell, chains=chains, scope=scope)
 
 
+def stage_end(scope: str) -> Layer:
+  """Where the stage ends that a cell closes: attention of whole stages."""
+  return functools.partial(_stage_end, scope=scope)
+
+
 def concatenate(net: tf.Tensor, chains: Branches) -> tf.Tensor:
   """Chains of the same net, in Branch_0, Branch_1, …, concatenated."""
   outputs = []
@@ -97,6 +102,10 @@ def _branches(net: tf.Tensor, chains: Branches, scope: str) -> tf.Tensor:
 
 def _cell(net: tf.Tensor, chains: Branches, scope: str) -> tf.Tensor:
   return attend(_branches(net, chains, scope), scope=f'{scope}_{{tag}}')
+
+
+def _stage_end(net: tf.Tensor, scope: str) -> tf.Tensor:
+  return attend(net, scope=f'{scope}_{{tag}}', at=STAGE)
 
 
 def auxiliary_pooled(net: tf.Tensor, scope: str) -> tf.Tensor:

@@ -7,7 +7,7 @@ learning, Szegedy et al., 2016: https://arxiv.org/abs/1602.07261
 from typing import Any
 
 from nets import classifier
-from nets.attention.attend import attend
+from nets.attention.attend import STAGE, attend
 from nets.inception import (
   Branches,
   auxiliary_logits,
@@ -135,8 +135,10 @@ def base(net: tf.Tensor, end_points: EndPoints) -> tf.Tensor:
   """Stem, forty residual blocks of three kinds, 1x1 convolution."""
   net = chain(net, STEM, end_points)
   net = repeat(net, 'Repeat', 'block35', 10, BLOCK35, 0.17)
+  net = attend(net, scope='Repeat_{tag}', at=STAGE)
   net = chain(net, [REDUCTION_A], end_points)  # [N, 17, 17, 1088]
   net = repeat(net, 'Repeat_1', 'block17', 20, BLOCK17, 0.1)
+  net = attend(net, scope='Repeat_1_{tag}', at=STAGE)
   end_points['PreAuxLogits'] = net
   net = chain(net, [REDUCTION_B], end_points)  # [N, 8, 8, 2080]
   net = repeat(net, 'Repeat_2', 'block8', 9, BLOCK8, 0.2)
@@ -210,6 +212,7 @@ NETWORKS = (
     min_image_size=75,
     preprocessing='inception',
     attention_points=40,
+    stage_points=2,
     aux_logits=True,
     labels_offset=0,
     # SE checkpoints exist in which every block's scope is se_block, not the

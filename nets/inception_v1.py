@@ -13,6 +13,7 @@ from nets.inception import (
   conv,
   inception_arg_scope,
   max_pool,
+  stage_end,
 )
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
@@ -44,12 +45,14 @@ LAYERS = (
   max_pool('MaxPool_3a_3x3', stride=2),  # [N, 28, 28, 192]
   mixed('Mixed_3b', 64, (96, 128), (16, 32), 32),
   mixed('Mixed_3c', 128, (128, 192), (32, 96), 64),
+  stage_end('Mixed_3c'),
   max_pool('MaxPool_4a_3x3', stride=2),  # [N, 14, 14, 480]
   mixed('Mixed_4b', 192, (96, 208), (16, 48), 64),
   mixed('Mixed_4c', 160, (112, 224), (24, 64), 64),
   mixed('Mixed_4d', 128, (128, 256), (24, 64), 64),
   mixed('Mixed_4e', 112, (144, 288), (32, 64), 64),
   mixed('Mixed_4f', 256, (160, 320), (32, 128), 128),
+  stage_end('Mixed_4f'),
   max_pool('MaxPool_5a_2x2', stride=2),  # [N, 7, 7, 832]
   # This scope's letter is an oversight that the checkpoints carry.
   mixed('Mixed_5b', 256, (160, 320), (32, 128), 128, 'Conv2d_0a_3x3'),
@@ -117,6 +120,7 @@ NETWORKS = (
     min_image_size=1,
     preprocessing='inception',
     attention_points=9,
+    stage_points=2,
     labels_offset=0,
   ),
 )

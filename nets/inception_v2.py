@@ -18,6 +18,7 @@ from nets.inception import (
   conv,
   inception_arg_scope,
   max_pool,
+  stage_end,
 )
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
@@ -91,11 +92,13 @@ LAYERS = (
   max_pool('MaxPool_3a_3x3', stride=2),  # [N, 28, 28, 192]
   mixed('Mixed_3b', 64, (64, 64), (64, 96), 32),
   mixed('Mixed_3c', 64, (64, 96), (64, 96), 64),
+  stage_end('Mixed_3c'),
   reduction('Mixed_4a', (128, 160), (64, 96)),  # [N, 14, 14, 576]
   mixed('Mixed_4b', 224, (64, 96), (96, 128), 128),
   mixed('Mixed_4c', 192, (96, 128), (96, 128), 128),
   mixed('Mixed_4d', 160, (128, 160), (128, 160), 96),
   mixed('Mixed_4e', 96, (128, 192), (160, 192), 96),
+  stage_end('Mixed_4e'),
   reduction('Mixed_5a', (128, 192), (192, 256)),  # [N, 7, 7, 1024]
   mixed('Mixed_5b', 352, (192, 320), (160, 224), 128),
   mixed(
@@ -145,6 +148,7 @@ NETWORKS = (
     min_image_size=1,
     preprocessing='inception',
     attention_points=8,
+    stage_points=2,
     labels_offset=0,
   ),
 )

@@ -18,6 +18,7 @@ from nets.inception import (
   inception_arg_scope,
   max_pool,
   single_place,
+  stage_end,
 )
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
@@ -129,11 +130,13 @@ LAYERS = (
   # does one in Mixed_7b.
   inception_a('Mixed_5c', 64, ('Conv2d_0b_1x1', 'Conv_1_0c_5x5')),
   inception_a('Mixed_5d', 64),
+  stage_end('Mixed_5d'),
   reduction_a('Mixed_6a'),  # [N, 17, 17, 768]
   inception_b('Mixed_6b', 128),
   inception_b('Mixed_6c', 160),
   inception_b('Mixed_6d', 160),
   inception_b('Mixed_6e', 192),
+  stage_end('Mixed_6e'),
   reduction_b('Mixed_7a'),  # [N, 8, 8, 1280]
   inception_c('Mixed_7b', tall='Conv2d_0b_3x1'),
   inception_c('Mixed_7c'),  # [N, 8, 8, 2048]
@@ -233,6 +236,7 @@ NETWORKS = (
     min_image_size=75,
     preprocessing='inception',
     attention_points=9,
+    stage_points=2,
     aux_logits=True,
     labels_offset=0,
   ),

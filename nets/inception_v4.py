@@ -17,6 +17,7 @@ from nets.inception import (
   fork,
   inception_arg_scope,
   max_pool,
+  stage_end,
 )
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
@@ -105,6 +106,7 @@ LAYERS = (
     [max_pool('MaxPool_1a_3x3', **HALF)],
   ),  # [N, 35, 35, 384]
   *[inception_a(f'Mixed_5{letter}') for letter in 'bcde'],
+  stage_end('Mixed_5e'),
   branches(
     'Mixed_6a',
     [conv('Conv2d_1a_3x3', 384, **HALF)],
@@ -116,6 +118,7 @@ LAYERS = (
     [max_pool('MaxPool_1a_3x3', **HALF)],
   ),  # [N, 17, 17, 1024]
   *[inception_b(f'Mixed_6{letter}') for letter in 'bcdefgh'],
+  stage_end('Mixed_6h'),
   branches(
     'Mixed_7a',
     [conv('Conv2d_0a_1x1', 192), conv('Conv2d_1a_3x3', 192, **HALF)],
@@ -180,6 +183,7 @@ NETWORKS = (
     min_image_size=75,
     preprocessing='inception',
     attention_points=14,
+    stage_points=2,
     aux_logits=True,
     labels_offset=0,
   ),

@@ -6,7 +6,7 @@ http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf
 
 from typing import Any
 
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
 
@@ -24,11 +24,13 @@ def lenet(
   with tf.variable_scope(scope, reuse=reuse):
     net = end_points['conv1'] = slim.conv2d(images, 32, 5, scope='conv1')
     net = slim.max_pool2d(net, 2, scope='pool1')  # [N, H/2, W/2, 32]
-    net = end_points['pool1'] = attend(net, scope='pool1_{tag}')
+    net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
+    end_points['pool1'] = net
     net = end_points['conv2'] = slim.conv2d(net, 64, 5, scope='conv2')
     net = slim.max_pool2d(net, 2, scope='pool2')  # [N, H/4, W/4, 64]
     net = end_points['pool2'] = attend(net, scope='pool2_{tag}')
-    net = end_points['Flatten'] = slim.flatten(net, scope='Flatten')
+    net = slim.flatten(attend(net, at=CLASS), scope='Flatten')
+    end_points['Flatten'] = net
     net = end_points['fc3'] = slim.fully_connected(net, 1024, scope='fc3')
     if not num_classes:
       return net, end_points
@@ -64,6 +66,7 @@ NETWORKS = (
     min_image_size=4,
     preprocessing='lenet',
     attention_points=2,
+    stage_points=1,
     channels=None,
   ),
 )

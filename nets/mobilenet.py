@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from nets.attention.attend import attend
+from nets.attention.attend import CLASS, STAGE, attend
 from nets.network import EndPoints
 from tf_compat import slim, tf
 
@@ -89,6 +89,11 @@ def inverted_residual(
   return net, end_points
 
 
+def ends_stage(blocks: Sequence[Block], index: int) -> bool:
+  """Whether the block after this one strides."""
+  return index + 1 < len(blocks) and blocks[index + 1].stride > 1
+
+
 def _residuals(
   net: tf.Tensor, blocks: Sequence[Block], multiplier: float
 ) -> tuple[tf.Tensor, EndPoints]:
@@ -96,14 +101,14 @@ def _residuals(
   end_points = {}
   for index, block in enumerate(blocks):
     layer = f'layer_{index + 2}'
+    scope = f'expanded_conv_{index}' if index else 'expanded_conv'
     inside = {'activation_fn': block.activation} if block.activation else {}
     with slim.arg_scope([slim.conv2d, slim.separable_conv2d], **inside):
       net, outputs = inverted_residual(
-        net,
-        block,
-        round_depth(block.depth * multiplier),
-        f'expanded_conv_{index}' if index else 'expanded_conv',
+        net, block, round_depth(block.depth * multiplier), scope
       )
+    if ends_stage(blocks, index):
+      net = attend(net, scope=f'{scope}/{{name}}', at=STAGE)
     end_points[layer] = net
     end_points |= {f'{layer}/{name}': value for name, value in outputs.items()}
   return net, end_points
@@ -158,6 +163,7 @@ def mobilenet(
     top *= depth_multiplier if pooled else widen
     net = slim.conv2d(net, round_depth(top), 1, scope='Conv_1')
     end_points[f'layer_{layer}'] = net  # [N, H/32, W/32, top]
+    net = attend(net, at=CLASS)
     net = tf.reduce_mean(net, [1, 2], keepdims=True)  # [N, 1, 1, top]
     if pooled:
       end_points[f'layer_{layer + 1}'] = net
@@ -181,6 +187,14 @@ def _logits(net: tf.Tensor, num_classes: int) -> tf.Tensor:
   with tf.variable_scope('Logits'):
     net = slim.conv2d(net, num_classes, 1, scope='Conv2d_1c_1x1', **linear)
     return tf.squeeze(net, [1, 2])
+
+
+def attention_points(blocks: Sequence[Block]) -> dict[str, int]:
+  """How many points a network of these blocks has, as its record says."""
+  return {
+    'attention_points': len(blocks),
+    'stage_points': sum(ends_stage(blocks, i) for i in range(len(blocks))),
+  }
 
 
 def mobilenet_arg_scope(

@@ -10,7 +10,7 @@ from typing import Any
 
 from errors import UserError
 from nets import classifier
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, STAGE, attend
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
 
@@ -26,6 +26,7 @@ BLOCKS = (
   (2, 1024),
   (1, 1024),
 )
+STAGE_ENDS = [number for number, (stride, _) in enumerate(BLOCKS) if stride > 1]
 LEAST_DEPTH = 8
 # Share of the channels.
 VARIANTS = {
@@ -55,7 +56,10 @@ def block(
   net = end_points[name] = attend(net, scope=f'{name}_{{tag}}')
   name = f'Conv2d_{number}_pointwise'
   net = slim.conv2d(net, depth, 1, scope=name)
-  net = end_points[name] = attend(net, scope=f'{name}_{{tag}}')
+  # A stage ends where the next block strides.
+  points = (BLOCK, STAGE) if number in STAGE_ENDS else BLOCK
+  net = attend(net, scope=f'{name}_{{tag}}', at=points)
+  end_points[name] = net
   return net
 
 
@@ -174,6 +178,7 @@ def _network(name: str, depth_multiplier: float) -> Network:
     min_image_size=1,
     preprocessing='inception',
     attention_points=2 * len(BLOCKS),
+    stage_points=len(STAGE_ENDS),
     labels_offset=0,
   )
 

@@ -6,7 +6,12 @@ https://arxiv.org/abs/1801.04381
 
 import functools
 
-from nets.mobilenet import Block, mobilenet, mobilenet_arg_scope
+from nets.mobilenet import (
+  Block,
+  attention_points,
+  mobilenet,
+  mobilenet_arg_scope,
+)
 from nets.network import Network
 from tf_compat import tf
 
@@ -45,7 +50,7 @@ def _network(name: str, depth_multiplier: float) -> Network:
     image_size=224,
     min_image_size=1,
     preprocessing='inception',
-    attention_points=len(BLOCKS),
+    **attention_points(BLOCKS),
     labels_offset=0,
   )
 

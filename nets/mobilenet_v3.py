@@ -6,7 +6,12 @@ https://arxiv.org/abs/1905.02244
 
 import functools
 
-from nets.mobilenet import Block, mobilenet, mobilenet_arg_scope
+from nets.mobilenet import (
+  Block,
+  attention_points,
+  mobilenet,
+  mobilenet_arg_scope,
+)
 from nets.network import Network
 from tf_compat import tf
 
@@ -111,7 +116,7 @@ NETWORKS = tuple(
     image_size=224,
     min_image_size=1,
     preprocessing='inception',
-    attention_points=len(variant['blocks']),
+    **attention_points(variant['blocks']),
     labels_offset=0,
   )
   for name, variant in VARIANTS.items()

@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
 
@@ -207,6 +207,7 @@ class Builder:
     scale: float,
     stride: int = 1,
     previous: State | None = None,
+    ends_stage: bool = False,
   ) -> tf.Tensor:
     """A cell of scale times the config's depth on the last cell's output.
 
@@ -216,6 +217,7 @@ class Builder:
       scale: of the depth.
       stride: of the operations on the cell's two inputs.
       previous: the state beside the last; None for self.before.
+      ends_stage: whether the next cell reduces.
 
     Returns:
       [N, H/stride, W/stride, len(cell.outputs) · depth].
@@ -235,7 +237,7 @@ class Builder:
           states.append(left + right)
       with tf.variable_scope('cell_output'):
         net = _joined(states, cell.outputs, depth)
-      net = attend(net)
+      net = attend(net, at=(BLOCK, STAGE) if ends_stage else BLOCK)
     self.states.append(State(net, last.stride * stride))
     return net
 
@@ -332,9 +334,10 @@ def aux_head(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
 def classify(
   net: tf.Tensor, num_classes: int | None, is_training: bool, keep_prob: float
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Relu, mean over space, dropout, one layer to the logits."""
+  """Relu, attention, mean over space, dropout, one layer to the logits."""
   with tf.variable_scope('final_layer'):
-    net = tf.reduce_mean(tf.nn.relu(net), [1, 2])  # [N, C]
+    net = attend(tf.nn.relu(net), at=CLASS)
+    net = tf.reduce_mean(net, [1, 2])  # [N, C]
     end_points = {'global_pool': net}
     if not num_classes:
       return net, end_points
@@ -382,7 +385,13 @@ def nasnet(
         )
       if not config.skip_reduction:
         previous = builder.before
-      net = builder.add(NORMAL, f'cell_{index}', scale, previous=previous)
+      net = builder.add(
+        NORMAL,
+        f'cell_{index}',
+        scale,
+        previous=previous,
+        ends_stage=index + 1 in config.reductions,
+      )
       end_points[f'Cell_{index}'] = net
       if is_training and num_classes and index == config.reductions[1] - 1:
         end_points['AuxLogits'] = aux_head(net, num_classes, f'aux_{index}')
@@ -449,6 +458,7 @@ def _network(name: str, config: Config, image_size: int) -> Network:
     min_image_size=67,
     preprocessing='inception',
     attention_points=config.cells + 4,
+    stage_points=len(config.reductions),
     aux_logits=True,
     labels_offset=0,
     training_only=(f'aux_{config.reductions[1] - 1}',),
@@ -464,6 +474,7 @@ NETWORKS = (
     min_image_size=9,
     preprocessing='cifarnet',
     attention_points=CIFAR.cells + 2,
+    stage_points=len(CIFAR.reductions),
     aux_logits=True,
     training_only=('aux_11',),
   ),

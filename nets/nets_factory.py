@@ -58,6 +58,7 @@ def get_network_fn(
   weight_decay: float = 0.0,
   is_training: bool = False,
   attention_module: str | None = None,
+  attention_placement: str | None = None,
   batch_norm_decay: float | None = None,
 ) -> Callable[..., tuple[tf.Tensor, EndPoints]]:
   """The function that builds a network.
@@ -69,6 +70,8 @@ def get_network_fn(
     is_training: whether dropout and batch statistics are on.
     attention_module: for instance 'cbam_block(ratio=16)'; None, '' or 'none'
       for off.
+    attention_placement: 'block', 'stage', 'class' or 'both'; None for the
+      module's own.
     batch_norm_decay: of batch norm's moving averages; None for the family's.
 
   Returns:
@@ -76,17 +79,11 @@ def get_network_fn(
     points by name; with attributes `default_image_size` and `num_classes`.
 
   Raises:
-    UserError: for an unknown network or attention module, attention on a
-      network without points, and in network_fn for images too small.
+    UserError: for an unknown network, attention module or placement, and in
+      network_fn for images too small.
   """
   network = NETWORKS[name]
-  attention = get_attention(attention_module)
-  if attention and not network.attention_points:
-    having = (n.name for n in NETWORKS.values() if n.attention_points)
-    raise UserError(
-      f'{name} has no place for attention ({attention}): leave out '
-      f'--attention_module, or take one of {", ".join(having)}.'
-    )
+  attention = get_attention(attention_module, attention_placement)
 
   def network_fn(images: tf.Tensor, **kwargs) -> tuple[tf.Tensor, EndPoints]:
     _check_size(network, images)

@@ -25,7 +25,8 @@ class Network:
       otherwise, pixels.
     min_image_size: smallest height and width that leave a feature map.
     preprocessing: name of the recipe that makes its input.
-    attention_points: how many times it calls attend().
+    attention_points: blocks that may end in attention.
+    stage_points: stages that may; one point more is before the classifier.
     aux_logits: whether training adds an end point AuxLogits.
     labels_offset: what its published checkpoints add to labels counted with a
       background class: 1 where they know 1000 classes, 0 where 1001, None
@@ -44,6 +45,7 @@ class Network:
   min_image_size: int
   preprocessing: str
   attention_points: int
+  stage_points: int
   aux_logits: bool = False
   labels_offset: int | None = None
   channels: int | None = 3

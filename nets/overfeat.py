@@ -7,7 +7,7 @@ convolutional networks, Sermanet et al., 2013: https://arxiv.org/abs/1312.6229
 from typing import Any
 
 from nets import classifier
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, STAGE, attend
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
 
@@ -32,12 +32,14 @@ def overfeat(
       images, 64, 11, 4, padding='VALID', scope='conv1'
     )  # [N, 56, 56, 64] of 231 x 231
     net = slim.max_pool2d(net, 2, scope='pool1')  # [N, 28, 28, 64]
-    net = ends['pool1'] = attend(net, scope='pool1_{tag}')
+    net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
+    ends['pool1'] = net
     net = ends['conv2'] = slim.conv2d(
       net, 256, 5, padding='VALID', scope='conv2'
     )  # [N, 24, 24, 256]
     net = slim.max_pool2d(net, 2, scope='pool2')  # [N, 12, 12, 256]
-    net = ends['pool2'] = attend(net, scope='pool2_{tag}')
+    net = attend(net, scope='pool2_{tag}', at=(BLOCK, STAGE))
+    ends['pool2'] = net
     net = ends['conv3'] = slim.conv2d(net, 512, 3, scope='conv3')
     net = ends['conv4'] = slim.conv2d(net, 1024, 3, scope='conv4')
     net = ends['conv5'] = slim.conv2d(net, 1024, 3, scope='conv5')
@@ -84,5 +86,6 @@ NETWORKS = (
     min_image_size=231,
     preprocessing='vgg',
     attention_points=3,
+    stage_points=2,
   ),
 )

@@ -45,7 +45,13 @@ def pnasnet(
     for index in range(config.cells):
       reduces = index in config.reductions
       scale *= 2 if reduces else 1
-      net = builder.add(CELL, f'cell_{index}', scale, 2 if reduces else 1)
+      net = builder.add(
+        CELL,
+        f'cell_{index}',
+        scale,
+        stride=2 if reduces else 1,
+        ends_stage=index + 1 in config.reductions,
+      )
       end_points[f'Cell_{index}'] = net
       if is_training and num_classes and index == config.reductions[1] - 1:
         end_points['AuxLogits'] = nasnet.aux_head(
@@ -71,6 +77,7 @@ def _network(name: str, config: Config, image_size: int) -> Network:
     min_image_size=67,
     preprocessing='inception',
     attention_points=config.cells + 2,
+    stage_points=len(config.reductions),
     aux_logits=True,
     labels_offset=0,
     training_only=(f'aux_{config.reductions[1] - 1}',),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from errors import UserError
+from nets.attention.attend import CLASS, STAGE, attend
 from nets.network import EndPoints
 from tf_compat import slim, tf
 
@@ -69,6 +70,8 @@ def blocks(
         with tf.variable_scope(f'unit_{index}'):
           depth = 256 * 2 ** (number - 1)
           net = unit(net, depth, stride, rate, end_points)
+      if number < len(units):
+        net = attend(net, at=STAGE)
       slim.utils.collect_named_outputs(end_points, block.name, net)
   return net
 
@@ -106,6 +109,7 @@ def classify(
 ) -> tuple[tf.Tensor, EndPoints]:
   """Global mean, 1x1 convolution to the logits, softmax; all end points."""
   end_points = {}
+  net = attend(net, at=CLASS)
   if global_pool:
     net = tf.reduce_mean(net, [1, 2], keepdims=True, name='pool5')
     end_points['global_pool'] = net  # [N, 1, 1, C]

@@ -78,6 +78,7 @@ def _network(layers: int, units: Sequence[int]) -> Network:
     min_image_size=1,
     preprocessing='vgg',
     attention_points=sum(units),
+    stage_points=len(units) - 1,
     labels_offset=0,
   )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nets import classifier
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, STAGE, attend
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
 
@@ -30,7 +30,9 @@ def group(
     name = f'conv{number}/conv{number}_{index}'
     net = end_points[name] = slim.conv2d(net, depth, 3, scope=name)
   net = slim.max_pool2d(net, 2, scope=f'pool{number}')
-  net = end_points[f'pool{number}'] = attend(net, scope=f'pool{number}_{{tag}}')
+  points = (BLOCK, STAGE) if number < len(CHANNELS) else BLOCK
+  net = attend(net, scope=f'pool{number}_{{tag}}', at=points)
+  end_points[f'pool{number}'] = net
   return net
 
 
@@ -107,6 +109,7 @@ def _network(
     min_image_size=224,
     preprocessing='vgg',
     attention_points=len(CHANNELS),
+    stage_points=len(CHANNELS) - 1,
     labels_offset=labels_offset,
   )
 

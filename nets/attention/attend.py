@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 from nets.attention import layers
 from tf_compat import slim, tf
 
+# Kinds of points in a network: the end of each block, of each stage but the
+# last, and the last feature map before the classifier.
+BLOCK, STAGE, CLASS = 'block', 'stage', 'class'
+
 # Graph collections of every gate and of every variable behind them, in the
 # order of the network's points.
 GATES = 'attention_gates'
@@ -18,11 +22,12 @@ def attend(
   module: Callable | None = None,
   weights_regularizer: Callable | None = None,
   scope: str | None = None,
+  at: str | tuple[str, ...] = BLOCK,
 ) -> tf.Tensor:
-  """module(net), or net itself where attention is off.
+  """module(net), or net itself where attention is off or elsewhere.
 
-  A network calls it with net and scope alone; nets_factory gives the rest by
-  an arg scope.
+  A network calls it with net, scope and at alone; nets_factory gives the rest
+  by an arg scope. Before the classifier it is added: net + module(net).
 
   Args:
     net: feature map, [N, H, W, C].
@@ -30,18 +35,21 @@ def attend(
     weights_regularizer: for the module's kernels.
     scope: variable scope, in which {name} and {tag} become the module's;
       None is '{name}'.
+    at: what ends here: BLOCK, STAGE, CLASS, or several of them.
 
   Returns:
     The gated feature map, [N, H, W, C].
   """
-  if module is None:
+  points = (at,) if isinstance(at, str) else at
+  if module is None or not module.places.intersection(points):
     return net
   scope = (scope or '{name}').format(name=module.name, tag=module.tag)
   with (
     tf.variable_scope(scope) as inside,
     _own_arg_scope(weights_regularizer),
   ):
-    net, gates = module(net)
+    gated, gates = module(net)
+    net = net + gated if CLASS in points else gated
   made = tf.get_collection(tf.GraphKeys.MODEL_VARIABLES, f'{inside.name}/')
   for name, members in ((GATES, gates), (VARIABLES, made)):
     for member in members:

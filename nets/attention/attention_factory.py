@@ -8,11 +8,15 @@ from typing import Any
 
 from errors import UserError
 from nets.attention import cbam_block, se_block
+from nets.attention.attend import BLOCK, CLASS, STAGE
 from nets.attention.options import Rule
-from registry import Table, parse_name
+from registry import Table, parse_name, unknown
 from tf_compat import tf
 
 Gated = tuple[tf.Tensor, tuple[tf.Tensor, ...]]
+
+BOTH = 'both'  # where the kind belongs, and before the classifier
+PLACEMENTS = (BLOCK, STAGE, CLASS, BOTH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +30,14 @@ class AttentionModule:
       options' annotations say what values they take.
     options_of: options_of(shapes by variable name) -> the options that made
       them, or None where they are of another kind.
+    place: where its paper puts it, BLOCK or STAGE.
   """
 
   name: str
   tag: str
   function: Callable[..., Gated]
   options_of: Callable[[Mapping[str, Sequence[int]]], dict[str, Any] | None]
+  place: str = BLOCK
 
   @property
   def defaults(self) -> dict[str, Any]:
@@ -70,10 +76,11 @@ class AttentionModule:
 
 @dataclasses.dataclass(frozen=True)
 class Attention:
-  """A kind of attention with its options chosen: attention(net)."""
+  """A kind of attention, its options and placement chosen: attention(net)."""
 
   kind: AttentionModule
   options: Mapping[str, Any]
+  placement: str
 
   @property
   def name(self) -> str:
@@ -82,6 +89,19 @@ class Attention:
   @property
   def tag(self) -> str:
     return self.kind.tag
+
+  @property
+  def places(self) -> frozenset[str]:
+    """The kinds of points where it enters a network."""
+    if self.placement == BOTH:
+      return frozenset({self.kind.place, CLASS})
+    return frozenset({self.placement})
+
+  @property
+  def spelling(self) -> tuple[str, str | None]:
+    """The shortest --attention_module and --attention_placement for it."""
+    own = self.placement == self.kind.place
+    return str(self), None if own else self.placement
 
   def __call__(self, net: tf.Tensor) -> Gated:
     return self.kind.function(net, **self.options)
@@ -102,26 +122,31 @@ ATTENTION_MODULES = Table(
 OFF = (None, '', 'none')
 
 
-def get_attention(text: str | None) -> Attention | None:
+def get_attention(
+  text: str | None, placement: str | None = None
+) -> Attention | None:
   """The module that a flag value names, or None for no attention.
 
   Args:
     text: a name, alone or with options: 'cbam_block(ratio=16)'; None, '' and
       'none' mean off.
+    placement: one of PLACEMENTS; None is the kind's own place.
 
   Returns:
     A callable attention(net) -> gated net, tuple of gates.
 
   Raises:
-    UserError: for an unknown name, option or value.
+    UserError: for an unknown name, option, value or placement.
   """
+  if placement not in (None, *PLACEMENTS):
+    raise UserError(unknown('attention placement', placement, PLACEMENTS))
   text = text.strip() if text else text
   if text in OFF:
     return None
   name, options = parse_name(text)
   kind = ATTENTION_MODULES[name]
   kind.check(options)
-  return Attention(kind, options)
+  return Attention(kind, options, placement or kind.place)
 
 
 def recognize(shapes: Mapping[str, Sequence[int]]) -> str | None:

@@ -171,9 +171,11 @@ def test_gray_images_follow_the_network_and_the_flag(train_job):
   ids=lambda field: field.name,
 )
 def test_resuming_refuses_what_alters_variables(train, option, tmp_path):
-  train(max_number_of_steps=1)
+  placed = option.name == 'attention_placement'
+  train(max_number_of_steps=1, attention_module='se_block' if placed else None)
   other = {
     'model_name': 'cifarnet',
+    'attention_placement': 'class',
     'attention_module': 'se_block',
     'labels_offset': 1,
     'use_grayscale': True,
@@ -181,6 +183,22 @@ def test_resuming_refuses_what_alters_variables(train, option, tmp_path):
   }[option.name]
   with pytest.raises(UserError, match=f'was trained with --{option.name}='):
     train(max_number_of_steps=2, **{option.name: other})
+
+
+def test_a_placement_of_nothing_is_refused(train_job):
+  job = train_job(attention_placement='class')
+  with pytest.raises(UserError, match='placement=class without attention'):
+    resolve.training(job, ())
+
+
+def test_one_spelling_of_attention(train_job):
+  """Its own place is a module's default, as the original's ratio is."""
+  job = train_job(
+    attention_module='se_block(ratio=8)', attention_placement='block'
+  )
+  resolved = resolve.training(job, ())[0].job
+  assert resolved.attention_module == 'se_block'
+  assert resolved.attention_placement is None
 
 
 def test_resuming_neither_adds_averages_nor_drops_them(train):

@@ -103,16 +103,20 @@ def test_fine_tuning_adds_attention_and_starts_averages(
 @pytest.mark.parametrize(
   ('saved', 'wanted', 'message'),
   [
-    ('cbam_block', None, "--attention_module='cbam_block'"),
-    ('cbam_block', 'se_block', "--attention_module='cbam_block'"),
-    ('se_block(ratio=4)', 'se_block', r"--attention_module='se_block\(ratio=4"),
+    ({'attention_module': saved, **placed}, wanted, message)
+    for saved, placed, wanted, message in (
+      ('cbam_block', {}, None, "--attention_module='cbam_block'"),
+      ('cbam_block', {}, 'se_block', "--attention_module='cbam_block'"),
+      ('se_block(ratio=4)', {}, 'se_block', r"='se_block\(ratio=4"),
+      ('se_block', {'attention_placement': 'both'}, 'se_block', '_placement: '),
+    )
   ],
 )
 def test_fine_tuning_refuses_attention_of_another_make(
   train, train_job, tmp_path, graph, saved, wanted, message
 ):
   """Without job.json beside it: the variables alone must tell."""
-  checkpoint = train(max_number_of_steps=1, attention_module=saved).checkpoint
+  checkpoint = train(max_number_of_steps=1, **saved).checkpoint
   (tmp_path / 'train' / 'job.json').unlink()
   job = train_job(
     train_dir=str(tmp_path / 'other'), attention_module=wanted,

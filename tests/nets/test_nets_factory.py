@@ -1,13 +1,9 @@
 """Networks by name: what is refused, what network_fn says of itself."""
 
-import dataclasses
-
 import pytest
 
 from errors import UserError
-from nets import nets_factory
 from nets.nets_factory import NETWORKS, get_network_fn
-from registry import Table
 from tf_compat import tf
 
 
@@ -34,15 +30,6 @@ def test_record_is_complete(name):
 def test_unknown_names_are_refused_before_any_graph(name, attention, message):
   with pytest.raises(UserError, match=message):
     get_network_fn(name, 10, attention_module=attention)
-
-
-def test_network_without_points_refuses_attention(monkeypatch):
-  bare = dataclasses.replace(NETWORKS['lenet'], name='bare', attention_points=0)
-  table = Table('network', (bare, NETWORKS['cifarnet']))
-  monkeypatch.setattr(nets_factory, 'NETWORKS', table)
-  assert get_network_fn('bare', 10)
-  with pytest.raises(UserError, match=r'bare has no place .* one of cifarnet'):
-    get_network_fn('bare', 10, attention_module='se_block')
 
 
 def too_small():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nets.attention import attention_factory
-from nets.attention.attend import GATES, attend
+from nets.attention.attend import BLOCK, CLASS, GATES, STAGE, attend
 from nets.attention.attention_factory import AttentionModule
 from registry import Table
 from tf_compat import slim, tf
@@ -18,6 +18,7 @@ class Probe:
 
   name: str = 'probe_block'
   tag: str = 'PROBE'
+  places: frozenset[str] = frozenset({BLOCK})
 
   def __call__(self, net):
     gate = slim.conv2d(net, net.shape[-1], 3, scope='conv')
@@ -56,6 +57,30 @@ def test_scope(graph, scope, expected):
   assert names() == [f'{expected}conv/weights', f'{expected}conv/biases']
 
 
+@pytest.mark.parametrize(
+  ('places', 'count'),
+  [({BLOCK}, 2), ({STAGE}, 2), ({CLASS}, 1), ({STAGE, CLASS}, 3)],
+)
+def test_points(graph, places, count):
+  """One point may end a block and a stage; each is entered once."""
+  module, net = Probe(places=frozenset(places)), tf.zeros([1, 4, 4, 8])
+  with slim.arg_scope([attend], module=module):
+    for index, at in enumerate((BLOCK, STAGE, (BLOCK, STAGE), CLASS)):
+      attend(net, scope=f'{index}_{{name}}', at=at)
+  assert len(tf.get_collection(GATES)) == count
+
+
+def test_before_the_classifier_attention_is_added(graph):
+  def halving(net):
+    return net / 2, ()
+
+  halving.name = halving.tag = 'halving'
+  halving.places = {CLASS}
+  net = attend(tf.ones([1, 2, 2, 3]), module=halving, at=CLASS)
+  with tf.Session() as session:
+    assert (session.run(net) == 1.5).all()
+
+
 def test_host_arg_scope_does_not_leak_in(graph):
   """No batch norm, no relu, SAME, no end point, attention's own L2."""
   tf.set_random_seed(0)
@@ -86,6 +111,7 @@ def test_how_the_host_trains_batch_norm_holds_inside(graph, is_training):
     return slim.batch_norm(net, scope='norm'), ()
 
   normed.name = normed.tag = 'normed'
+  normed.places = {BLOCK}
   with slim.arg_scope([slim.batch_norm], is_training=is_training, decay=0.5):
     attend(tf.zeros([2, 4, 4, 8]), module=normed)
   updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
