@@ -1,21 +1,23 @@
-"""Every network with every attention, built once and shared among checks."""
+"""Every network, plain and gated, built once and shared among its checks."""
 
 import dataclasses
+import gzip
+import json
+import pathlib
+import tempfile
+import zlib
 
 import numpy as np
 import pytest
 
 from nets import nets_factory
-from nets.attention import attention_factory
 from tf_compat import slim, tf
 
-KEYS = [
-  f'{network}+{attention}'
-  for network in nets_factory.NETWORKS
-  for attention in ('none', *attention_factory.ATTENTION_MODULES)
-]
-# What the quick suite builds: these with every attention, and single ones.
-# Everything else is left to the long suite.
+GOLDEN = pathlib.Path(__file__).parent.parent / 'golden'
+with gzip.open(GOLDEN / 'variables.json.gz') as file:
+  IN_CONTRACT = frozenset(json.load(file))
+# What the quick suite builds: these plain, with SE and with CBAM, and single
+# ones. Everything else is left to the long suite.
 QUICK = {
   'lenet',
   'cifarnet',
@@ -26,6 +28,15 @@ QUICK = {
   'mobilenet_v2_035+cbam_block',
   'mobilenet_v3_small_minimalistic+none',
 }
+# Every check is made of every network plain and with CBAM, which has all that
+# a gate can have; with SE where published checkpoints have it too.
+KEYS = [
+  key
+  for network in nets_factory.NETWORKS
+  for attention in ('none', 'se_block', 'cbam_block')
+  for key in [f'{network}+{attention}']
+  if attention != 'se_block' or key in IN_CONTRACT or network in QUICK
+]
 CLASSES = 10
 
 
@@ -61,8 +72,14 @@ class Built:
 
 @pytest.fixture(scope='module', params=[_param(key) for key in KEYS])
 def key(request) -> str:
-  """'network+attention', for the whole registry."""
+  """'network+attention', for every network of the registry."""
   return request.param
+
+
+@pytest.fixture(scope='session')
+def keys() -> list[str]:
+  """Every 'network+attention' that `key` takes."""
+  return KEYS
 
 
 @pytest.fixture(scope='module')
@@ -100,3 +117,42 @@ def training(key) -> Built:
   return Built(
     network, attention, graph, images, logits, end_points, loss, gradients
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """What two real steps left.
+
+  Attributes:
+    losses: of both steps.
+    finite: whether every variable still was.
+    checkpoint: path of what was saved after them.
+    checksums: name -> crc32 of what each variable was then.
+  """
+
+  losses: list[float]
+  finite: bool
+  checkpoint: str
+  checksums: dict[str, int]
+
+
+@pytest.fixture(scope='module')
+def trained(training):
+  """Two real steps, saved. The checkpoint goes at once: some have 500 MB."""
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    training.graph.as_default(),
+    tf.Session() as session,
+  ):
+    optimizer = tf.train.GradientDescentOptimizer(1e-6)
+    pairs = zip(training.gradients, tf.trainable_variables(), strict=True)
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    step = tf.group(optimizer.apply_gradients(pairs), *updates)
+    session.run(tf.global_variables_initializer())
+    losses = [session.run([training.loss, step])[0] for _ in range(2)]
+    path = tf.train.Saver().save(session, f'{folder}/model.ckpt')
+    values = session.run({v.op.name: v for v in tf.global_variables()})
+    finite = all(np.isfinite(value).all() for value in values.values())
+    sums = {n: zlib.crc32(value.tobytes()) for n, value in values.items()}
+    del values
+    yield Trained(losses, finite, path, sums)

@@ -1,4 +1,4 @@
-"""What holds for every network of the registry, with every attention."""
+"""What holds for every network of the registry, plain and with attention."""
 
 import importlib
 import pathlib
@@ -88,9 +88,13 @@ def test_no_network_escapes():
   assert found == set(NETWORKS)
 
 
-def test_no_network_escapes_the_contract(contract_variables, contract_logits):
+def test_no_network_escapes_the_contract(
+  contract_variables, contract_logits, keys
+):
   inside = {key.split('+')[0] for key in contract_variables}
   assert set(NETWORKS) - inside == WITHOUT_CONTRACT
+  ours = {key for key in contract_variables if key.split('+')[0] in NETWORKS}
+  assert ours <= set(keys)
   ours = {key for key in contract_logits if key.split('+')[0] in NETWORKS}
   assert ours == {*LOGITS, *LONG_LOGITS}
 
@@ -195,19 +199,23 @@ def test_every_trainable_variable_gets_a_gradient(training):
   assert not missing
 
 
-def test_two_steps_have_finite_loss(training):
-  with training.graph.as_default(), tf.Session() as session:
-    optimizer = tf.train.GradientDescentOptimizer(1e-6)
-    pairs = zip(training.gradients, tf.trainable_variables(), strict=True)
-    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-    step = tf.group(optimizer.apply_gradients(pairs), *updates)
-    session.run(tf.global_variables_initializer())
-    losses = [session.run([training.loss, step])[0] for _ in range(2)]
-    finite = session.run(
-      [tf.reduce_all(tf.is_finite(v)) for v in slim.get_model_variables()]
-    )
-  assert np.isfinite(losses).all()
-  assert all(finite)
+def test_two_steps_have_finite_loss(trained):
+  assert np.isfinite(trained.losses).all()
+  assert trained.finite
+
+
+def test_save_and_restore(trained, inference):
+  """What training saved is restored into a fresh build, bit for bit."""
+  with inference.graph.as_default(), tf.Session() as session:
+    # Auxiliary heads' shapes follow the image size, which is larger here.
+    variables = [
+      v for v in tf.global_variables() if '/AuxLogits/' not in v.op.name
+    ]
+    tf.train.Saver(variables).restore(session, trained.checkpoint)
+    restored = session.run({v.op.name: v for v in variables})
+  assert restored
+  for name, value in restored.items():
+    assert zlib.crc32(value.tobytes()) == trained.checksums[name], name
 
 
 def test_batch_norm_updates_wait_in_update_ops(training):
