@@ -75,7 +75,7 @@ def _own_arg_scope(weights_regularizer: Callable | None) -> Iterator[None]:
       weights_regularizer=weights_regularizer,
     ),
     slim.arg_scope(
-      [layers.dense, layers.conv2d], weights_regularizer=weights_regularizer
+      [layers.model_kernel], weights_regularizer=weights_regularizer
     ),
   ):
     yield

@@ -10,47 +10,87 @@ from collections.abc import Callable, Sequence
 from tf_compat import slim, tf
 
 
-def _kernel(
-  shape: Sequence[int], dtype: tf.DType, regularizer: Callable | None
+@slim.add_arg_scope
+def model_kernel(
+  shape: Sequence[int],
+  dtype: tf.DType,
+  initializer: Callable | None = None,
+  weights_regularizer: Callable | None = None,
 ) -> tf.Tensor:
-  """A kernel drawn with variance 2 / fan_in."""
+  """A kernel drawn with variance 2 / fan_in unless told otherwise."""
   return slim.model_variable(
     'kernel',
     shape,
     dtype,
-    initializer=slim.variance_scaling_initializer(),
-    regularizer=regularizer,
+    initializer=initializer or slim.variance_scaling_initializer(),
+    regularizer=weights_regularizer,
   )
 
 
-@slim.add_arg_scope
+def _biased(net: tf.Tensor) -> tf.Tensor:
+  """Net [N, H, W, C] plus a bias [C] that starts at zero."""
+  bias = slim.model_variable(
+    'bias', [net.shape[-1]], net.dtype, initializer=tf.zeros_initializer()
+  )
+  return tf.nn.bias_add(net, bias)
+
+
 def dense(
-  net: tf.Tensor,
-  units: int,
-  scope: str,
-  weights_regularizer: Callable | None = None,
+  net: tf.Tensor, units: int, scope: str, initializer: Callable | None = None
 ) -> tf.Tensor:
-  """Product of net [N, 1, 1, C] and kernel [C, units], plus bias."""
+  """Product of net [N, H, W, C] and kernel [C, units], plus bias."""
   with tf.variable_scope(scope):
-    kernel = _kernel([net.shape[-1], units], net.dtype, weights_regularizer)
-    bias = slim.model_variable(
-      'bias', [units], net.dtype, initializer=tf.zeros_initializer()
-    )
+    kernel = model_kernel([net.shape[-1], units], net.dtype, initializer)
     # Rank four, not two, keeps TensorFlow from fusing product, bias and relu,
     # which rounds otherwise: 3e-4 of a ResNet-50's logits.
-    return tf.nn.bias_add(tf.tensordot(net, kernel, 1), bias)
+    return _biased(tf.tensordot(net, kernel, 1))
 
 
-@slim.add_arg_scope
+def mlp(net: tf.Tensor, hidden: int, scopes: Sequence[str]) -> tf.Tensor:
+  """W1 · relu(W0 · net + b0) + b1 for net [N, 1, 1, C], of its own width."""
+  first, second = scopes
+  return dense(
+    tf.nn.relu(dense(net, hidden, scope=first)), net.shape[-1], scope=second
+  )
+
+
 def conv2d(
   net: tf.Tensor,
   depth: int,
   kernel_size: int,
   scope: str,
-  weights_regularizer: Callable | None = None,
+  rate: int = 1,
+  bias: bool = False,
 ) -> tf.Tensor:
-  """Convolution of net [N, H, W, C], kernel [k, k, C, depth]; no bias."""
+  """Convolution of net [N, H, W, C], kernel [k, k, C, depth] dilated by rate."""
   with tf.variable_scope(scope):
     shape = [kernel_size, kernel_size, net.shape[-1], depth]
-    kernel = _kernel(shape, net.dtype, weights_regularizer)
-    return tf.nn.conv2d(net, kernel, strides=1, padding='SAME')
+    kernel = model_kernel(shape, net.dtype)
+    net = tf.nn.conv2d(net, kernel, 1, 'SAME', dilations=rate)
+    return _biased(net) if bias else net
+
+
+def channel_conv(net: tf.Tensor, kernel_size: int, scope: str) -> tf.Tensor:
+  """Convolution of net [N, 1, 1, C] along C, kernel [k, 1, 1]; no bias."""
+  with tf.variable_scope(scope):
+    kernel = model_kernel([kernel_size, 1, 1], net.dtype)
+    # [N, C, 1]: the channels are the line, of one channel itself.
+    line = tf.transpose(tf.squeeze(net, 1), [0, 2, 1])
+    line = tf.nn.conv1d(line, kernel, 1, 'SAME')
+    return tf.transpose(line, [0, 2, 1])[:, None]
+
+
+def layer_norm(net: tf.Tensor, scope: str) -> tf.Tensor:
+  """γ · (net - mean) / sqrt(variance + 1e-5) + β over the channels."""
+  mean, variance = tf.nn.moments(net, [-1], keepdims=True)
+  with tf.variable_scope(scope):
+    gamma, beta = (
+      slim.model_variable(
+        name, [net.shape[-1]], net.dtype, initializer=initializer
+      )
+      for name, initializer in (
+        ('gamma', tf.ones_initializer()),
+        ('beta', tf.zeros_initializer()),
+      )
+    )
+  return gamma * (net - mean) * tf.rsqrt(variance + 1e-5) + beta

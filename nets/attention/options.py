@@ -31,22 +31,29 @@ KernelSize = Annotated[
 ]
 
 
-def hidden_units(channels: int, ratio: int) -> int:
-  """max(1, C // ratio), the width of a gate's bottleneck."""
-  return max(1, channels // ratio)
+def one_of(*values: Any) -> Rule:
+  """The rule that a value is one of these."""
+  return Rule(f'one of {", ".join(map(repr, values))}', lambda v: v in values)
 
 
-def find_ratio(kernels: Sequence[Sequence[int]]) -> int | None:
-  """The ratio r with h = max(1, C // r) for all kernels of shape [C, h].
+def hidden_units(channels: int, ratio: int, least: int = 1) -> int:
+  """max(least, C // ratio), the width of a gate's bottleneck."""
+  return max(least, channels // ratio)
+
+
+def find_ratio(
+  kernels: Sequence[Sequence[int]], default: int = DEFAULT_RATIO, least: int = 1
+) -> int | None:
+  """The ratio r with h = max(least, C // r) for all kernels of shape [C, h].
 
   Several may do: the default if it is one of them, else the largest, which is
   the true one wherever it divides some C.
   """
-  # One unit bounds no ratio from above: any beyond C leaves one as well.
-  bounds = [channels // hidden for channels, hidden in kernels if hidden > 1]
+  # The least bounds no ratio from above: any larger one leaves as many.
+  bounds = [c // hidden for c, hidden in kernels if hidden > least]
   largest = min(bounds, default=max(channels for channels, _ in kernels))
-  for ratio in (DEFAULT_RATIO, largest):
-    if all(hidden_units(c, ratio) == h for c, h in kernels):
+  for ratio in (default, largest):
+    if all(hidden_units(c, ratio, least) == h for c, h in kernels):
       return ratio
   return None
 
