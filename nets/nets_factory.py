@@ -6,6 +6,7 @@ from errors import UserError
 from nets import (
   alexnet,
   cifarnet,
+  densenet,
   inception_resnet_v2,
   inception_v1,
   inception_v2,
@@ -35,6 +36,7 @@ NETWORKS = Table(
     *cifarnet.NETWORKS,
     *resnet_v1.NETWORKS,
     *resnet_v2.NETWORKS,
+    *densenet.NETWORKS,
     *alexnet.NETWORKS,
     *overfeat.NETWORKS,
     *vgg.NETWORKS,

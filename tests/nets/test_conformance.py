@@ -16,7 +16,7 @@ from nets.nets_factory import NETWORKS
 from tf_compat import slim, tf
 
 # Networks that slim never had, so that the contract says nothing of them.
-WITHOUT_CONTRACT = frozenset()
+WITHOUT_CONTRACT = frozenset({'densenet_121', 'densenet_cifar_100_12'})
 LOGITS = [
   f'{network}+{attention}'
   for network in ('lenet', 'cifarnet', 'resnet_v1_50', 'resnet_v2_50')

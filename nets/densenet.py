@@ -1,0 +1,151 @@
+"""DenseNet-BC: every layer sees what all layers of its block before it made.
+
+Densely connected convolutional networks, Huang et al., 2016:
+https://arxiv.org/abs/1608.06993. Bottlenecks (B) of four times the growth
+before each 3x3 convolution, and transitions that keep half of the channels (C).
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nets import resnet
+from nets.attention.attend import BLOCK, STAGE, attend
+from nets.network import EndPoints, Network
+from tf_compat import slim, tf
+
+BOTTLENECK = 4
+COMPRESSION = 0.5
+# Norms and activations come before convolutions here.
+LINEAR = {
+  'activation_fn': None,
+  'normalizer_fn': None,
+  'biases_initializer': None,
+}
+
+
+def norm_relu_conv(
+  net: tf.Tensor, depth: int, side: int, number: int
+) -> tf.Tensor:
+  """conv(relu(norm(net)))."""
+  net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope=f'norm{number}')
+  return slim.conv2d(net, depth, side, scope=f'conv{number}', **LINEAR)
+
+
+def dense_layer(net: tf.Tensor, growth: int) -> tf.Tensor:
+  """[net, conv3x3(conv1x1(net))]: `growth` channels more."""
+  new = norm_relu_conv(net, BOTTLENECK * growth, 1, 1)
+  new = norm_relu_conv(new, growth, 3, 2)
+  return tf.concat([net, new], 3)
+
+
+def transition(net: tf.Tensor) -> tf.Tensor:
+  """pool2x2(attend(conv1x1(net))): half the channels, half the side."""
+  net = norm_relu_conv(net, int(COMPRESSION * net.shape[-1]), 1, 1)
+  net = attend(net, at=(BLOCK, STAGE))
+  return slim.avg_pool2d(net, 2, 2, scope='pool')
+
+
+def imagenet_root(net: tf.Tensor, growth: int) -> tf.Tensor:
+  """7x7 convolution and 3x3 pooling, each at stride 2."""
+  net = resnet.conv2d_same(net, 2 * growth, 7, 2, 1, scope='conv1')
+  return slim.max_pool2d(net, 3, 2, scope='pool1')
+
+
+def cifar_root(net: tf.Tensor, growth: int) -> tf.Tensor:
+  """3x3 convolution; the first layer normalises what it gives."""
+  return slim.conv2d(net, 2 * growth, 3, scope='conv1', **LINEAR)
+
+
+def densenet(
+  images: tf.Tensor,
+  num_classes: int | None,
+  is_training: bool,
+  root: Callable[[tf.Tensor, int], tf.Tensor],
+  blocks: Sequence[int],
+  growth: int,
+  scope: str,
+  global_pool: bool = True,
+  spatial_squeeze: bool = True,
+  reuse: bool | None = None,
+) -> tuple[tf.Tensor, EndPoints]:
+  """Root, dense blocks with transitions between them, classifier.
+
+  Args:
+    images: [N, H, W, C].
+    num_classes: 0 or None returns the features before the classifier.
+    is_training: whether batch norm uses the batch's statistics.
+    root: root(images, growth) -> net of 2 · growth channels.
+    blocks: dense layers in each block.
+    growth: channels that a dense layer adds.
+    scope: variable scope.
+    global_pool: average over space before the classifier; False leaves a map
+      of logits for dense prediction.
+    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
+    reuse: whether to share the variables made under `scope` before.
+
+  Returns:
+    Logits (or features) and the end points by name.
+  """
+  with tf.variable_scope(scope, reuse=reuse) as outer:
+    end_points = outer.original_name_scope + '_end_points'
+    with slim.arg_scope([slim.batch_norm], is_training=is_training):
+      net = root(images, growth)
+      for number, layers in enumerate(blocks, start=1):
+        with tf.variable_scope(f'block{number}') as block:
+          for index in range(1, layers + 1):
+            with tf.variable_scope(f'layer_{index}'):
+              net = dense_layer(net, growth)
+          slim.utils.collect_named_outputs(end_points, block.name, net)
+        if number < len(blocks):
+          with tf.variable_scope(f'transition{number}') as between:
+            net = transition(net)  # [N, H/2, W/2, C/2]
+            slim.utils.collect_named_outputs(end_points, between.name, net)
+      net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
+      return resnet.classify(
+        net, num_classes, global_pool, spatial_squeeze, end_points, outer.name
+      )
+
+
+def densenet_arg_scope(
+  weight_decay: float = 0.0001, batch_norm_decay: float | None = None
+) -> dict[str, Any]:
+  """ResNet's, with batch norm's decay 0.9, and pools that keep the margin."""
+  decay = 0.9 if batch_norm_decay is None else batch_norm_decay
+  with (
+    slim.arg_scope(resnet.resnet_arg_scope(weight_decay, decay)),
+    slim.arg_scope([slim.avg_pool2d], padding='SAME') as scope,
+  ):
+    return scope
+
+
+def _network(
+  name: str,
+  root: Callable[[tf.Tensor, int], tf.Tensor],
+  blocks: Sequence[int],
+  growth: int,
+  image_size: int,
+  preprocessing: str,
+) -> Network:
+  """The record of one DenseNet; attention is at each of its transitions."""
+  return Network(
+    name=name,
+    build=functools.partial(
+      densenet, root=root, blocks=blocks, growth=growth, scope=name
+    ),
+    arg_scope=densenet_arg_scope,
+    image_size=image_size,
+    min_image_size=1,
+    preprocessing=preprocessing,
+    attention_points=len(blocks) - 1,
+    stage_points=len(blocks) - 1,
+  )
+
+
+NETWORKS = (
+  _network('densenet_121', imagenet_root, (6, 12, 24, 16), 32, 224, 'vgg'),
+  # 100 layers: 3 blocks of 16 pairs, two transitions, the root, the logits.
+  _network(
+    'densenet_cifar_100_12', cifar_root, (16, 16, 16), 12, 32, 'cifarnet'
+  ),
+)
