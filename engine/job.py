@@ -109,8 +109,8 @@ class ConvertJob(Job):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelOptions(Job):
-  """Which network, on which data: common to training and evaluation."""
+class NetworkOptions(Job):
+  """Which network, with which attention: common to all jobs with one."""
 
   model_name: str = option('inception_v3', 'The network.', structure=True)
   attention_module: str | None = option(
@@ -127,6 +127,32 @@ class ModelOptions(Job):
     known=PLACEMENTS,
     structure=True,
   )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListJob(NetworkOptions):
+  """What list_networks.py is asked to do."""
+
+  model_name: str | None = option(
+    None, 'Print this network layer by layer; not given: all of them.'
+  )
+  num_classes: int | None = option(
+    None,
+    'Width of the logits; not given: 1000, or 10 where images are smaller than '
+    '64 pixels.',
+    lower=1,
+  )
+  image_size: int | None = option(
+    None,
+    "Side of the images in pixels; the network's own if not given.",
+    lower=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelOptions(NetworkOptions):
+  """On which data: common to training and evaluation."""
+
   dataset_name: str = option('imagenet', 'The data set.')
   dataset_dir: str | None = option(None, 'The folder with its records.')
   labels_offset: int = option(

@@ -16,7 +16,7 @@ from datasets import dataset_factory
 from datasets.dataset import Dataset
 from engine import checkpoints, console, data_errors
 from engine import job as jobs
-from engine.job import EvalJob, Job, ModelOptions, TrainJob
+from engine.job import EvalJob, Job, ModelOptions, NetworkOptions, TrainJob
 from errors import UserError
 from nets import nets_factory
 from nets.attention import attention_factory
@@ -201,24 +201,14 @@ def _setup(job: Any, dataset: Dataset, size_option: str) -> Setup:
   """Names the recipe and the image size, and checks them for the network."""
   network = nets_factory.NETWORKS[job.model_name]
   size = getattr(job, size_option) or network.image_size
-  if size < network.min_image_size:
-    raise UserError(
-      f'--{size_option}={size} is too small for {network.name}, which needs '
-      f'{network.min_image_size} or more (its own size is '
-      f'{network.image_size}).'
-    )
+  check_size(size_option, size, network)
   num_classes = dataset.num_classes - job.labels_offset
   if num_classes < 2:
     raise UserError(
       f'--labels_offset={job.labels_offset} leaves {num_classes} of the '
       f'{dataset.num_classes} classes of {dataset.name}: 0 or 1 is usual.'
     )
-  attention = _attention(vars(job))
-  if job.attention_placement and not attention['attention_module']:
-    raise UserError(
-      f'--attention_placement={job.attention_placement} without attention: '
-      'name it by --attention_module, or leave the placement out.'
-    )
+  attention = attention_of(job)
   channels = 1 if job.use_grayscale else network.channels or dataset.channels
   job = dataclasses.replace(
     job,
@@ -227,6 +217,27 @@ def _setup(job: Any, dataset: Dataset, size_option: str) -> Setup:
     **{size_option: size},
   )
   return Setup(job, dataset, num_classes, channels, size)
+
+
+def check_size(option: str, size: int, network: Network) -> None:
+  """Raises UserError where images are too small for a network."""
+  if size < network.min_image_size:
+    raise UserError(
+      f'--{option}={size} is too small for {network.name}, which needs '
+      f'{network.min_image_size} or more (its own size is '
+      f'{network.image_size}).'
+    )
+
+
+def attention_of(job: NetworkOptions) -> dict[str, str | None]:
+  """A job's attention, spelled in one way; a placement alone is refused."""
+  attention = _attention(vars(job))
+  if job.attention_placement and not attention['attention_module']:
+    raise UserError(
+      f'--attention_placement={job.attention_placement} without attention: '
+      'name it by --attention_module, or leave the placement out.'
+    )
+  return attention
 
 
 def _attention(options: Mapping[str, Any]) -> dict[str, str | None]:

@@ -27,6 +27,8 @@ class Network:
     preprocessing: name of the recipe that makes its input.
     attention_points: blocks that may end in attention.
     stage_points: stages that may; one point more is before the classifier.
+    strides: which unit of a stage strides, and in which convolution, where
+      there is a choice: multiply-adds depend on it.
     aux_logits: whether training adds an end point AuxLogits.
     labels_offset: what its published checkpoints add to labels counted with a
       background class: 1 where they know 1000 classes, 0 where 1001, None
@@ -46,6 +48,7 @@ class Network:
   preprocessing: str
   attention_points: int
   stage_points: int
+  strides: str = ''
   aux_logits: bool = False
   labels_offset: int | None = None
   channels: int | None = 3

@@ -1,18 +1,44 @@
-"""Writes the README's list of networks and tables of flags from the code.
+"""Writes the README's table of networks and tables of flags from the code.
 
-Usage: .venv/bin/python scripts/update_readme.py
+Usage: .venv/bin/python scripts/update_readme.py [--all | NETWORK ...]
+
+What building a network shows is kept in tests/golden/catalogue.json, which the
+long tests hold to the code: only new networks are built, those that are named,
+or all of them.
 """
 
+import dataclasses
+import json
 import pathlib
 import sys
-import textwrap
+from collections.abc import Collection
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import files  # noqa: E402
-from engine import flags, job  # noqa: E402
+from engine import catalogue, flags, job  # noqa: E402
 from nets.nets_factory import NETWORKS  # noqa: E402
+
+FIGURES = ROOT / 'tests' / 'golden' / 'catalogue.json'
+
+
+def recorded() -> dict[str, catalogue.Figures]:
+  """Network -> what building it showed when it was last built."""
+  content = json.loads(FIGURES.read_text())
+  return {name: catalogue.Figures(**entry) for name, entry in content.items()}
+
+
+def record(again: Collection[str]) -> None:
+  """Builds these networks and new ones, and writes all figures."""
+  known = recorded()
+  networks = [NETWORKS[name] for name in {*NETWORKS} - {*known} | {*again}]
+  known |= catalogue.measure(networks, job.ListJob())
+  lines = (
+    f'  {json.dumps(name)}: {json.dumps(dataclasses.asdict(known[name]))}'
+    for name in NETWORKS
+  )
+  files.write_text(FIGURES, '{\n' + ',\n'.join(lines) + '\n}\n')
 
 
 def tables() -> dict[str, str]:
@@ -21,12 +47,17 @@ def tables() -> dict[str, str]:
   Default folders are shown with <temp> for the machine's own.
   """
   once = flags.option_names(job.EvalJob)
+  known = recorded()
   made = {
     'train flags': flags.table(job.TrainJob),
     'eval flags': flags.table(job.EvalJob),
     'loop flags': flags.table(job.EvalLoopJob, without=once),
     'convert flags': flags.table(job.ConvertJob),
-    'networks': textwrap.fill(', '.join(f'`{name}`' for name in NETWORKS), 80),
+    'list flags': flags.table(job.ListJob),
+    'networks': catalogue.markdown(
+      catalogue.HEADINGS,
+      [catalogue.row(NETWORKS[name], known[name]) for name in NETWORKS],
+    ),
   }
   return {
     name: table.replace(job.TEMP_MODEL, '<temp>/tfmodel/')
@@ -46,5 +77,7 @@ def update(text: str) -> str:
 
 
 if __name__ == '__main__':
+  named = sys.argv[1:]
+  record(NETWORKS if named == ['--all'] else named)
   readme = ROOT / 'README.md'
   files.write_text(readme, update(readme.read_text()))
