@@ -21,7 +21,10 @@ def batches(
     dataset = reader.read(
       setup.dataset,
       preprocessing_factory.get_preprocessing(
-        job.preprocessing_name, is_training, job.use_grayscale
+        job.preprocessing_name,
+        is_training,
+        job.use_grayscale,
+        job.fast_preprocessing,
       ),
       setup.image_size,
       job.batch_size,

@@ -170,6 +170,11 @@ class ModelOptions(NetworkOptions):
   use_grayscale: bool = option(
     False, 'Feed the network one gray channel.', structure=True
   )
+  fast_preprocessing: bool = option(
+    False,
+    'Preprocess by cheaper formulas: one affine map for all of inception '
+    "training's color changes, vgg's crops before resizing instead of after.",
+  )
   num_preprocessing_threads: int | None = option(
     None, 'Threads that preprocess; tuned by tf.data if not given.', lower=1
   )

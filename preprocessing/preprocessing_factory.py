@@ -52,7 +52,8 @@ class Preprocessing:
     """
     seed = _random_seed() if seed is None else seed
     if self.steps.window is not None:
-      window = self.steps.window(tf.shape(image)[:2], seed, bbox)
+      size = tf.shape(image)[:2]
+      window = self.steps.window(size, seed, bbox, (height, width))
       image = decoding.crop(image, window)
     return self._finish(image, height, width, seed)
 
@@ -88,7 +89,9 @@ class Preprocessing:
       image = decoding.decode(encoded, channels)
     else:
       image = decoding.decode_window(
-        encoded, channels, lambda size: window(size, seed, bbox)
+        encoded,
+        channels,
+        lambda size: window(size, seed, bbox, (height, width)),
       )
     return self._finish(image, height, width, seed)
 
@@ -108,6 +111,7 @@ def get_preprocessing(
   name: str,
   is_training: bool = False,
   use_grayscale: bool = False,
+  fast: bool = False,
   fast_mode: bool = True,
 ) -> Preprocessing:
   """The recipe called `name` as fn(image, height, width) -> float32.
@@ -116,16 +120,14 @@ def get_preprocessing(
     name: one of PREPROCESSINGS.
     is_training: whether to distort at random.
     use_grayscale: turn color images to one channel first.
-    fast_mode: train with the recipe's cheaper distortions if it has them, as
-      TF-Slim's programs did.
+    fast: take the recipe's cheaper formulas if it has them.
+    fast_mode: False trains with the costlier distortions that TF-Slim's
+      programs left out.
 
   Raises:
     UserError: if there is no such recipe.
   """
-  recipe = PREPROCESSINGS[name]
-  steps = recipe.training if is_training else recipe.evaluation
-  if is_training and fast_mode:
-    steps = recipe.fast_training or steps
+  steps = PREPROCESSINGS[name].steps(is_training, fast, fast_mode)
   return Preprocessing(steps, use_grayscale)
 
 

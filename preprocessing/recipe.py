@@ -8,9 +8,12 @@ from tf_compat import tf
 # finish(image [h, w, C] uint8, height, width, seed [2]) -> [height, width, C]
 # float32, where the image is the part that `window` kept.
 Finish = Callable[[tf.Tensor, int, int, tf.Tensor], tf.Tensor]
-# window(size [2], seed [2], bbox [1, N, 4] or None) -> [4]: the top, left,
-# height and width of the part of an image that is used at all.
-Window = Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor]
+# window(size [2], seed [2], bbox [1, N, 4] or None, (height, width)) -> [4]: the
+# top, left, height and width of the part of an image that is used at all, when
+# the output has that height and width.
+Window = Callable[
+  [tf.Tensor, tf.Tensor, tf.Tensor | None, tuple[int, int]], tf.Tensor
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +34,23 @@ class Recipe:
 
   Attributes:
     name: what --preprocessing_name calls it.
-    training: steps that distort at random.
+    training: steps that distort at random, as TF-Slim's programs take them.
     evaluation: steps without chance.
-    fast_training: cheaper distortions, where the recipe has them.
+    full_training: TF-Slim's costlier distortions, where the recipe has them.
+    fast_training: cheaper formulas of the same strength, likewise.
+    fast_evaluation: cheaper formulas of nearly the same result, likewise.
   """
 
   name: str
   training: Steps
   evaluation: Steps
+  full_training: Steps | None = None
   fast_training: Steps | None = None
+  fast_evaluation: Steps | None = None
+
+  def steps(self, is_training: bool, fast: bool, fast_mode: bool) -> Steps:
+    """The steps for a purpose; what the recipe lacks is done the plain way."""
+    if not is_training:
+      return (fast and self.fast_evaluation) or self.evaluation
+    full = None if fast_mode else self.full_training
+    return (fast and self.fast_training) or full or self.training

@@ -1,6 +1,10 @@
 """VGG's recipe: shorter side to 256 (training: 256 to 512), crop, minus mean.
 
 https://arxiv.org/abs/1409.1556, section 3.1.
+
+The fast form crops first, by whole pixels of the photo, and resizes what it
+crops: nothing else is decoded or resized. Its crop lies within a pixel of the
+other's.
 """
 
 from preprocessing import random_ops
@@ -17,8 +21,7 @@ def distort(
   image: tf.Tensor, height: int, width: int, seed: tf.Tensor
 ) -> tf.Tensor:
   """flip(crop(resize(image, shorter side drawn from `sides`))) - mean."""
-  low, high = sides(height, width)
-  side = random_ops.uniform(seed, 'side', low, high + 1, tf.int32)
+  side = random_ops.uniform(seed, 'side', *_range(height, width), tf.int32)
   image = _resize_shorter_side(image, side)
   image = random_ops.crop(image, height, width, seed)
   return _subtract_mean(random_ops.flip(image, seed))
@@ -35,6 +38,50 @@ def center(
   return _subtract_mean(image)
 
 
+def random_window(
+  size: tf.Tensor,
+  seed: tf.Tensor,
+  bbox: tf.Tensor | None,
+  crop: tuple[int, int],
+) -> tf.Tensor:
+  """What `distort` crops of the resized image, in pixels of the image."""
+  del bbox
+  side = random_ops.uniform(seed, 'side', *_range(*crop), tf.int32)
+  extent = _extent(size, side, crop)
+  top = random_ops.uniform(seed, 'crop_y', 0, (size - extent + 1)[0], tf.int32)
+  left = random_ops.uniform(seed, 'crop_x', 0, (size - extent + 1)[1], tf.int32)
+  return tf.concat([[top, left], extent], 0)
+
+
+def central_window(
+  size: tf.Tensor,
+  seed: tf.Tensor,
+  bbox: tf.Tensor | None,
+  crop: tuple[int, int],
+) -> tf.Tensor:
+  """What `center` crops of the resized image, in pixels of the image."""
+  del seed, bbox
+  extent = _extent(size, sides(*crop)[0], crop)
+  return tf.concat([(size - extent) // 2, extent], 0)
+
+
+def distort_window(
+  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tf.Tensor:
+  """flip(resize(image)) - mean."""
+  image = tf.image.resize_bilinear(image[tf.newaxis], [height, width])[0]
+  return _subtract_mean(random_ops.flip(image, seed))
+
+
+def center_window(
+  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tf.Tensor:
+  """resize(image) - mean."""
+  del seed
+  image = tf.image.resize_bilinear(image[tf.newaxis], [height, width])[0]
+  return _subtract_mean(image)
+
+
 def sides(height: int, width: int) -> tuple[int, int]:
   """The shorter side's range: 256 to 512, in proportion for crops above 256.
 
@@ -45,6 +92,22 @@ def sides(height: int, width: int) -> tuple[int, int]:
   if crop <= SIDES[0]:
     return SIDES
   return round(crop * SIDES[0] / CROP), round(crop * SIDES[1] / CROP)
+
+
+def _range(height: int, width: int) -> tuple[int, int]:
+  """Bounds to draw a side from, the upper one excluded."""
+  low, high = sides(height, width)
+  return low, high + 1
+
+
+def _extent(
+  size: tf.Tensor, side: int | tf.Tensor, crop: tuple[int, int]
+) -> tf.Tensor:
+  """round(crop * shorter side / side): what resizing makes a crop of."""
+  shorter = tf.cast(tf.reduce_min(size), tf.float32)
+  scale = shorter / tf.cast(side, tf.float32)
+  extent = tf.cast(tf.rint(tf.cast(crop, tf.float32) * scale), tf.int32)
+  return tf.clip_by_value(extent, 1, size)
 
 
 def _resize_shorter_side(image: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
@@ -59,7 +122,16 @@ def _subtract_mean(image: tf.Tensor) -> tf.Tensor:
   """Minus the channels' means; a single channel's is the luma of the three."""
   if image.shape[2] == 1:
     return image - sum(m * w for m, w in zip(MEANS, LUMA, strict=True))
-  return image - tf.constant(MEANS)
+  # By rows, for it takes long to spread three numbers over an inner dimension.
+  height, width = image.shape[:2]
+  rows = tf.reshape(image, [height, width * 3]) - tf.tile([*MEANS], [width])
+  return tf.reshape(rows, [height, width, 3])
 
 
-VGG = Recipe(name='vgg', training=Steps(distort), evaluation=Steps(center))
+VGG = Recipe(
+  name='vgg',
+  training=Steps(distort),
+  evaluation=Steps(center),
+  fast_training=Steps(distort_window, random_window),
+  fast_evaluation=Steps(center_window, central_window),
+)

@@ -10,7 +10,12 @@ import pytest
 from PIL import Image
 
 from errors import UserError
-from preprocessing import decoding, inception_preprocessing, vgg_preprocessing
+from preprocessing import (
+  decoding,
+  inception_preprocessing,
+  random_ops,
+  vgg_preprocessing,
+)
 from preprocessing.preprocessing_factory import (
   PREPROCESSINGS,
   get_preprocessing,
@@ -117,16 +122,25 @@ def test_one_and_three_channels_of_any_size(name, is_training, channels):
     assert value.std() > 0.01
 
 
-@pytest.mark.parametrize('name', PREPROCESSINGS)
+@pytest.mark.parametrize(
+  ('name', 'fast'),
+  [
+    *[(name, False) for name in PREPROCESSINGS],
+    ('inception', True),
+    ('vgg', True),
+  ],
+)
 @pytest.mark.parametrize('is_training', [False, True])
 @pytest.mark.parametrize(
   ('form', 'channels'),
   [('JPEG', 3), ('JPEG', 1), ('PNG', 3), ('PNG', 1), ('BMP', 3), ('GIF', 1)],
 )
 @pytest.mark.usefixtures('graph')
-def test_encoded_form_equals_decoding_first(name, is_training, form, channels):
+def test_encoded_form_equals_decoding_first(
+  name, fast, is_training, form, channels
+):
   encoded = tf.constant(encode(smooth_photo(), form))
-  fn = get_preprocessing(name, is_training)
+  fn = get_preprocessing(name, is_training, fast=fast)
   seed = tf.constant([3, 5], tf.int64)
   from_bytes = fn.from_encoded(encoded, 64, 56, channels, seed=seed)
   image = tf.image.decode_image(encoded, expand_animations=False)
@@ -253,14 +267,14 @@ def test_vgg_sides_grow_with_crops_that_do_not_fit(height, width, expected):
   assert vgg_preprocessing.sides(height, width) == expected
 
 
-@pytest.mark.parametrize('fast_mode', [False, True])
+@pytest.mark.parametrize(
+  'form', [{}, {'fast_mode': False}, {'fast': True}], ids=str
+)
 @pytest.mark.parametrize('channels', [1, 3])
 @pytest.mark.usefixtures('graph')
-def test_inception_distorts_within_its_range(fast_mode, channels):
+def test_inception_distorts_within_its_range(form, channels):
   image = np.random.default_rng(1).integers(0, 256, (90, 120, channels))
-  results = train_many(
-    'inception', image.astype(np.uint8), 48, 40, fast_mode=fast_mode
-  )
+  results = train_many('inception', image.astype(np.uint8), 48, 40, **form)
   assert results.min() >= -1
   assert results.max() <= 1
   assert len({picture.tobytes() for picture in results}) == len(SEEDS)
@@ -273,7 +287,7 @@ def test_inception_windows_keep_their_bounds_and_the_box():
     [
       tf.map_fn(
         lambda seed, bbox=bbox: inception_preprocessing.sample_window(
-          tf.constant(size), seed, bbox
+          tf.constant(size), seed, bbox, (224, 224)
         ),
         tf.constant([[1, n] for n in range(200)], tf.int64),
         dtype=tf.int32,
@@ -304,8 +318,6 @@ def test_inception_windows_keep_their_bounds_and_the_box():
 @pytest.mark.usefixtures('graph')
 def test_inception_recolors_as_numpy_does():
   """Brightness and contrast of one channel, from the draws themselves."""
-  from preprocessing import random_ops
-
   image = np.random.default_rng(2).uniform(0, 1, (16, 16, 1))
   image = image.astype(np.float32)
   seed = tf.constant([9, 9], tf.int64)
@@ -330,11 +342,90 @@ def test_inception_recolors_as_numpy_does():
 
 
 @pytest.mark.usefixtures('graph')
+def test_inception_trains_on_what_tf_image_makes_of_a_window():
+  """The operations of TF-Slim's own graph, of tf.image, one by one."""
+  rng = np.random.default_rng(3)
+  image = rng.integers(0, 256, (60, 50, 3)).astype(np.uint8)
+  image[:20] = image[:20, :, :1]  # grays,
+  image[20:30] //= 16  # blacks,
+  image[30:40] = 255 - image[30:40] // 16  # and whites
+  for number in range(6):
+    seed = tf.constant([number, 1], tf.int64)
+    expected = tf.image.convert_image_dtype(tf.constant(image), tf.float32)
+    expected = tf.image.resize_images(expected, [48, 40])
+    expected = random_ops.flip(expected, seed)
+    expected = inception_preprocessing._recolor(
+      expected, ('brightness', 'saturation'), seed
+    )
+    got = inception_preprocessing.distort(tf.constant(image), 48, 40, seed)
+    first, second = run([got, (expected - 0.5) * 2])
+    np.testing.assert_allclose(first, second, atol=2e-5)
+
+
+@pytest.mark.parametrize('size', [(48, 40), (15, 15)])
+@pytest.mark.usefixtures('graph')
+def test_the_affine_colors_are_the_documented_map(size):
+  image = np.random.default_rng(4).integers(60, 200, (*size, 3))
+  image = image.astype(np.uint8)
+  seed = tf.constant([9, 4], tf.int64)
+  names = ('brightness', 'saturation', 'hue', 'contrast', 'flip')
+  got, draws = run(
+    [
+      inception_preprocessing.distort_affinely(tf.constant(image), *size, seed),
+      [inception_preprocessing._draw(seed, name) for name in names[:4]]
+      + [random_ops.uniform(seed, 'flip', 0.0, 1.0)],
+    ]
+  )
+  draw = dict(zip(names, draws, strict=True))
+  x = (image[:, ::-1] if draw['flip'] < 0.5 else image) / 255
+  luma = x @ [[0.299], [0.587], [0.114]]
+  x = draw['saturation'] * x + (1 - draw['saturation']) * luma
+  # Rodrigues' formula, on vectors.
+  angle, axis = 2 * np.pi * draw['hue'], np.full(3, 3**-0.5)
+  x = (
+    x * np.cos(angle)
+    + np.cross(axis, x) * np.sin(angle)
+    + (x @ axis)[..., None] * axis * (1 - np.cos(angle))
+  )
+  mean = x.mean((0, 1))
+  x = (x - mean) * draw['contrast'] + mean + draw['brightness']
+  np.testing.assert_allclose(got, x.clip(0, 1) * 2 - 1, atol=1e-5)
+
+
+@pytest.mark.usefixtures('graph')
+def test_fast_vgg_crops_within_a_pixel_of_the_recipe():
+  image = smooth_photo(375, 500)
+  plain, fast = run(
+    [
+      get_preprocessing('vgg', fast=fast)(tf.constant(image), 224, 224)
+      for fast in (False, True)
+    ]
+  )
+  # A pixel of the photo is a gray level here, or half of one.
+  np.testing.assert_allclose(fast, plain, atol=2)
+  size = tf.constant([375, 500])
+  windows = [vgg_preprocessing.central_window(size, None, None, (224, 224))]
+  windows += [
+    vgg_preprocessing.random_window(
+      size, tf.constant(seed, tf.int64), None, (224, 224)
+    )
+    for seed in SEEDS
+  ]
+  central, *others = run(windows)
+  np.testing.assert_array_equal(central, [23, 86, 328, 328])
+  for top, left, height, width in others:
+    assert height == width
+    assert 375 * 224 // 512 <= height <= 328
+    assert 0 <= top <= 375 - height
+    assert 0 <= left <= 500 - width
+
+
+@pytest.mark.usefixtures('graph')
 def test_central_window_is_tf_image_central_crop():
   for height, width in [(231, 317), (224, 224), (9, 500)]:
     image = tf.constant(np.arange(height * width).reshape(height, width, 1))
     window = inception_preprocessing.central_window(
-      tf.shape(image)[:2], None, None
+      tf.shape(image)[:2], None, None, (224, 224)
     )
     first, second = run(
       [decoding.crop(image, window), tf.image.central_crop(image, 0.875)]
