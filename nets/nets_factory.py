@@ -86,6 +86,7 @@ def get_network_fn(
   """
   network = NETWORKS[name]
   attention = get_attention(attention_module, attention_placement)
+  decay = {} if batch_norm_decay is None else {'decay': batch_norm_decay}
 
   def network_fn(images: tf.Tensor, **kwargs) -> tuple[tf.Tensor, EndPoints]:
     _check_size(network, images)
@@ -97,6 +98,8 @@ def get_network_fn(
         module=attention,
         weights_regularizer=slim.l2_regularizer(weight_decay),
       ),
+      # For attention's batch norm in networks that have none of their own.
+      slim.arg_scope([slim.batch_norm], is_training=is_training, **decay),
     ):
       return network.build(images, num_classes, is_training, **kwargs)
 

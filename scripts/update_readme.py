@@ -1,4 +1,4 @@
-"""Writes the README's table of networks and tables of flags from the code.
+"""Writes the README's tables of names and flags from the code.
 
 Usage: .venv/bin/python scripts/update_readme.py [--all | NETWORK ...]
 
@@ -11,13 +11,15 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Collection
+import textwrap
+from collections.abc import Collection, Iterable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import files  # noqa: E402
 from engine import catalogue, flags, job  # noqa: E402
+from nets.attention.attention_factory import ATTENTION_MODULES  # noqa: E402
 from nets.nets_factory import NETWORKS  # noqa: E402
 
 FIGURES = ROOT / 'tests' / 'golden' / 'catalogue.json'
@@ -58,11 +60,17 @@ def tables() -> dict[str, str]:
       catalogue.HEADINGS,
       [catalogue.row(NETWORKS[name], known[name]) for name in NETWORKS],
     ),
+    'attention': _names(ATTENTION_MODULES),
   }
   return {
     name: table.replace(job.TEMP_MODEL, '<temp>/tfmodel/')
     for name, table in made.items()
   }
+
+
+def _names(table: Iterable[str]) -> str:
+  """The names, each as code, with commas between them."""
+  return textwrap.fill(', '.join(f'`{name}`' for name in table), 80)
 
 
 def update(text: str) -> str:

@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from errors import UserError
-from nets.attention import cbam_block, se_block
+from nets.attention import (
+  bam_block,
+  cbam_block,
+  coord_block,
+  eca_block,
+  gc_block,
+  scse_block,
+  se_block,
+  simam_block,
+)
 from nets.attention.attend import BLOCK, CLASS, STAGE
 from nets.attention.options import Rule
 from registry import Table, parse_name, unknown
@@ -116,6 +125,22 @@ ATTENTION_MODULES = Table(
     AttentionModule('se_block', 'SE', se_block.se_block, se_block.options_of),
     AttentionModule(
       'cbam_block', 'CBAM', cbam_block.cbam_block, cbam_block.options_of
+    ),
+    AttentionModule(
+      'bam_block', 'BAM', bam_block.bam_block, bam_block.options_of, STAGE
+    ),
+    AttentionModule(
+      'eca_block', 'ECA', eca_block.eca_block, eca_block.options_of
+    ),
+    AttentionModule('gc_block', 'GC', gc_block.gc_block, gc_block.options_of),
+    AttentionModule(
+      'coord_block', 'COORD', coord_block.coord_block, coord_block.options_of
+    ),
+    AttentionModule(
+      'simam_block', 'SIMAM', simam_block.simam_block, simam_block.options_of
+    ),
+    AttentionModule(
+      'scse_block', 'SCSE', scse_block.scse_block, scse_block.options_of
     ),
   ),
 )

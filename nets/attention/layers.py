@@ -66,7 +66,15 @@ def conv2d(
   with tf.variable_scope(scope):
     shape = [kernel_size, kernel_size, net.shape[-1], depth]
     kernel = model_kernel(shape, net.dtype)
-    net = tf.nn.conv2d(net, kernel, 1, 'SAME', dilations=rate)
+    # By space to batch: the CPU's own dilated convolution has a gradient in
+    # some precisions only.
+    net = tf.nn.with_space_to_batch(
+      net,
+      [rate, rate],
+      'SAME',
+      lambda net, _, padding: tf.nn.conv2d(net, kernel, 1, padding),
+      [kernel_size, kernel_size],
+    )
     return _biased(net) if bias else net
 
 

@@ -20,15 +20,15 @@ def _is_whole(value: Any) -> bool:
   return isinstance(value, int) and not isinstance(value, bool)
 
 
-Ratio = Annotated[
+def is_kernel_size(value: Any) -> bool:
+  """Whether it is an odd whole number from 1, so that a kernel has a middle."""
+  return _is_whole(value) and value % 2 == 1 and value > 0
+
+
+Ratio = Dilation = Annotated[
   int, Rule('a whole number from 1', lambda v: _is_whole(v) and v >= 1)
 ]
-KernelSize = Annotated[
-  int,
-  Rule(
-    'an odd whole number from 1', lambda v: _is_whole(v) and v % 2 and v > 0
-  ),
-]
+KernelSize = Annotated[int, Rule('an odd whole number from 1', is_kernel_size)]
 
 
 def one_of(*values: Any) -> Rule:

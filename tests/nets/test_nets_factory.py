@@ -69,3 +69,26 @@ def test_batch_may_be_unknown_and_channels_any(graph, name, channels):
   images = tf.placeholder(tf.float32, [None, 20, 24, channels])
   logits, _ = get_network_fn(name, 10)(images)
   assert logits.shape.as_list() == [None, 10]
+
+
+@pytest.mark.parametrize('decay', [0.5, 0.75])
+def test_attention_is_normalised_as_the_network_trains(graph, decay):
+  """Also in a network that has no batch norm of its own."""
+  images = tf.ones([2, 8, 8, 1])
+  for training in (False, True):
+    with tf.variable_scope('', reuse=training):
+      get_network_fn(
+        'lenet', 10, is_training=training, batch_norm_decay=decay,
+        attention_module='bam_block',
+      )(images)  # fmt: skip
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    assert bool(updates) == training
+  (variance,) = [
+    v for v in tf.global_variables()
+    if v.op.name.endswith('channel/norm/moving_variance')
+  ]  # fmt: skip
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(updates)
+    # Two images alike have no variance, and the average starts at one.
+    assert session.run(variance) == pytest.approx([decay] * 32)

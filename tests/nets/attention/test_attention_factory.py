@@ -1,6 +1,7 @@
 """Attention by name and options, and recognised in a checkpoint."""
 
 import pytest
+from formulas import TEXTS
 
 from errors import UserError
 from nets.attention.attention_factory import (
@@ -53,6 +54,14 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     ('se_block(ratio=True)', 'ratio=True '),
     ('cbam_block(kernel_size=4)', 'kernel_size=4 .* odd whole number'),
     ('cbam_block(kernel_size=-3)', 'kernel_size=-3 '),
+    ('bam_block(dilation=0)', 'dilation=0 .* whole number from 1'),
+    ('eca_block(kernel_size=2)', "kernel_size=2 .* or 'adaptive'"),
+    ("eca_block(kernel_size='big')", "kernel_size='big' .* odd whole"),
+    ("gc_block(pool='max')", "pool='max' .* one of 'attention', 'avg'"),
+    ("gc_block(fusion='mul')", "fusion='mul' .* one of 'add', 'scale'"),
+    ('coord_block(ratio=0)', 'ratio=0 '),
+    ('simam_block(e_lambda=0)', 'e_lambda=0 .* a number above 0'),
+    ("scse_block(combination='mean')", "one of 'add', 'max'"),
     ('cbam_block(16)', 'Cannot read'),
     ('cbam_block(', 'Cannot read'),
   ],
@@ -87,6 +96,15 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'cbam_block(ratio=4)',
     'cbam_block(kernel_size=3)',
     'cbam_block(ratio=16, kernel_size=5)',
+    'bam_block',
+    'bam_block(ratio=4)',
+    'eca_block(kernel_size=5)',
+    'gc_block',
+    "gc_block(ratio=2, pool='avg')",
+    'coord_block',
+    'coord_block(ratio=4)',
+    'scse_block',
+    'scse_block(ratio=16)',
   ],
 )
 def test_recognized(text, channels):
@@ -94,17 +112,43 @@ def test_recognized(text, channels):
 
 
 @pytest.mark.parametrize('ratio', [3, 7, 12, 32, 100])
-@pytest.mark.parametrize('name', list(ATTENTION_MODULES))
+@pytest.mark.parametrize(
+  'name', [n for n, k in ATTENTION_MODULES.items() if 'ratio' in k.defaults]
+)
 def test_recognized_ratio_makes_the_same_shapes(name, ratio):
   """Where several ratios give one checkpoint, any of them fits."""
   shapes = shapes_of(f'{name}(ratio={ratio})', (32, 64))
   assert shapes_of(recognize(shapes), (32, 64)) == shapes
 
 
+@pytest.mark.parametrize('channels', [(1,), (32, 64), (64, 256, 2048)])
+def test_kernel_sizes_that_follow_the_channels_are_recognized(channels):
+  """By their number; one size alone may have been given as well."""
+  shapes = shapes_of('eca_block', channels)
+  text = recognize(shapes)
+  assert (text == 'eca_block') == (len(channels) == 3)
+  assert shapes_of(text, channels) == shapes
+
+
+@pytest.mark.parametrize('text', TEXTS)
+def test_no_kind_takes_the_checkpoint_of_another(text):
+  shapes = shapes_of(text, (16, 64))
+  own = get_attention(text).name
+  taken = {
+    name
+    for name, kind in ATTENTION_MODULES.items()
+    if kind.options_of(shapes) is not None
+  }
+  # simam_block has no variables, and so leaves no trace.
+  assert taken == ({own} if own != 'simam_block' else set())
+  if taken:
+    assert shapes_of(recognize(shapes), (16, 64)) == shapes
+
+
 @pytest.mark.parametrize(
   'key', ['inception_v4+{}', 'inception_resnet_v2+{}', 'resnet_v1_50+{}']
 )
-@pytest.mark.parametrize('name', list(ATTENTION_MODULES))
+@pytest.mark.parametrize('name', ['se_block', 'cbam_block'])
 def test_recognized_in_the_contract(contract_variables, key, name):
   variables = contract_variables[key.format(name)]['variables']
   assert recognize({name: shape for name, shape, _ in variables}) == name

@@ -1,96 +1,144 @@
-"""SE and CBAM against their formulas in NumPy."""
+"""Every kind of attention against its formula in NumPy, and its gradient."""
 
 import numpy as np
 import pytest
+from formulas import FORMULAS, TEXTS
 
-from nets.attention import attention_factory
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, STAGE, VARIABLES, attend
+from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
+from registry import parse_name
 from tf_compat import slim, tf
 
-SHAPES = [(2, 5, 7, 16), (3, 4, 6, 20), (2, 1, 9, 3), (1, 1, 1, 1)]
+SHAPES = [
+  (2, 5, 7, 16),
+  (3, 4, 6, 20),
+  (2, 1, 9, 3),
+  (3, 5, 3, 2),
+  (1, 1, 1, 1),
+]
+NORMED = ('bam_block', 'coord_block')
 
 
-def sigmoid(x):
-  return 1 / (1 + np.exp(-x))
+def weight(name, shape, rng):
+  """A value for a variable, so large that gates are not all alike."""
+  value = rng.standard_normal(shape)
+  return abs(value) + 0.5 if name.endswith('moving_variance') else value
 
 
-def mlp(net, first, second):
-  """[N, C] through relu(net · kernel + bias) · kernel + bias."""
-  hidden = np.maximum(net @ first['kernel'] + first['bias'], 0)
-  return hidden @ second['kernel'] + second['bias']
+def build(text, net, is_training=False):
+  """attend(net) under the flag value, at the kind's own point."""
+  with slim.arg_scope([slim.batch_norm], is_training=is_training):
+    return attend(net, module=get_attention(text), at=(BLOCK, STAGE))
 
 
-def se_reference(net, weights):
-  scores = mlp(
-    net.mean((1, 2)), weights['bottleneck_fc'], weights['recover_fc']
+def assign(session, values):
+  """Sets every variable of the default graph, by name."""
+  variables = tf.global_variables()
+  session.run(
+    [v.initializer for v in variables],
+    {v.initializer.inputs[1]: values[v.op.name] for v in variables},
   )
-  return net * sigmoid(scores)[:, None, None]
 
 
-def cbam_reference(net, weights):
-  layers = weights['ch_at/mlp_0'], weights['ch_at/mlp_1']
-  scores = mlp(net.mean((1, 2)), *layers) + mlp(net.max((1, 2)), *layers)
-  net = net * sigmoid(scores)[:, None, None]
-  pooled = np.stack([net.mean(3), net.max(3)], 3)
-  kernel = weights['sp_at/conv']['kernel']
-  size, margin = len(kernel), len(kernel) // 2
-  around = [(0, 0), (margin, margin), (margin, margin), (0, 0)]
-  windows = np.lib.stride_tricks.sliding_window_view(
-    np.pad(pooled, around), (size, size), (1, 2)
-  )  # [N, H, W, 2, k, k]
-  scores = np.einsum('nhwcij,ijco->nhwo', windows, kernel)
-  return net * sigmoid(scores)
+def by_layer(values):
+  """{'cbam_block/sp_at/conv/kernel': …} -> {'sp_at/conv': {'kernel': …}}."""
+  layers = {}
+  for name, value in values.items():
+    layer, part = name.split('/', 1)[1].rsplit('/', 1)
+    layers.setdefault(layer, {})[part] = value
+  return layers
 
 
-REFERENCES = {'se_block': se_reference, 'cbam_block': cbam_reference}
-
-
-def run(text, net, weight):
-  """attend(net) under the flag value, with weight(shape) for each variable.
-
-  Returns the gated map and the weights by layer and part.
-  """
-  module = attention_factory.get_attention(text)
+def run(text, net, is_training=False, weight=weight):
+  """The gated map, and what the formula makes of the same weights."""
+  rng = np.random.default_rng(1)
   with tf.Graph().as_default(), tf.Session() as session:
-    with slim.arg_scope([attend], module=module):
-      attended = attend(tf.constant(net))
-    variables = tf.global_variables()
-    values = {v.op.name: weight(v.shape.as_list()) for v in variables}
-    session.run(
-      [v.initializer for v in variables],
-      {v.initializer.inputs[1]: values[v.op.name] for v in variables},
-    )
-    weights = {}
-    for name, value in values.items():
-      _, layer = name.split('/', 1)
-      layer, part = layer.rsplit('/', 1)
-      weights.setdefault(layer, {})[part] = value
-    return session.run(attended), weights
+    attended = build(text, tf.constant(net), is_training)
+    values = {
+      v.op.name: weight(v.op.name, v.shape.as_list(), rng)
+      for v in tf.global_variables()
+    }
+    assign(session, values)
+    got = session.run(attended)
+  name, options = parse_name(text)
+  options = ATTENTION_MODULES[name].defaults | options
+  expected = FORMULAS[name](
+    net.astype(float), by_layer(values), is_training, **options
+  )
+  return got, expected
 
 
-def test_every_module_has_a_reference():
-  assert set(REFERENCES) == set(attention_factory.ATTENTION_MODULES)
+def test_every_kind_and_option_is_compared():
+  assert set(FORMULAS) == set(ATTENTION_MODULES)
+  tried = {name: set() for name in ATTENTION_MODULES}
+  for name, options in map(parse_name, TEXTS):
+    tried[name] |= set(options)
+  assert tried == {n: set(k.defaults) for n, k in ATTENTION_MODULES.items()}
 
 
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
-@pytest.mark.parametrize(
-  'text',
-  [
-    'se_block',
-    'se_block(ratio=2)',
-    'cbam_block',
-    'cbam_block(ratio=3, kernel_size=3)',
-    'cbam_block(kernel_size=1)',
-  ],
-)
+@pytest.mark.parametrize('text', TEXTS)
 def test_formula(text, shape):
+  net = np.random.default_rng(0).standard_normal(shape)
+  got, expected = run(text, net)
+  np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
+@pytest.mark.parametrize('text', [t for t in TEXTS if t.startswith(NORMED)])
+def test_formula_in_training(text, shape):
+  """With batch norm by the batch."""
+  net = np.random.default_rng(0).standard_normal(shape)
+  got, expected = run(text, net, is_training=True)
+  np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+  ('dtype', 'tolerance'), [('float32', 2e-5), ('float16', 2e-2)]
+)
+@pytest.mark.parametrize('text', TEXTS)
+def test_formula_in_less_precision(text, dtype, tolerance):
+  def small(name, shape, rng):
+    return weight(name, shape, rng) / 4
+
+  net = np.random.default_rng(0).standard_normal((2, 5, 7, 16)).astype(dtype)
+  got, expected = run(text, net, weight=small)
+  assert got.dtype == dtype
+  np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize('is_training', [False, True])
+@pytest.mark.parametrize('text', TEXTS)
+def test_gradient(graph, text, is_training):
+  """Against finite differences, by the input and by every variable."""
   rng = np.random.default_rng(0)
-  net = rng.standard_normal(shape).astype(np.float32)
-  got, weights = run(
-    text, net, lambda shape: rng.standard_normal(shape).astype(np.float32)
-  )
-  expected = REFERENCES[text.split('(')[0]](net.astype(float), weights)
-  np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
+  net = tf.get_variable('net', [2, 5, 6, 8], tf.float64)
+  attended = build(text, net, is_training)
+  # Weighted, so that no place can stand for another.
+  total = tf.reduce_sum(attended * rng.standard_normal(attended.shape))
+  variables = tf.trainable_variables()
+  gradients = tf.gradients(total, variables)
+  values = {
+    v.op.name: weight(v.op.name, v.shape.as_list(), rng)
+    for v in tf.global_variables()
+  }
+  with tf.Session() as session:
+
+    def total_at(name, value):
+      assign(session, values | {name: value})
+      return session.run(total)
+
+    assign(session, values)
+    for variable, gradient in zip(
+      variables, session.run(gradients), strict=True
+    ):
+      name = variable.op.name
+      along = rng.standard_normal(gradient.shape)
+      above, below = (
+        total_at(name, values[name] + step * along) for step in (1e-6, -1e-6)
+      )
+      expected = pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-7)
+      assert (gradient * along).sum() == expected, name
 
 
 @pytest.mark.parametrize(
@@ -99,7 +147,7 @@ def test_formula(text, shape):
 def test_zero_weights_give_an_exact_share(text, share):
   net = np.random.default_rng(0).standard_normal((2, 5, 7, 24))
   net = net.astype(np.float32)
-  got, _ = run(text, net, np.zeros)
+  got, _ = run(text, net, weight=lambda name, shape, rng: np.zeros(shape))
   np.testing.assert_array_equal(got, net / share)
 
 
@@ -115,8 +163,7 @@ def test_zero_weights_give_an_exact_share(text, share):
 )
 def test_parameter_count(graph, text, spatial, ratio, channels):
   """2·C·h + h + C with h = max(1, C // r), and 2·k·k for CBAM."""
-  module = attention_factory.get_attention(text.format(ratio))
-  attend(tf.zeros([1, 2, 2, channels]), module=module)
+  build(text.format(ratio), tf.zeros([1, 2, 2, channels]))
   hidden = max(1, channels // ratio)
   assert (
     sum(v.shape.num_elements() for v in tf.trainable_variables())
@@ -124,27 +171,70 @@ def test_parameter_count(graph, text, spatial, ratio, channels):
   )
 
 
-@pytest.mark.parametrize('text', ['se_block', 'cbam_block'])
+@pytest.mark.parametrize('text', TEXTS)
 def test_initial_values(graph, text):
-  """Kernels of variance 2 / fan_in, zero biases."""
+  """Kernels of variance 2 / fan_in, or zero where a sum ends; no bias."""
   tf.set_random_seed(0)
-  attend(tf.zeros([1, 2, 2, 512]), module=attention_factory.get_attention(text))
+  build(text, tf.zeros([1, 2, 2, 512]))
+  start = {'bias': 0, 'beta': 0, 'moving_mean': 0}
+  start |= {'gamma': 1, 'moving_variance': 1}
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     for variable in tf.global_variables():
       value = session.run(variable)
-      if variable.op.name.endswith('bias'):
+      *_, layer, part = variable.op.name.split('/')
+      if part in start:
+        assert (value == start[part]).all()
+      elif layer == 'expand' and 'scale' not in text:
         assert not value.any()
       elif value.size > 1000:
         fan_in = value.size / value.shape[-1]
         assert value.std() == pytest.approx((2 / fan_in) ** 0.5, rel=0.03)
 
 
-@pytest.mark.parametrize('text', ['se_block', 'cbam_block'])
-def test_batch_and_sides_may_be_unknown(graph, text):
-  net = tf.placeholder(tf.float32, [None, None, None, 4])
-  attended = attend(net, module=attention_factory.get_attention(text))
+@pytest.mark.parametrize('channels', [1, 2, 3, 16])
+@pytest.mark.parametrize('text', TEXTS)
+def test_batch_and_sides_may_be_unknown(graph, text, channels):
+  net = tf.placeholder(tf.float32, [None, None, None, channels])
+  attended = build(text, net, is_training=True)
+  gradients = tf.gradients(attended, [net, *tf.trainable_variables()])
+  assert attended.shape.as_list()[3] == channels
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
-    for shape in ((1, 3, 5, 4), (2, 6, 2, 4)):
-      assert session.run(attended, {net: np.ones(shape)}).shape == shape
+    for shape in ((1, 3, 5, channels), (2, 6, 1, channels)):
+      fed = {net: np.ones(shape)}
+      assert session.run(attended, fed).shape == shape
+      assert all(np.isfinite(g).all() for g in session.run(gradients, fed))
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+@pytest.mark.parametrize('text', TEXTS)
+def test_half_precision_trains(graph, text, dtype):
+  """Half of the bits through, forth and back, and finite."""
+  net = tf.random_normal([2, 7, 5, 16], dtype=dtype, seed=0)
+  attended = build(text, net, is_training=True)
+  gradients = tf.gradients(attended, [net, *tf.trainable_variables()])
+  assert attended.dtype == dtype
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for gradient in session.run(gradients):
+      assert np.isfinite(gradient.astype(float)).all()
+
+
+@pytest.mark.parametrize('text', TEXTS)
+def test_variables_are_model_variables_and_only_kernels_decay(graph, text):
+  attend(
+    tf.zeros([1, 4, 4, 8]),
+    module=get_attention(text),
+    weights_regularizer=slim.l2_regularizer(1.0),
+    at=(BLOCK, STAGE),
+  )
+  variables = tf.global_variables()
+  assert set(slim.get_model_variables()) == set(variables)
+  assert set(tf.get_collection(VARIABLES)) == set(variables)
+  decayed = {
+    loss.op.name.split('/Regularizer/')[0]
+    for loss in tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
+  }
+  names = {v.op.name for v in tf.trainable_variables()}
+  assert decayed == {name for name in names if name.endswith('/kernel')}

@@ -1,0 +1,56 @@
+"""Coordinate attention: a gate for each row and one for each column.
+
+Coordinate attention for efficient mobile network design, Hou et al., 2021:
+https://arxiv.org/abs/2103.02907
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nets.attention import layers
+from nets.attention.options import Ratio, find_ratio, hidden_units, shapes_of
+from tf_compat import slim, tf
+
+# The bottleneck is C / ratio units wide, but not narrower than the least, which
+# only the authors' code says.
+DEFAULT_RATIO, LEAST = 32, 8
+
+
+def coord_block(
+  net: tf.Tensor, *, ratio: Ratio = DEFAULT_RATIO
+) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+  """Net · sigmoid(W_h · f_h) · sigmoid(W_w · f_w), f of both axes' means."""
+  channels = net.shape[-1]
+  rows = tf.reduce_mean(net, 2, keepdims=True)  # [N, H, 1, C]
+  columns = _turned(tf.reduce_mean(net, 1, keepdims=True))  # [N, W, 1, C]
+  # Known sides are taken as numbers, so that shapes stay known.
+  sides = [net.shape[axis] or tf.shape(net)[axis] for axis in (1, 2)]
+  features = _features(
+    tf.concat([rows, columns], 1), hidden_units(channels, ratio, LEAST)
+  )
+  rows, columns = tf.split(features, sides, 1)
+  down = layers.dense(rows, channels, scope='height')
+  down = tf.sigmoid(down, name='rows')  # [N, H, 1, C]
+  across = layers.dense(_turned(columns), channels, scope='width')
+  across = tf.sigmoid(across, name='columns')  # [N, 1, W, C]
+  return net * down * across, (down, across)
+
+
+def _features(net: tf.Tensor, hidden: int) -> tf.Tensor:
+  """hard_swish(norm(W · net)), hard_swish(x) = x · relu6(x + 3) / 6."""
+  net = layers.conv2d(net, hidden, 1, scope='axes')
+  net = slim.batch_norm(net, scale=True, scope='norm')
+  return net * tf.nn.relu6(net + 3) / 6
+
+
+def _turned(net: tf.Tensor) -> tf.Tensor:
+  """[N, H, W, C] -> [N, W, H, C]."""
+  return tf.transpose(net, [0, 2, 1, 3])
+
+
+def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
+  """The options behind a checkpoint's variables; None if not coordinate."""
+  kernels = [shape[-2:] for shape in shapes_of(shapes, 'axes/kernel')]
+  if not kernels:
+    return None
+  return {'ratio': find_ratio(kernels, DEFAULT_RATIO, LEAST)}

@@ -1,0 +1,49 @@
+"""Concurrent squeeze and excitation: a channel and a spatial gate, side by side.
+
+Concurrent spatial and channel squeeze & excitation in fully convolutional
+networks, Roy et al., 2018: https://arxiv.org/abs/1803.02579
+The maximum: Recalibrating fully convolutional networks with spatial and channel
+'squeeze & excitation' blocks, the same, 2018: https://arxiv.org/abs/1808.08127
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from nets.attention import layers
+from nets.attention.options import (
+  Ratio,
+  find_ratio,
+  hidden_units,
+  one_of,
+  shapes_of,
+)
+from tf_compat import tf
+
+DEFAULT_RATIO = 2
+
+
+def scse_block(
+  net: tf.Tensor,
+  *,
+  ratio: Ratio = DEFAULT_RATIO,
+  combination: Annotated[str, one_of('add', 'max')] = 'add',
+) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
+  """Net · sigmoid(mlp(mean(net))) and net · sigmoid(w · net), combined."""
+  mean = tf.reduce_mean(net, [1, 2], keepdims=True)
+  scores = layers.mlp(
+    mean, hidden_units(net.shape[-1], ratio), scopes=('cse/mlp_0', 'cse/mlp_1')
+  )
+  channel = tf.sigmoid(scores, name='channel_gate')  # [N, 1, 1, C]
+  scores = layers.conv2d(net, 1, 1, scope='sse')
+  spatial = tf.sigmoid(scores, name='spatial_gate')  # [N, H, W, 1]
+  if combination == 'add':
+    gated = net * (channel + spatial)
+  else:
+    gated = tf.maximum(net * channel, net * spatial)
+  return gated, (channel, spatial)
+
+
+def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
+  """The options behind a checkpoint's variables; None if not of scSE."""
+  kernels = shapes_of(shapes, 'cse/mlp_0/kernel')
+  return {'ratio': find_ratio(kernels, DEFAULT_RATIO)} if kernels else None

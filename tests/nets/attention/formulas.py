@@ -1,0 +1,179 @@
+"""The formula of every kind of attention in NumPy, from its paper.
+
+Each is formula(net [N, H, W, C], weights, is_training, **options) -> gated net;
+weights are {layer: {variable: value}}.
+"""
+
+import numpy as np
+
+
+def sigmoid(x):
+  return 1 / (1 + np.exp(-x))
+
+
+def relu(x):
+  return np.maximum(x, 0)
+
+
+def pooled(net):
+  """The mean of each channel, [N, C]."""
+  return net.mean((1, 2))
+
+
+def dense(net, layer):
+  return net @ layer['kernel'] + layer['bias']
+
+
+def mlp(net, first, second):
+  """[N, C] through relu(net · kernel + bias) · kernel + bias."""
+  return dense(relu(dense(net, first)), second)
+
+
+def conv(net, layer, rate=1):
+  """Convolution with zeros around it, the kernel's places `rate` apart."""
+  kernel = layer['kernel']
+  reach = rate * (len(kernel) - 1)
+  around = [(0, 0), (reach // 2, reach // 2), (reach // 2, reach // 2), (0, 0)]
+  windows = np.lib.stride_tricks.sliding_window_view(
+    np.pad(net, around), (reach + 1, reach + 1), (1, 2)
+  )[..., ::rate, ::rate]  # [N, H, W, C, k, k]
+  return np.einsum('nhwcij,ijco->nhwo', windows, kernel) + layer.get('bias', 0)
+
+
+def batch_norm(net, layer, is_training, epsilon=1e-3):
+  """By the batch's statistics in training, by the moving ones after it."""
+  mean, variance = layer['moving_mean'], layer['moving_variance']
+  if is_training:
+    others = tuple(range(net.ndim - 1))
+    mean, variance = net.mean(others), net.var(others)
+  return (
+    layer['gamma'] * (net - mean) / np.sqrt(variance + epsilon)
+    + (layer['beta'])
+  )
+
+
+def se(net, weights, is_training, ratio):
+  del is_training, ratio
+  scores = mlp(pooled(net), weights['bottleneck_fc'], weights['recover_fc'])
+  return net * sigmoid(scores)[:, None, None]
+
+
+def cbam(net, weights, is_training, ratio, kernel_size):
+  del is_training, ratio, kernel_size
+  layers = weights['ch_at/mlp_0'], weights['ch_at/mlp_1']
+  scores = mlp(pooled(net), *layers) + mlp(net.max((1, 2)), *layers)
+  net = net * sigmoid(scores)[:, None, None]
+  both = np.stack([net.mean(3), net.max(3)], 3)
+  return net * sigmoid(conv(both, weights['sp_at/conv']))
+
+
+def bam(net, weights, is_training, ratio, dilation):
+  del ratio
+  scores = mlp(pooled(net), weights['channel/mlp_0'], weights['channel/mlp_1'])[
+    :, None, None
+  ]
+  channel = batch_norm(scores, weights['channel/norm'], is_training)
+  spatial = relu(conv(net, weights['spatial/reduce']))
+  for layer in ('spatial/dilated_0', 'spatial/dilated_1'):
+    spatial = relu(conv(spatial, weights[layer], dilation))
+  spatial = conv(spatial, weights['spatial/score'])
+  spatial = batch_norm(spatial, weights['spatial/norm'], is_training)
+  return net * (1 + sigmoid(channel + spatial))
+
+
+def eca(net, weights, is_training, kernel_size):
+  del is_training
+  channels = net.shape[-1]
+  kernel = weights['neighbours']['kernel'][:, 0, 0]
+  if kernel_size == 'adaptive':
+    # ψ(C) = |log2(C) / 2 + 1 / 2|, made odd: 3 for 16 and 20, else 1 here.
+    kernel_size = 3 if channels >= 16 else 1
+  assert len(kernel) == kernel_size
+  margin = kernel_size // 2
+  line = np.pad(pooled(net), [(0, 0), (margin, margin)])
+  scores = sum(
+    kernel[tap] * line[:, tap : tap + channels] for tap in range(kernel_size)
+  )
+  return net * sigmoid(scores)[:, None, None]
+
+
+def gc(net, weights, is_training, ratio, pool, fusion):
+  del is_training, ratio
+  count, height, width, channels = net.shape
+  places = net.reshape(count, height * width, channels)
+  shares = np.full((count, height * width, 1), 1 / (height * width))
+  if pool == 'attention':
+    shares = np.exp(places @ weights['key']['kernel'][0, 0])
+    shares /= shares.sum(1, keepdims=True)
+  context = (shares * places).sum(1)  # [N, C]
+  hidden = dense(context, weights['transform/squeeze'])
+  norm = weights['transform/norm']
+  hidden = (hidden - hidden.mean(1, keepdims=True)) / np.sqrt(
+    hidden.var(1, keepdims=True) + 1e-5
+  )
+  hidden = relu(norm['gamma'] * hidden + norm['beta'])
+  term = dense(hidden, weights['transform/expand'])[:, None, None]
+  return net + term if fusion == 'add' else net * sigmoid(term)
+
+
+def coord(net, weights, is_training, ratio):
+  del ratio
+  height = net.shape[1]
+  both = np.concatenate([net.mean(2), net.mean(1)], 1)  # [N, H + W, C]
+  both = both @ weights['axes']['kernel'][0, 0]
+  both = batch_norm(both, weights['norm'], is_training)
+  both = both * np.clip(both + 3, 0, 6) / 6
+  rows = sigmoid(dense(both[:, :height], weights['height']))
+  columns = sigmoid(dense(both[:, height:], weights['width']))
+  return net * rows[:, :, None] * columns[:, None]
+
+
+def simam(net, weights, is_training, e_lambda):
+  del weights, is_training
+  distance = (net - net.mean((1, 2), keepdims=True)) ** 2
+  others = max(net.shape[1] * net.shape[2] - 1, 1)
+  variance = distance.sum((1, 2), keepdims=True) / others
+  return net * sigmoid(distance / (4 * (variance + e_lambda)) + 0.5)
+
+
+def scse(net, weights, is_training, ratio, combination):
+  del is_training, ratio
+  scores = mlp(pooled(net), weights['cse/mlp_0'], weights['cse/mlp_1'])
+  channel = net * sigmoid(scores)[:, None, None]
+  spatial = net * sigmoid(conv(net, weights['sse']))
+  combine = {'add': np.add, 'max': np.maximum}[combination]
+  return combine(channel, spatial)
+
+
+FORMULAS = {
+  'se_block': se,
+  'cbam_block': cbam,
+  'bam_block': bam,
+  'eca_block': eca,
+  'gc_block': gc,
+  'coord_block': coord,
+  'simam_block': simam,
+  'scse_block': scse,
+}
+# Every kind, and each of its options with another value.
+TEXTS = (
+  'se_block',
+  'se_block(ratio=2)',
+  'cbam_block',
+  'cbam_block(ratio=3, kernel_size=3)',
+  'cbam_block(kernel_size=1)',
+  'bam_block',
+  'bam_block(ratio=4, dilation=2)',
+  'eca_block',
+  'eca_block(kernel_size=5)',
+  'gc_block',
+  'gc_block(ratio=4)',
+  "gc_block(ratio=2, pool='avg')",
+  "gc_block(ratio=2, fusion='scale')",
+  'coord_block',
+  'coord_block(ratio=2)',
+  'simam_block',
+  'simam_block(e_lambda=0.5)',
+  'scse_block',
+  "scse_block(ratio=3, combination='max')",
+)

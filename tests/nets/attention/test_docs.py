@@ -1,0 +1,58 @@
+"""docs/attention.md says of every kind what its code says."""
+
+import inspect
+import math
+import pathlib
+import re
+
+import pytest
+
+from nets.attention.attend import BLOCK, STAGE, attend
+from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
+from tf_compat import tf
+
+DOCS = pathlib.Path(__file__).parents[3] / 'docs' / 'attention.md'
+
+
+def table(heading: str) -> dict[str, list[str]]:
+  """The rows of the table whose second heading this is, by their kind."""
+  text = DOCS.read_text()
+  rows = text.partition(f'| kind | {heading} |')[2].split('\n\n')[0]
+  cells = [
+    [cell.strip() for cell in row.strip('|').split(' | ')]
+    for row in rows.splitlines()[2:]
+  ]
+  return {row[0].strip(' `'): row[1:] for row in cells}
+
+
+def value(formula: str, **names) -> int:
+  """A formula of the table as a number."""
+  python = formula.replace('·', '*').replace('²', '**2')
+  return eval(python, {'log2': math.log2, 'max': max, 'int': int, **names})
+
+
+def test_every_kind_has_its_rows_in_order():
+  assert list(table('formula')) == list(ATTENTION_MODULES)
+  assert list(table('place')) == list(ATTENTION_MODULES)
+
+
+@pytest.mark.parametrize('name', list(ATTENTION_MODULES))
+def test_paper_place_and_options(name):
+  kind = ATTENTION_MODULES[name]
+  (link,) = re.findall(r'\((https:.*?)\)', table('formula')[name][1])
+  assert link in inspect.getmodule(kind.function).__doc__
+  place, options, *_ = table('place')[name]
+  assert place == kind.place
+  spelled = ', '.join(f'{k}={v!r}' for k, v in kind.defaults.items())
+  assert options == f'`{spelled}`'
+
+
+@pytest.mark.parametrize('channels', [1, 3, 20, 64, 256, 2048])
+@pytest.mark.parametrize('name', list(ATTENTION_MODULES))
+def test_parameters(graph, name, channels):
+  *_, parameters, hidden = table('place')[name]
+  names = ATTENTION_MODULES[name].defaults | {'C': channels}
+  attend(tf.zeros([1, 2, 2, channels]), get_attention(name), at=(BLOCK, STAGE))
+  assert sum(v.shape.num_elements() for v in tf.trainable_variables()) == value(
+    parameters, **names, h=value(hidden, **names)
+  )
