@@ -9,6 +9,11 @@ Chance: with a seed, the order and every distortion are the same again, with
 any number of threads, because a record's distortions follow from the seed and
 its turn (preprocessing/random_ops). Without, the seed is drawn.
 
+Small records are parsed and preprocessed several at a time, for then a call
+costs as much as an image. A cache holds what the files hold, the encoded
+images: a recipe that crops while decoding gains more by that than it would by
+keeping pixels, which are five to ten times as large.
+
 Bad records stop a run with a TensorFlow error, and `find_bad_record` tells
 which one it was. With skip_bad_records they are left out instead:
 - Damaged files are found by reading all of them once before the first batch,
@@ -21,6 +26,7 @@ damaged length, as far as `num_records` tells that there were any.
 """
 
 import functools
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +41,11 @@ from tf_compat import tf
 CYCLE_LENGTH = 16
 SHUFFLE_BYTES = 256 << 20
 SHUFFLE_AT_LEAST = 256
+
+# Records preprocessed in one call have this many bytes together.
+GROUP_BYTES = 128 << 10
+# The part of the machine's memory that a cache may take.
+CACHE_PART = 0.5
 
 _COUNTER = 'skipped_bad_records'
 
@@ -54,6 +65,7 @@ def read(
   num_preprocessing_threads: int | None = None,
   seed: int | None = None,
   skip_bad_records: bool = False,
+  cache: bool = False,
   shard: tuple[int, int] = (1, 0),
 ) -> tf.data.Dataset:
   """Reads one split.
@@ -70,6 +82,7 @@ def read(
     num_preprocessing_threads: images at once; tf.data's choice if None.
     seed: of shuffling and distortions; drawn if None.
     skip_bad_records: leave out bad records instead of failing.
+    cache: keep this worker's records in memory after the first pass.
     shard: (workers, this one's number); each record is one worker's only.
 
   Returns:
@@ -78,13 +91,16 @@ def read(
     `filename` string [N], empty where there is none.
 
   Raises:
-    UserError: if there are no files, or fewer records than workers.
+    UserError: if there are no files, fewer records than workers, or more bytes
+      than a cache may hold.
   """
   _check(dataset, shard)
+  if cache:
+    _check_cache(dataset)
   options = _options(deterministic=not is_training or seed is not None)
   seed = random.randrange(1 << 31) if seed is None else seed
   dataset = mend(dataset) if skip_bad_records else dataset
-  records = _records(dataset, is_training, num_readers, seed, shard)
+  records = _records(dataset, is_training, num_readers, seed, shard, cache)
   make = functools.partial(
     _make,
     preprocess=preprocess,
@@ -98,7 +114,7 @@ def read(
     # Bad records may end one pass and start the next, with good ones beyond.
     examples = _map_good(turns, make, threads, limit=2 * dataset.num_records)
   else:
-    examples = turns.map(make, num_parallel_calls=threads or tf.data.AUTOTUNE)
+    examples = _map(turns, make, threads, _group(dataset, batch_size))
   batches = examples.batch(batch_size, drop_remainder=is_training)
   return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
@@ -125,6 +141,17 @@ def _check(dataset: Dataset, shard: tuple[int, int]) -> None:
     )
 
 
+def _check_cache(dataset: Dataset) -> None:
+  """Raises UserError if the records would fill the machine's memory."""
+  size = _size(dataset)
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  if size > CACHE_PART * memory:
+    raise UserError(
+      f'--cache: the {size / 1e9:.1f} GB of {dataset.name}/{dataset.split} are '
+      f'more than half of the {memory / 1e9:.1f} GB of memory: leave it out.'
+    )
+
+
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
   """(height, width) of either."""
   return (size, size) if isinstance(size, int) else (size[0], size[1])
@@ -146,6 +173,7 @@ def _records(
   num_readers: int | None,
   seed: int,
   shard: tuple[int, int],
+  cache: bool,
 ) -> tf.data.Dataset:
   """This worker's records in the order of use: (index, serialized example).
 
@@ -155,7 +183,8 @@ def _records(
   workers, worker = shard
   if not is_training:
     records = tf.data.TFRecordDataset(list(dataset.files)).enumerate()
-    return records.shard(workers, worker)
+    records = records.shard(workers, worker)
+    return records.cache() if cache else records
   by_file = len(dataset.files) % workers == 0
   own = dataset.files[worker::workers] if by_file else dataset.files
   files = tf.data.Dataset.from_tensor_slices(list(own))
@@ -171,15 +200,43 @@ def _records(
   ).enumerate()
   if not by_file:
     records = records.shard(workers, worker)
+  if cache:
+    # Shuffled among all, for all are there: the order of files stays as it is.
+    return records.cache().shuffle(dataset.num_records, seed).repeat()
   return records.shuffle(_shuffle_buffer(dataset), seed).repeat()
 
 
 def _shuffle_buffer(dataset: Dataset) -> int:
   """How many records to shuffle among: all, if they fit SHUFFLE_BYTES."""
-  size = sum(tf.io.gfile.stat(file).length for file in dataset.files)
-  mean = max(1, size // dataset.num_records)
-  fitting = max(SHUFFLE_AT_LEAST, SHUFFLE_BYTES // mean)
+  fitting = max(SHUFFLE_AT_LEAST, SHUFFLE_BYTES // _mean_size(dataset))
   return min(dataset.num_records, fitting)
+
+
+def _group(dataset: Dataset, batch_size: int) -> int:
+  """How many records to preprocess in one call: several if they are small."""
+  return max(1, min(GROUP_BYTES // _mean_size(dataset), batch_size))
+
+
+def _mean_size(dataset: Dataset) -> int:
+  """A record's bytes."""
+  return max(1, _size(dataset) // dataset.num_records)
+
+
+def _size(dataset: Dataset) -> int:
+  """The bytes of all files."""
+  return sum(tf.io.gfile.stat(file).length for file in dataset.files)
+
+
+def _map(
+  turns: tf.data.Dataset, make: Callable, threads: int | None, group: int
+) -> tf.data.Dataset:
+  """make(record) of each, `group` of them in one call."""
+  threads = threads or tf.data.AUTOTUNE
+  if group == 1:
+    return turns.map(make, num_parallel_calls=threads)
+  # A call costs as much as decoding a small image.
+  groups = turns.batch(group).map(make, num_parallel_calls=threads)
+  return groups.unbatch()
 
 
 def _make(
@@ -192,16 +249,24 @@ def _make(
   labels_offset: int,
   seed: int,
 ) -> dict[str, tf.Tensor]:
-  """One element of what `read` gives, without its batch dimension."""
+  """Of one record an element of what `read` gives; of [N], as many."""
   index, data = record
   features = example.parse(data, num_classes, labels_offset)
-  image = preprocess.from_encoded(
-    features['image/encoded'],
-    *shape,
-    seed=tf.stack([tf.constant(seed, tf.int64), turn]),
-  )
+  seeds = tf.stack([tf.fill(tf.shape(turn), tf.cast(seed, tf.int64)), turn], -1)
+
+  def image(encoded_and_seed):
+    encoded, seed = encoded_and_seed
+    return preprocess.from_encoded(encoded, *shape, seed=seed)
+
+  encoded = features['image/encoded']
+  if turn.shape.rank == 0:
+    images = image((encoded, seeds))
+  else:
+    images = tf.map_fn(
+      image, (encoded, seeds), tf.float32, parallel_iterations=1
+    )
   return {
-    'image': image,
+    'image': images,
     'label': features['image/class/label'] - labels_offset,
     'index': index,
     'filename': features['image/filename'],

@@ -35,6 +35,7 @@ def batches(
       num_preprocessing_threads=job.num_preprocessing_threads,
       seed=seed,
       skip_bad_records=job.skip_bad_records,
+      cache=job.cache,
     )
     return tf.data.make_initializable_iterator(dataset)
 

@@ -178,6 +178,11 @@ class ModelOptions(NetworkOptions):
   num_preprocessing_threads: int | None = option(
     None, 'Threads that preprocess; tuned by tf.data if not given.', lower=1
   )
+  cache: bool = option(
+    False,
+    'Keep the records, as they are in their files, in memory after the first '
+    'pass; they must fit.',
+  )
   skip_bad_records: bool = option(
     False, 'Leave out records that cannot be read, counting and reporting them.'
   )

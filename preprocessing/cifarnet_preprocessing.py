@@ -1,6 +1,6 @@
 """CIFAR's recipe: pad, crop, flip, brightness, contrast; then standardise."""
 
-from preprocessing import random_ops
+from preprocessing import decoding, random_ops
 from preprocessing.recipe import Recipe, Steps
 from tf_compat import tf
 
@@ -30,7 +30,7 @@ def center(
   """standardise(crop_or_pad(image))."""
   del seed
   image = tf.cast(image, tf.float32)
-  image = tf.image.resize_with_crop_or_pad(image, height, width)
+  image = decoding.crop_or_pad(image, height, width)
   return tf.image.per_image_standardization(image)
 
 

@@ -68,6 +68,17 @@ def crop(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
   return tf.slice(image, [top, left, 0], [height, width, image.shape[2]])
 
 
+def crop_or_pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+  """tf.image.resize_with_crop_or_pad of an image [H, W, C], in fewer steps."""
+  size, target = tf.shape(image)[:2], tf.constant([height, width])
+  kept = tf.minimum(size, target)
+  top, left = tf.unstack(tf.maximum((size - target) // 2, 0))
+  image = crop(image, tf.stack([top, left, kept[0], kept[1]]))
+  before = tf.maximum((target - size) // 2, 0)
+  margins = tf.stack([before, target - kept - before], 1)
+  return tf.pad(image, tf.concat([margins, [[0, 0]]], 0))
+
+
 def _with_margin(
   window: tf.Tensor, size: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,5 +1,6 @@
 """LeNet's recipe: cut or pad to size, then (image - 128) / 128."""
 
+from preprocessing import decoding
 from preprocessing.recipe import Recipe, Steps
 from tf_compat import tf
 
@@ -10,7 +11,7 @@ def center_and_scale(
   """(crop_or_pad(image) - 128) / 128; nothing here is random."""
   del seed
   image = tf.cast(image, tf.float32)
-  image = tf.image.resize_with_crop_or_pad(image, height, width)
+  image = decoding.crop_or_pad(image, height, width)
   return (image - 128.0) / 128.0
 
 

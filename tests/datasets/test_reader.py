@@ -3,7 +3,10 @@
 import collections
 import io
 import os
+import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from errors import UserError
 from preprocessing.preprocessing_factory import get_preprocessing
 from tf_compat import tf
 
+ROOT = pathlib.Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures('graph')
 
 
@@ -79,7 +83,7 @@ def batches(data, count=None):
       while count is None or len(result) < count:
         result.append(session.run(batch))
     except tf.errors.OutOfRangeError:
-      pass
+      assert count is None, f'only {len(result)} of {count} batches'
     if tf.get_collection('skipped_bad_records'):
       batches.skipped = session.run(reader.skipped_count())
   return result
@@ -183,6 +187,112 @@ def test_a_seed_settles_order_and_distortions(
     not np.array_equal(one['label'], two['label'])
     for one, two in zip(first, other, strict=True)
   )
+
+
+@pytest.mark.parametrize('is_training', [False, True])
+@pytest.mark.parametrize('recipe', ['cifarnet', 'inception'])
+def test_groups_of_records_give_what_single_records_give(
+  tmp_path, monkeypatch, recipe, is_training
+):
+  rng = np.random.default_rng(0)
+  data = []
+  for number in range(11):
+    pixels = rng.integers(0, 256, (9, 9 + number), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, 'PNG')
+    data.append(
+      record(number, encoded=file.getvalue(), filename=b'%d' % number)
+    )
+  dataset = write(tmp_path, data)
+
+  def run(group_bytes):
+    monkeypatch.setattr(reader, 'GROUP_BYTES', group_bytes)
+    with tf.Graph().as_default():
+      data = read(dataset, 4, is_training, recipe, seed=1)
+      return batches(data, 6 if is_training else None)
+
+  singles, groups = run(1), run(3 * reader._mean_size(dataset))
+  assert len(singles) == len(groups)
+  for one, two in zip(singles, groups, strict=True):
+    for key in one:
+      np.testing.assert_array_equal(one[key], two[key])
+
+
+def test_small_records_are_grouped_within_a_batch(tmp_path, monkeypatch):
+  dataset = write(tmp_path, range(20))
+  assert reader._group(dataset, 7) == 7
+  monkeypatch.setattr(reader, 'GROUP_BYTES', 1)
+  assert reader._group(dataset, 7) == 1
+
+
+@pytest.mark.parametrize('is_training', [False, True])
+def test_a_cache_needs_the_files_once(tmp_path, is_training):
+  dataset = write(tmp_path, range(7), range(7, 12))
+  data = read(dataset, 4, is_training, cache=True, seed=3)
+  iterator = tf.data.make_initializable_iterator(data)
+  label = iterator.get_next()['index']
+  with tf.Session() as session:
+    session.run(iterator.initializer)
+    first = [session.run(label).tolist() for _ in range(3)]
+    if not is_training:
+      assert first == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+      return
+    for file in dataset.files:
+      os.truncate(file, 0)
+    more = [session.run(label).tolist() for _ in range(9)]
+  passes = np.reshape(first + more, (4, 12))
+  assert (np.sort(passes) == np.arange(12)).all()
+  assert len({tuple(order) for order in passes.tolist()}) == 4
+
+
+def test_a_cache_must_fit(tmp_path, monkeypatch):
+  monkeypatch.setattr(reader, 'CACHE_PART', 1e-12)
+  with pytest.raises(
+    UserError, match=r'--cache: .* of made/test are more than'
+  ):
+    read(write(tmp_path, range(3)), cache=True)
+
+
+RESIDENT = """
+import resource, sys
+from datasets import reader
+from datasets.dataset import Dataset
+from preprocessing.preprocessing_factory import get_preprocessing
+from tf_compat import tf
+file, count, is_training = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'train'
+reader.SHUFFLE_BYTES = 4 << 20
+data = Dataset('made', 'test', (file,), count, 10, 1, tuple('0123456789'))
+fn = get_preprocessing('lenet', is_training)
+data = reader.read(data, fn, 32, 50, is_training, seed=1)
+iterator = tf.data.make_initializable_iterator(data)
+label = iterator.get_next()['label']
+with tf.Session() as session:
+  session.run(iterator.initializer)
+  for _ in range(count // 50):
+    session.run(label)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('purpose', ['train', 'evaluate'])
+def test_ten_times_the_records_need_no_more_memory(tmp_path, purpose):
+  pixels = np.random.default_rng(0).integers(0, 256, (120, 120), np.uint8)
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, 'PNG')
+  resident = []
+  for count in (1000, 10000):
+    path = tmp_path / f'{count}.tfrecord'
+    with tf.io.TFRecordWriter(str(path)) as writer:
+      for number in range(count):
+        writer.write(record(number % 10, encoded=file.getvalue()))
+    command = [sys.executable, '-c', RESIDENT, str(path), str(count), purpose]
+    output = subprocess.run(
+      command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    resident.append(int(output))
+  # The ten times larger set is 150 MB; TensorFlow itself takes some 400.
+  assert resident[1] < 1.1 * resident[0], resident
 
 
 def test_each_pass_distorts_a_record_anew(tmp_path):

@@ -433,6 +433,19 @@ def test_central_window_is_tf_image_central_crop():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize('size', [(31, 28), (12, 50), (9, 8), (20, 21)])
+@pytest.mark.usefixtures('graph')
+def test_crop_or_pad_is_tf_image_s(size):
+  image = tf.constant(smooth_photo(*size))
+  first, second = run(
+    [
+      decoding.crop_or_pad(image, 20, 21),
+      tf.image.resize_with_crop_or_pad(image, 20, 21),
+    ]
+  )
+  np.testing.assert_array_equal(first, second)
+
+
 @pytest.mark.usefixtures('graph')
 def test_cropping_while_decoding_equals_cropping_after():
   rng = np.random.default_rng(0)
