@@ -1,8 +1,11 @@
 """Named tables, and names that carry options: 'cbam_block(ratio=16)'."""
 
 import ast
+import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 from errors import UserError
@@ -86,3 +89,68 @@ def parse_name(text: str) -> tuple[str, dict[str, Any]]:
       "'cbam_block(ratio=16)'; texts stand in quotes."
     ) from error
   return tree.func.id, options
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """What the value of an option must be, in words and as a test.
+
+  It annotates the option: Annotated[int, Rule('even', lambda v: v % 2 == 0)].
+  """
+
+  text: str
+  holds: Callable[[Any], bool]
+
+
+def is_whole(value: Any) -> bool:
+  """Whether it is an int; True is one to Python, but not to whoever writes it."""
+  return isinstance(value, int) and not isinstance(value, bool)
+
+
+class Adjustable:
+  """A table's entry whose function's keyword-only arguments are its options."""
+
+  name: str
+  function: Callable[..., Any]
+
+  @property
+  def defaults(self) -> dict[str, Any]:
+    """Every option and its default, in the order of the function."""
+    return {
+      parameter.name: parameter.default
+      for parameter in inspect.signature(self.function).parameters.values()
+      if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+  def check(self, options: Mapping[str, Any]) -> None:
+    """Raises UserError unless every option exists and has a fitting value."""
+    hints = typing.get_type_hints(self.function, include_extras=True)
+    for option, value in options.items():
+      if option not in self.defaults:
+        raise UserError(
+          f'{self.name} has no option {option!r}. Its options and defaults: '
+          f'{_spell(self.name, self.defaults)}.'
+        )
+      for rule in getattr(hints[option], '__metadata__', ()):
+        if isinstance(rule, Rule) and not rule.holds(value):
+          raise UserError(
+            f'{option}={value!r} of {self.name} must be {rule.text}. Its '
+            f'defaults: {_spell(self.name, self.defaults)}.'
+          )
+
+  def spell(self, options: Mapping[str, Any]) -> str:
+    """The flag value for these options; defaults go without saying."""
+    changed = {
+      option: options.get(option, default)
+      for option, default in self.defaults.items()
+      if options.get(option, default) != default
+    }
+    return _spell(self.name, changed)
+
+
+def _spell(name: str, options: Mapping[str, Any]) -> str:
+  """'name' or 'name(option=value, …)'."""
+  if not options:
+    return name
+  knobs = ', '.join(f'{option}={value!r}' for option, value in options.items())
+  return f'{name}({knobs})'

@@ -68,10 +68,10 @@ def read(
   cache: bool = False,
   shard: tuple[int, int] = (1, 0),
 ) -> tf.data.Dataset:
-  """Reads one split.
+  """Reads the split `dataset`.
 
   Args:
-    dataset: the split.
+    dataset: its files.
     preprocess: has from_encoded(encoded, height, width, channels, seed=seed).
     image_size: the images' side in pixels, or height and width.
     batch_size: records a batch.
@@ -86,18 +86,14 @@ def read(
     shard: (workers, this one's number); each record is one worker's only.
 
   Returns:
-    Dicts of `image` float32 [N, height, width, channels], `label` int64 [N],
-    `index` int64 [N], the record's place in the split (in evaluation), and
-    `filename` string [N], empty where there is none.
+    Dicts of `image` float32 [N, height, width, channels]; `label`, `index` (the
+    record's place, in evaluation), int64 [N]; `filename` string [N] or empty.
 
   Raises:
-    UserError: if there are no files, fewer records than workers, or more bytes
-      than a cache may hold.
+    UserError: for fewer records than workers, or too many to cache.
   """
-  _check(dataset, shard)
-  if cache:
-    _check_cache(dataset)
-  options = _options(deterministic=not is_training or seed is not None)
+  _check(dataset, shard, cache)
+  options = _options(not is_training or seed is not None)
   seed = random.randrange(1 << 31) if seed is None else seed
   dataset = mend(dataset) if skip_bad_records else dataset
   records = _records(dataset, is_training, num_readers, seed, shard, cache)
@@ -111,12 +107,11 @@ def read(
   )
   turns, threads = records.enumerate(), num_preprocessing_threads
   if skip_bad_records:
-    # Bad records may end one pass and start the next, with good ones beyond.
-    examples = _map_good(turns, make, threads, limit=2 * dataset.num_records)
+    examples = _map_good(turns, make, threads, dataset.num_records)
   else:
     examples = _map(turns, make, threads, _group(dataset, batch_size))
-  batches = examples.batch(batch_size, drop_remainder=is_training)
-  return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+  examples = examples.batch(batch_size, drop_remainder=is_training)
+  return examples.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def skipped_count() -> tf.Tensor:
@@ -128,8 +123,8 @@ def skipped_count() -> tf.Tensor:
   return _counter().read_value()
 
 
-def _check(dataset: Dataset, shard: tuple[int, int]) -> None:
-  """Raises UserError if there is nothing to read for some worker."""
+def _check(dataset: Dataset, shard: tuple[int, int], cache: bool) -> None:
+  """Raises UserError if a worker has nothing to read, or more than it can."""
   if not dataset.files:
     raise UserError(
       f'Data set {dataset.name!r} has no files of split {dataset.split!r}.'
@@ -139,6 +134,8 @@ def _check(dataset: Dataset, shard: tuple[int, int]) -> None:
       f'{dataset.num_records} records of {dataset.name}/{dataset.split} are '
       f'too few for {shard[0]} workers; each needs one at least.'
     )
+  if cache:
+    _check_cache(dataset)
 
 
 def _check_cache(dataset: Dataset) -> None:
@@ -274,9 +271,11 @@ def _make(
 
 
 def _map_good(
-  turns: tf.data.Dataset, make: Callable, threads: int | None, limit: int
+  turns: tf.data.Dataset, make: Callable, threads: int | None, num_records: int
 ) -> tf.data.Dataset:
   """make(record) of the good ones; the others are counted."""
+  # Bad records may end one pass and start the next, with good ones beyond.
+  limit = 2 * num_records
   one = turns.take(1).map(make)
   blank = tf.data.Dataset.from_tensors((False, _zeros(one.element_spec)))
 

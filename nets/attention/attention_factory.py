@@ -1,8 +1,6 @@
 """Every attention module by name, and its options: 'cbam_block(ratio=16)'."""
 
 import dataclasses
-import inspect
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,8 +16,7 @@ from nets.attention import (
   simam_block,
 )
 from nets.attention.attend import BLOCK, CLASS, STAGE
-from nets.attention.options import Rule
-from registry import Table, parse_name, unknown
+from registry import Adjustable, Table, parse_name, unknown
 from tf_compat import tf
 
 Gated = tuple[tf.Tensor, tuple[tf.Tensor, ...]]
@@ -29,7 +26,7 @@ PLACEMENTS = (BLOCK, STAGE, CLASS, BOTH)
 
 
 @dataclasses.dataclass(frozen=True)
-class AttentionModule:
+class AttentionModule(Adjustable):
   """One kind of attention.
 
   Attributes:
@@ -47,40 +44,6 @@ class AttentionModule:
   function: Callable[..., Gated]
   options_of: Callable[[Mapping[str, Sequence[int]]], dict[str, Any] | None]
   place: str = BLOCK
-
-  @property
-  def defaults(self) -> dict[str, Any]:
-    """Every option and its default, in the order of the function."""
-    return {
-      parameter.name: parameter.default
-      for parameter in inspect.signature(self.function).parameters.values()
-      if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-
-  def check(self, options: Mapping[str, Any]) -> None:
-    """Raises UserError unless every option exists and has a fitting value."""
-    hints = typing.get_type_hints(self.function, include_extras=True)
-    for option, value in options.items():
-      if option not in self.defaults:
-        raise UserError(
-          f'{self.name} has no option {option!r}. Its options and defaults: '
-          f'{_spell(self.name, self.defaults)}.'
-        )
-      for rule in getattr(hints[option], '__metadata__', ()):
-        if isinstance(rule, Rule) and not rule.holds(value):
-          raise UserError(
-            f'{option}={value!r} of {self.name} must be {rule.text}. Its '
-            f'defaults: {_spell(self.name, self.defaults)}.'
-          )
-
-  def spell(self, options: Mapping[str, Any]) -> str:
-    """The flag value for these options; defaults go without saying."""
-    changed = {
-      option: options.get(option, default)
-      for option, default in self.defaults.items()
-      if options.get(option, default) != default
-    }
-    return _spell(self.name, changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,11 +152,3 @@ def recognize(shapes: Mapping[str, Sequence[int]]) -> str | None:
     if options is not None and None not in options.values():
       return kind.spell(options)
   return None
-
-
-def _spell(name: str, options: Mapping[str, Any]) -> str:
-  """'name' or 'name(option=value, …)'."""
-  if not options:
-    return name
-  knobs = ', '.join(f'{option}={value!r}' for option, value in options.items())
-  return f'{name}({knobs})'

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from nets.attention import layers
-from nets.attention.options import Rule, is_kernel_size, shapes_of
+from nets.attention.options import is_kernel_size, shapes_of
+from registry import Rule
 from tf_compat import tf
 
 # The paper's mapping of channels to kernel size.

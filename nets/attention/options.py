@@ -1,32 +1,20 @@
 """Types of a module's options, which say what values they take."""
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+
+from registry import Rule, is_whole
 
 DEFAULT_RATIO = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class Rule:
-  """What a value must be, in words and as a test."""
-
-  text: str
-  holds: Callable[[Any], bool]
-
-
-def _is_whole(value: Any) -> bool:
-  # True is an int to Python, but not to whoever writes ratio=True.
-  return isinstance(value, int) and not isinstance(value, bool)
-
-
 def is_kernel_size(value: Any) -> bool:
   """Whether it is an odd whole number from 1, so that a kernel has a middle."""
-  return _is_whole(value) and value % 2 == 1 and value > 0
+  return is_whole(value) and value % 2 == 1 and value > 0
 
 
 Ratio = Dilation = Annotated[
-  int, Rule('a whole number from 1', lambda v: _is_whole(v) and v >= 1)
+  int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
 ]
 KernelSize = Annotated[int, Rule('an odd whole number from 1', is_kernel_size)]
 

@@ -7,7 +7,7 @@ networks, Yang et al., 2021: https://proceedings.mlr.press/v139/yang21o.html
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention.options import Rule
+from registry import Rule
 from tf_compat import tf
 
 Positive = Annotated[
