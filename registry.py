@@ -61,7 +61,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
   known = list(known)
   near = difflib.get_close_matches(str(name), known, n=1)
   hint = f' Did you mean {near[0]!r}?' if near else ''
-  return f'Unknown {kind} {name!r}.{hint} Known: {", ".join(known)}.'
+  return f'Unknown {kind} {name!r}.{hint} Known: {", ".join(_folded(known))}.'
+
+
+def _folded(names: Iterable[str]) -> Iterator[str]:
+  """'vgg_16', '_19': what a name shares with the one before is left out."""
+  before = ''
+  for name in names:
+    stem, line, end = name.rpartition('_')
+    yield line + end if stem and stem == before else name
+    before = stem
 
 
 def parse_name(text: str) -> tuple[str, dict[str, Any]]:
