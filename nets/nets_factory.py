@@ -19,9 +19,12 @@ from nets import (
   nasnet,
   overfeat,
   pnasnet,
+  resnet_cifar,
   resnet_v1,
   resnet_v2,
+  resnext,
   vgg,
+  wide_resnet,
 )
 from nets.attention.attend import attend
 from nets.attention.attention_factory import get_attention
@@ -36,6 +39,9 @@ NETWORKS = Table(
     *cifarnet.NETWORKS,
     *resnet_v1.NETWORKS,
     *resnet_v2.NETWORKS,
+    *resnet_cifar.NETWORKS,
+    *wide_resnet.NETWORKS,
+    *resnext.NETWORKS,
     *densenet.NETWORKS,
     *alexnet.NETWORKS,
     *overfeat.NETWORKS,

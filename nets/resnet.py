@@ -1,30 +1,78 @@
-"""What both versions of ResNet share: root, blocks of units, classifier.
+"""What all ResNets share: root, blocks of units, classifier.
 
-A unit is unit(net, depth, stride, rate, end_points) -> net of `depth`
-channels. The last unit of a block strides, not the first of the next: slim's
-choice, which its checkpoints carry.
+A ResNet is a plan: which unit, how many in each block, how wide. A unit is
+unit(net, depth, step, end_points) -> net of `depth` channels.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from errors import UserError
 from nets.attention.attend import CLASS, STAGE, attend
-from nets.network import EndPoints
+from nets.grouped_conv import grouped_conv2d
+from nets.network import EndPoints, Network
 from tf_compat import slim, tf
 
 # Units in each of the four blocks, by the number of layers.
 UNITS = {
+  18: (2, 2, 2, 2),
+  34: (3, 4, 6, 3),
   50: (3, 4, 6, 3),
   101: (3, 4, 23, 3),
   152: (3, 8, 36, 3),
   200: (3, 24, 36, 3),
 }
-ROOT_STRIDE = 4
+
+
+class Step(NamedTuple):
+  """How a unit moves over its map.
+
+  Attributes:
+    stride: of the one convolution that may stride.
+    rate: dilation of that convolution.
+    rate_after: dilation of those behind it.
+  """
+
+  stride: int
+  rate: int
+  rate_after: int
+
+
+class Plan(NamedTuple):
+  """What tells one ResNet from another.
+
+  Attributes:
+    unit: unit(net, depth, step, end_points) -> net of `depth` channels.
+    units: how many in each block.
+    depth: channels of the first block; each next one has twice as many.
+    root_depth: channels that the root gives.
+    root_stride: 4 for a 7x7 convolution and a pooling, 1 for a 3x3 convolution
+      that leaves small images their size.
+    stride_first: whether the first unit of a block strides, as in the papers.
+      In slim's ResNets the last unit of the block before does, and their
+      checkpoints were trained so.
+    preactivated: whether units normalise what they are given, not what they
+      give.
+  """
+
+  unit: Callable[..., tf.Tensor]
+  units: Sequence[int]
+  depth: int
+  root_depth: int = 64
+  root_stride: int = 4
+  stride_first: bool = False
+  preactivated: bool = False
 
 
 def conv2d_same(
-  net: tf.Tensor, depth: int, kernel_size: int, stride: int, rate: int, **kwargs
+  net: tf.Tensor,
+  depth: int,
+  kernel_size: int,
+  stride: int,
+  rate: int,
+  conv: Callable[..., tf.Tensor] = slim.conv2d,
+  **kwargs,
 ) -> tf.Tensor:
   """A convolution padded alike on both sides whatever its stride.
 
@@ -32,11 +80,11 @@ def conv2d_same(
   features would shift against those of the same network run denser.
   """
   if stride == 1:
-    return slim.conv2d(net, depth, kernel_size, rate=rate, **kwargs)
+    return conv(net, depth, kernel_size, rate=rate, **kwargs)
   total = rate * (kernel_size - 1)
   margin = [total // 2, total - total // 2]
   net = tf.pad(net, [[0, 0], margin, margin, [0, 0]])
-  return slim.conv2d(
+  return conv(
     net, depth, kernel_size, stride, rate=rate, padding='VALID', **kwargs
   )
 
@@ -48,58 +96,62 @@ def subsample(net: tf.Tensor, stride: int) -> tf.Tensor:
   return slim.max_pool2d(net, 1, stride, scope='shortcut')
 
 
-def root(net: tf.Tensor, **kwargs) -> tf.Tensor:
-  """7x7 convolution and 3x3 pooling, each at stride 2."""
-  net = conv2d_same(net, 64, 7, stride=2, rate=1, scope='conv1', **kwargs)
+def _root(net: tf.Tensor, plan: Plan, **kwargs) -> tf.Tensor:
+  """7x7 convolution and 3x3 pooling, each at stride 2; or 3x3 convolution."""
+  conv = functools.partial(conv2d_same, rate=1, scope='conv1', **kwargs)
+  if plan.root_stride == 1:
+    return conv(net, plan.root_depth, 3, stride=1)
+  net = conv(net, plan.root_depth, 7, stride=2)
   return slim.max_pool2d(net, 3, 2, scope='pool1')
 
 
-def blocks(
-  net: tf.Tensor,
-  unit: Callable[..., tf.Tensor],
-  units: Sequence[int],
-  output_stride: int | None,
-  end_points: str,
+def _blocks(
+  net: tf.Tensor, plan: Plan, output_stride: int | None, end_points: str
 ) -> tf.Tensor:
-  """The blocks of units; block b has 256 · 2^(b-1) channels."""
-  steps = _strides_and_rates(units, output_stride)
-  for number, count in enumerate(units, start=1):
+  """The blocks of units, each twice as deep as the one before."""
+  steps = _steps(plan, output_stride)
+  for number, count in enumerate(plan.units, start=1):
+    depth = plan.depth * 2 ** (number - 1)
     with tf.variable_scope(f'block{number}') as block:
       for index in range(1, count + 1):
-        stride, rate = next(steps)
         with tf.variable_scope(f'unit_{index}'):
-          depth = 256 * 2 ** (number - 1)
-          net = unit(net, depth, stride, rate, end_points)
-      if number < len(units):
+          net = plan.unit(net, depth, next(steps), end_points)
+      if number < len(plan.units):
         net = attend(net, at=STAGE)
       slim.utils.collect_named_outputs(end_points, block.name, net)
   return net
 
 
-def _strides_and_rates(
-  units: Sequence[int], output_stride: int | None
-) -> Iterator[tuple[int, int]]:
-  """Each unit's (stride, dilation): from output_stride on, dilate instead."""
-  nominal = ROOT_STRIDE * 2 ** (len(units) - 1)
-  reachable = [2**n for n in range(2, nominal.bit_length())]
+def _strides(plan: Plan) -> Iterator[int]:
+  """Each unit's stride: 2 where one block meets the next."""
+  last = len(plan.units) - 1
+  for number, count in enumerate(plan.units):
+    same = [1] * (count - 1)
+    if plan.stride_first:
+      yield from [2 if number > 0 else 1, *same]
+    else:
+      yield from [*same, 2 if number < last else 1]
+
+
+def _steps(plan: Plan, output_stride: int | None) -> Iterator[Step]:
+  """Each unit's step: from output_stride on, dilate instead of striding."""
+  reachable = [plan.root_stride * 2**n for n in range(len(plan.units))]
   if output_stride not in (None, *reachable):
     raise UserError(
       f'output_stride {output_stride} cannot be reached: take one of '
-      f'{", ".join(map(str, reachable))}, or None for {nominal}.'
+      f'{", ".join(map(str, reachable))}, or None for {reachable[-1]}.'
     )
-  current, rate = ROOT_STRIDE, 1
-  for number, count in enumerate(units, start=1):
-    yield from [(1, rate)] * (count - 1)
-    stride = 2 if number < len(units) else 1
+  current, rate = plan.root_stride, 1
+  for stride in _strides(plan):
     if current == output_stride:
-      yield 1, rate
+      yield Step(1, rate, rate * stride)
       rate *= stride
     else:
-      yield stride, rate
+      yield Step(stride, rate, rate)
       current *= stride
 
 
-def classify(
+def _classify(
   net: tf.Tensor,
   num_classes: int | None,
   global_pool: bool,
@@ -120,6 +172,7 @@ def classify(
       1,
       activation_fn=None,
       normalizer_fn=None,
+      biases_initializer=tf.zeros_initializer(),
       scope='logits',
     )
     if spatial_squeeze:
@@ -128,6 +181,59 @@ def classify(
     end_points['predictions'] = slim.softmax(net, scope='predictions')
   inner = slim.utils.convert_collection_to_dict(collection)
   return net, {**inner, **end_points}
+
+
+def resnet(
+  net: tf.Tensor,
+  num_classes: int | None,
+  is_training: bool,
+  plan: Plan,
+  scope: str,
+  global_pool: bool = True,
+  output_stride: int | None = None,
+  spatial_squeeze: bool = True,
+  reuse: bool | None = None,
+) -> tuple[tf.Tensor, EndPoints]:
+  """Root, blocks of units, classifier.
+
+  Args:
+    net: images, [N, H, W, C].
+    num_classes: 0 or None returns the features before the classifier.
+    is_training: whether batch norm uses the batch's statistics.
+    plan: which ResNet.
+    scope: variable scope.
+    global_pool: average over space before the classifier; False leaves a map
+      of logits for dense prediction.
+    output_stride: pixels of input per pixel of the last map; None is the
+      plan's own, 32 for large images. Less gives a larger map by dilating the
+      convolutions.
+    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
+    reuse: whether to share the variables made under `scope` before.
+
+  Returns:
+    Logits (or features) and the end points by name.
+
+  Raises:
+    UserError: if the plan cannot reach output_stride.
+  """
+  linear = {'normalizer_fn': None, 'activation_fn': None}
+  with tf.variable_scope(scope, reuse=reuse) as outer:
+    end_points = outer.original_name_scope + '_end_points'
+    with (
+      slim.arg_scope(
+        [slim.conv2d, grouped_conv2d], outputs_collections=end_points
+      ),
+      slim.arg_scope([slim.batch_norm], is_training=is_training),
+    ):
+      net = _root(net, plan, **linear if plan.preactivated else {})
+      # [N, H/root_stride, W/root_stride, root_depth]
+      net = _blocks(net, plan, output_stride, end_points)
+      # [N, H/output_stride, W/output_stride, C]
+      if plan.preactivated:
+        net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
+      return _classify(
+        net, num_classes, global_pool, spatial_squeeze, end_points, outer.name
+      )
 
 
 def resnet_arg_scope(
@@ -142,7 +248,7 @@ def resnet_arg_scope(
   }
   with (
     slim.arg_scope(
-      [slim.conv2d],
+      [slim.conv2d, grouped_conv2d],
       weights_initializer=slim.variance_scaling_initializer(),
       weights_regularizer=slim.l2_regularizer(weight_decay),
       activation_fn=tf.nn.relu,
@@ -152,3 +258,26 @@ def resnet_arg_scope(
     slim.arg_scope([slim.max_pool2d], padding='SAME') as scope,
   ):
     return scope
+
+
+def network(
+  name: str,
+  plan: Plan,
+  arg_scope: Callable[..., dict[str, Any]] = resnet_arg_scope,
+  image_size: int = 224,
+  preprocessing: str = 'vgg',
+  labels_offset: int | None = None,
+) -> Network:
+  """The record of a ResNet."""
+  return Network(
+    name=name,
+    build=functools.partial(resnet, plan=plan, scope=name),
+    arg_scope=arg_scope,
+    image_size=image_size,
+    min_image_size=1,
+    preprocessing=preprocessing,
+    attention_points=sum(plan.units),
+    stage_points=len(plan.units) - 1,
+    strides='first unit, 3x3' if plan.stride_first else 'last unit, 3x3',
+    labels_offset=labels_offset,
+  )

@@ -24,6 +24,8 @@ QUICK = {
   'resnet_v1_50',
   'resnet_v2_50',
   'mobilenet_v1_025+none',
+  'resnet_v1_18+none',
+  'resnet_cifar_20+cbam_block',
   'inception_v1+cbam_block',
   'mobilenet_v2_035+cbam_block',
   'mobilenet_v3_small_minimalistic+none',

@@ -16,7 +16,23 @@ from nets.nets_factory import NETWORKS
 from tf_compat import slim, tf
 
 # Networks that slim never had, so that the contract says nothing of them.
-WITHOUT_CONTRACT = frozenset({'densenet_121', 'densenet_cifar_100_12'})
+WITHOUT_CONTRACT = frozenset(
+  [
+    'resnet_v1_18',
+    'resnet_v1_34',
+    *(
+      f'resnet_cifar_{layers}'
+      for layers in (18, 20, 32, 34, 44, 50, 56, 101, 110, 152)
+    ),
+    'wide_resnet_18_x1_5',
+    'wide_resnet_18_x2',
+    'wide_resnet_28_10',
+    'resnext_50_32x4d',
+    'resnext_101_32x4d',
+    'densenet_121',
+    'densenet_cifar_100_12',
+  ]
+)
 LOGITS = [
   f'{network}+{attention}'
   for network in ('lenet', 'cifarnet', 'resnet_v1_50', 'resnet_v2_50')
@@ -42,6 +58,26 @@ PARAMETERS = {
   'resnet_v1_152': (60_192_808, 66_821_848, 66_826_748),
   'resnet_v1_200': (64_673_832, 71_835_864, 71_842_332),
   'mobilenet_v1': (4_231_976, 5_072_114, 5_074_662),
+  'resnet_v1_18': (11_689_512, 11_778_592, 11_779_376),
+  'resnet_v1_34': (21_797_672, 21_958_868, 21_960_436),
+  'wide_resnet_18_x1_5': (25_875_816, 26_074_716, 26_075_500),
+  'wide_resnet_18_x2': (45_618_216, 45_970_456, 45_971_240),
+  'resnext_50_32x4d': (25_028_904, 27_559_896, 27_561_464),
+  'resnext_101_32x4d': (44_177_704, 48_955_416, 48_958_650),
+}
+# With 10 classes and no attention.
+CIFAR_PARAMETERS = {
+  'resnet_cifar_18': 11_173_962,
+  'resnet_cifar_34': 21_282_122,
+  'resnet_cifar_50': 23_520_842,
+  'resnet_cifar_101': 42_512_970,
+  'resnet_cifar_152': 58_156_618,
+  'resnet_cifar_20': 269_722,
+  'resnet_cifar_32': 464_154,
+  'resnet_cifar_44': 658_586,
+  'resnet_cifar_56': 853_018,
+  'resnet_cifar_110': 1_727_962,
+  'wide_resnet_28_10': 36_479_194,
 }
 
 
@@ -261,7 +297,9 @@ def test_weight_decay_reaches_every_kernel_of_attention(training):
 @pytest.mark.parametrize(
   'name',
   [
-    name if name == 'resnet_v1_50' else pytest.param(name, marks=slow)
+    name
+    if name in ('resnet_v1_18', 'resnet_v1_50')
+    else pytest.param(name, marks=slow)
     for slow in [pytest.mark.slow]
     for name in PARAMETERS
   ],
@@ -272,3 +310,20 @@ def test_parameter_count(graph, name, column):
   fn(tf.zeros([1, 32, 32, 3]))
   count = sum(v.shape.num_elements() for v in tf.trainable_variables())
   assert count == PARAMETERS[name][column]
+
+
+@pytest.mark.parametrize(
+  'key',
+  [
+    pytest.param(
+      f'{name}+none',
+      marks=() if name == 'resnet_cifar_20' else pytest.mark.slow,
+    )
+    for name in CIFAR_PARAMETERS
+  ],
+  indirect=True,
+)
+def test_cifar_parameter_count(key, inference):
+  shapes = [shape for _, shape, trains in inference.variables if trains]
+  count = sum(int(np.prod(shape)) for shape in shapes)
+  assert count == CIFAR_PARAMETERS[inference.network.name]

@@ -23,6 +23,11 @@ def test_record_is_complete(name):
   ('name', 'attention', 'message'),
   [
     ('resnet_v1_51', None, "network 'resnet_v1_51'.*mean 'resnet_v1_50'"),
+    (
+      'x',
+      None,
+      'Known: lenet, cifarnet, resnet_v1_18, _34, _50, .*, vgg_a, _16',
+    ),
     ('lenet', 'cbam', "attention module 'cbam'.*Known: se_block, cbam_block"),
     ('lenet', 'se_block(ratio=0)', 'ratio=0'),
   ],

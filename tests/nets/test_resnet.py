@@ -1,44 +1,81 @@
-"""What slim's ResNets promise beyond their published form, on small ones."""
+"""What ResNets promise beyond their published form, on small ones."""
 
-import functools
+import dataclasses
 
 import numpy as np
 import pytest
 
 from errors import UserError
-from nets import resnet, resnet_v1, resnet_v2
+from nets import (
+  cost,
+  nets_factory,
+  resnet,
+  resnet_cifar,
+  resnet_v1,
+  resnet_v2,
+  resnext,
+)
+from nets.resnet import Plan
 from tf_compat import slim, tf
 
-BUILDERS = {
-  'v1': functools.partial(resnet_v1.resnet_v1, scope='tiny'),
-  'v2': functools.partial(resnet_v2.resnet_v2, scope='tiny'),
+UNITS = (1, 2, 1, 1)
+PLANS = {
+  'v1': Plan(resnet_v1.bottleneck, UNITS, 32),
+  'v1_basic': Plan(resnet_v1.basic, UNITS, 64, stride_first=True),
+  'v2': Plan(resnet_v2.bottleneck, UNITS, 32, preactivated=True),
+  'v2_basic': Plan(
+    resnet_v2.basic, UNITS[:3], 32, 16, 1, stride_first=True, preactivated=True
+  ),
+  'thin': resnet_cifar.thin(14),
+  'resnext': Plan(resnext.bottleneck, UNITS, 64, stride_first=True),
 }
 
 
-@pytest.fixture(params=BUILDERS)
-def tiny(request, graph):
-  """build(images, num_classes=10, is_training=False, …): five units."""
+@dataclasses.dataclass(frozen=True)
+class Tiny:
+  """tiny(images, num_classes=10, …): a ResNet of few units."""
 
-  def build(images, num_classes=10, is_training=False, decay=None, **kwargs):
+  plan: Plan
+
+  def __call__(
+    self, images, num_classes=10, is_training=False, decay=None, **kwargs
+  ):
     with slim.arg_scope(resnet.resnet_arg_scope(0.0, decay)):
-      return BUILDERS[request.param](
-        images, num_classes, is_training, (1, 2, 1, 1), **kwargs
+      return resnet.resnet(
+        images, num_classes, is_training, self.plan, 'tiny', **kwargs
       )
 
-  return build
+  @property
+  def depth(self) -> int:
+    """Channels of the last map."""
+    return self.plan.depth * 2 ** (len(self.plan.units) - 1)
+
+  @property
+  def output_strides(self) -> list[int]:
+    """Those it can be asked for; the last is its own."""
+    return [self.plan.root_stride << n for n in range(len(self.plan.units))]
+
+  def reduced(self, *sides: int) -> tuple[int, ...]:
+    """The last map's sides on images of these."""
+    return tuple(-(-side // self.output_strides[-1]) for side in sides)
+
+
+@pytest.fixture(params=PLANS)
+def tiny(request, graph) -> Tiny:
+  return Tiny(PLANS[request.param])
 
 
 @pytest.mark.parametrize('num_classes', [0, None])
 def test_features(tiny, num_classes):
   net, end_points = tiny(tf.zeros([2, 64, 64, 3]), num_classes)
-  assert net.shape == (2, 1, 1, 2048)
+  assert net.shape == (2, 1, 1, tiny.depth)
   assert net is end_points['global_pool']
   assert not {'predictions', 'tiny/logits'} & set(end_points)
 
 
 def test_feature_map(tiny):
   net, end_points = tiny(tf.zeros([2, 65, 97, 3]), 0, global_pool=False)
-  assert net.shape == (2, 3, 4, 2048)
+  assert net.shape == (2, *tiny.reduced(65, 97), tiny.depth)
   assert 'global_pool' not in end_points
 
 
@@ -46,8 +83,8 @@ def test_map_of_logits(tiny):
   net, end_points = tiny(
     tf.zeros([2, 65, 97, 3]), global_pool=False, spatial_squeeze=False
   )
-  assert net.shape == (2, 3, 4, 10)
-  assert end_points['predictions'].shape == (2, 3, 4, 10)
+  assert net.shape == (2, *tiny.reduced(65, 97), 10)
+  assert end_points['predictions'].shape == net.shape
 
 
 def test_unsqueezed_logits(tiny):
@@ -67,29 +104,39 @@ def test_unknown_image_size(tiny):
   assert net.shape.as_list() == [None, 10]
 
 
-@pytest.mark.parametrize('stride', [4, 16])
-def test_denser_features_agree_where_they_meet(tiny, stride):
-  """Every (32 / stride)-th feature of the dilated network is the plain one."""
+def test_block_strides_where_the_plan_says(tiny):
+  """The first block's map is smaller than the root's, or it is not."""
+  _, end_points = tiny(tf.zeros([1, 64, 64, 3]))
+  stride = tiny.plan.root_stride * (1 if tiny.plan.stride_first else 2)
+  assert end_points['tiny/block1'].shape[1] == 64 // stride
+
+
+@pytest.mark.parametrize('which', [0, -2], ids=['densest', 'one_step_denser'])
+def test_denser_features_agree_where_they_meet(tiny, which):
+  """Every n-th feature of the dilated network is the plain one."""
   images = np.random.default_rng(0).uniform(-1, 1, (1, 65, 65, 3))
   images = tf.constant(images, tf.float32)
+  stride, own = tiny.output_strides[which], tiny.output_strides[-1]
   plain, _ = tiny(images, 0, global_pool=False)
   dense, _ = tiny(
     images, 0, global_pool=False, output_stride=stride, reuse=True
   )
-  assert dense.shape == (1, 64 // stride + 1, 64 // stride + 1, 2048)
+  side = 64 // stride + 1
+  assert dense.shape == (1, side, side, tiny.depth)
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     plain, dense = session.run([plain, dense])
-  step = 32 // stride
+  step = own // stride
   np.testing.assert_allclose(
     dense[:, ::step, ::step], plain, rtol=1e-3, atol=1e-3 * plain.max()
   )
 
 
-@pytest.mark.parametrize('stride', [0, 1, 6, 12, 64])
+@pytest.mark.parametrize('stride', [0, 6, 12, 64])
 def test_output_stride_out_of_reach(tiny, stride):
+  known = ', '.join(map(str, tiny.output_strides))
   with pytest.raises(
-    UserError, match=f'output_stride {stride} .* one of 4, 8, 16, 32'
+    UserError, match=f'output_stride {stride} .* one of {known}, or None'
   ):
     tiny(tf.zeros([1, 64, 64, 3]), output_stride=stride)
 
@@ -127,7 +174,7 @@ def test_batch_norm_decay(tiny, decay, expected):
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     values = session.run([norm.inputs[0], *updates])[0]
     got = session.run(moving)
-  count = values.size // 64
+  count = values.size // values.shape[-1]
   variance = values.var((0, 1, 2)) * count / (count - 1)
   np.testing.assert_allclose(
     got, expected + (1 - expected) * variance, rtol=1e-4
@@ -139,3 +186,45 @@ def test_batch_norm_is_fused(tiny):
   types = [op.type for op in tf.get_default_graph().get_operations()]
   norms = {v.op.name for v in tf.global_variables() if '/beta' in v.op.name}
   assert types.count('FusedBatchNormV3') == len(norms)
+
+
+@pytest.mark.parametrize(
+  ('unit', 'expected'),
+  [
+    (resnet_v1.basic, lambda net: np.maximum(net - 1, 0)),
+    (resnet_v2.basic, lambda net: net - 1),
+  ],
+  ids=['v1', 'v2'],
+)
+def test_only_the_sum_of_a_basic_unit_is_activated(graph, unit, expected):
+  """With a residual of -1: relu(net - 1) in v1, net - 1 in v2."""
+  images = np.random.default_rng(0).normal(size=(1, 4, 4, 8))
+  step = resnet.Step(stride=1, rate=1, rate_after=1)
+  with slim.arg_scope(resnet.resnet_arg_scope()):
+    net = unit(tf.constant(images, tf.float32), 8, step, 'end_points')
+  last = 'conv2/BatchNorm/beta' if unit is resnet_v1.basic else 'conv2/biases'
+  (shift,) = (v for v in tf.global_variables() if v.op.name.endswith(last))
+  (kernel,) = (v for v in tf.global_variables() if 'conv2/weights' in v.name)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run([shift.assign(-tf.ones(8)), kernel.assign(0 * kernel)])
+    got = session.run(net)
+  np.testing.assert_allclose(got, expected(images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('name', 'billions'),
+  [
+    ('resnet_v1_18', 1.814),
+    ('wide_resnet_18_x1_5', 3.866),
+    ('wide_resnet_18_x2', 6.696),
+    pytest.param('resnet_v1_34', 3.664, marks=pytest.mark.slow),
+    pytest.param('resnet_v1_50', 3.482, marks=pytest.mark.slow),
+  ],
+)
+def test_multiply_adds(graph, name, billions):
+  """The CBAM paper's table 4; ResNet-50's as slim's form strides later."""
+  logits, _ = nets_factory.get_network_fn(name, 1000)(
+    tf.zeros([1, 224, 224, 3])
+  )
+  assert cost.multiply_adds(logits) / 1e9 == pytest.approx(billions, abs=6e-4)
