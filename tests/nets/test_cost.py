@@ -119,3 +119,17 @@ def test_every_parameter_of_a_network_is_in_one_layer(graph, attention):
   assert found[-1] == cost.Layer(
     'resnet_v1_50/logits', (1, 1, 7), 2048 * 7 + 7, 2048 * 7
   )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('model', 'millions'), [('ResNet50', 3_858), ('MobileNetV2', 300)]
+)
+def test_a_graph_that_others_built(graph, model, millions):
+  """Keras strides as the paper does, at a unit's first convolution."""
+  net = getattr(tf.keras.applications, model)(
+    weights=None, input_tensor=tf.keras.Input(batch_shape=(1, 224, 224, 3))
+  )
+  assert cost.multiply_adds(net.output) == pytest.approx(
+    millions * 1e6, rel=0.01
+  )

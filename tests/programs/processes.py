@@ -116,7 +116,7 @@ class Server:
     """Starts a program of the checkout.
 
     Args:
-      program: 'train', 'eval', 'loop' or 'convert'.
+      program: 'train', 'eval', 'loop', 'convert' or 'list'.
       *flags: as they are.
       cwd: the working directory.
       cold: a Python started anew, which takes seconds to import TensorFlow.
@@ -158,4 +158,5 @@ PROGRAMS = {
   'eval': 'eval_image_classifier.py',
   'loop': 'eval_image_classifier_loop.py',
   'convert': 'download_and_convert_data.py',
+  'list': 'list_networks.py',
 }

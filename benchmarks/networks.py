@@ -1,0 +1,365 @@
+"""Our networks beside keras.applications' own: steps, folding, graph building.
+
+Usage: .venv/bin/python benchmarks/networks.py [--parts training building]
+    [--networks mobilenet_v2] [--precisions bfloat16] [--seconds 20] …
+
+Prints a Markdown table for each part:
+  inference  images/s of predictions, beside predict_on_batch
+  training   images/s of steps of SGD with momentum, beside train_on_batch
+  folding    inference of a frozen graph, and with its norms in the kernels
+  building   seconds to build each network's training graph, slowest first
+
+Every side runs in a process of its own, on the same random images, batch and
+image size, without L2; Keras is version 3, compiled with and without XLA, and
+the faster of both is what we compare with. Sides take turns, and the median
+turn counts.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+PEERS = {
+  'resnet_v1_50': 'ResNet50',
+  'inception_v4': 'InceptionResNetV2',  # Keras has no Inception v4.
+  'mobilenet_v2': 'MobileNetV2',
+}
+PRECISIONS = ('float32', 'bfloat16')
+PARTS = ('inference', 'training', 'folding', 'building')
+CLASSES = 1000
+
+Step = Callable[[], object]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What a side computes in each step."""
+
+  network: str
+  training: bool
+  precision: str
+  batch: int
+  image_size: int
+
+
+def random_batch(spec: Spec):
+  """Images in [-1, 1] and their labels."""
+  import numpy as np
+
+  rng = np.random.default_rng(0)
+  shape = (spec.batch, spec.image_size, spec.image_size, 3)
+  images = rng.uniform(-1, 1, shape).astype(np.float32)
+  return images, rng.integers(0, CLASSES, spec.batch)
+
+
+# The sides: each makes a step, compiled and ready.
+
+
+def slim_step(spec: Spec) -> Step:
+  """Session.run of the graph, in the precision that the programs ask for."""
+  from deployment.devices import session_config
+  from tf_compat import tf
+
+  images, labels = random_batch(spec)
+  placeholder, logits = build(spec)
+  fetch = logits
+  if spec.training:
+    fetch = train_op(logits, tf.constant(labels))
+  session = tf.Session(config=session_config(spec.precision))
+  session.run(tf.global_variables_initializer())
+  return lambda: session.run(fetch, {placeholder: images})
+
+
+def frozen_step(spec: Spec, fold: bool = False) -> Step:
+  """The same without variables; norms folded into kernels where asked."""
+  import numpy as np
+  from tensorflow.python.tools import optimize_for_inference_lib
+
+  from deployment.devices import session_config
+  from tf_compat import tf
+
+  images, _ = random_batch(spec)
+  placeholder, logits = build(spec)
+  feed = {placeholder.name: images}
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    expected = session.run(logits, feed)
+    graph = tf.graph_util.convert_variables_to_constants(
+      session, session.graph_def, [logits.op.name]
+    )
+  if fold:
+    graph = optimize_for_inference_lib.optimize_for_inference(
+      graph,
+      [placeholder.op.name],
+      [logits.op.name],
+      tf.float32.as_datatype_enum,
+    )
+  with tf.Graph().as_default() as frozen:
+    tf.import_graph_def(graph, name='')
+  with tf.Session(graph=frozen) as session:
+    found = session.run(logits.name, feed)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * expected.std())
+  session = tf.Session(graph=frozen, config=session_config(spec.precision))
+  return lambda: session.run(logits.name, feed)
+
+
+def keras_step(spec: Spec, jit_compile: bool) -> Step:
+  """train_on_batch or predict_on_batch of Keras 3."""
+  import keras
+
+  if spec.precision == 'bfloat16':
+    keras.mixed_precision.set_dtype_policy('mixed_bfloat16')
+  images, labels = random_batch(spec)
+  model = getattr(keras.applications, PEERS[spec.network])(
+    weights=None,
+    input_shape=(spec.image_size, spec.image_size, 3),
+    classes=CLASSES,
+    classifier_activation=None,
+  )
+  model.compile(
+    keras.optimizers.SGD(0.01, momentum=0.9),
+    keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    jit_compile=jit_compile,
+  )
+  if spec.training:
+    return lambda: model.train_on_batch(images, labels)
+  return lambda: model.predict_on_batch(images)
+
+
+SIDES = {
+  'slim': slim_step,
+  'frozen': frozen_step,
+  'folded': lambda spec: frozen_step(spec, fold=True),
+  'keras': lambda spec: keras_step(spec, jit_compile=False),
+  'keras_xla': lambda spec: keras_step(spec, jit_compile=True),
+}
+
+
+def build(spec: Spec, batch: int | None = None):
+  """The images' placeholder and the logits, in the default graph."""
+  from nets.nets_factory import NETWORKS, get_network_fn
+  from tf_compat import tf
+
+  # Auxiliary heads have no peer.
+  plain = (
+    {'create_aux_logits': False} if NETWORKS[spec.network].aux_logits else {}
+  )
+  shape = [batch or spec.batch, spec.image_size, spec.image_size, 3]
+  images = tf.placeholder(tf.float32, shape, 'images')
+  fn = get_network_fn(spec.network, CLASSES, is_training=spec.training)
+  return images, fn(images, **plain)[0]
+
+
+def train_op(logits, labels):
+  """A step of SGD with momentum, norms updated, and its loss."""
+  from tf_compat import tf
+
+  loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
+  updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+  with tf.control_dependencies(updates):
+    step = tf.train.MomentumOptimizer(0.01, 0.9).minimize(loss)
+  return step, loss
+
+
+# A side in its process, and the parent that gives it its turns.
+
+
+def serve(side: str, spec: Spec) -> None:
+  """Warms up; then for each line of seconds runs so long, prints images/s."""
+  step = SIDES[side](spec)
+  for _ in range(3):
+    step()
+  print('ready', flush=True)
+  for line in sys.stdin:
+    count, began = 0, time.perf_counter()
+    while (passed := time.perf_counter() - began) < float(line) or not count:
+      step()
+      count += 1
+    print(spec.batch * count / passed, flush=True)
+
+
+class Worker:
+  """A side in its own process."""
+
+  def __init__(self, side: str, spec: Spec):
+    self._process = subprocess.Popen(
+      [sys.executable, __file__, side, json.dumps(dataclasses.asdict(spec))],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      env={**os.environ, 'KERAS_BACKEND': 'tensorflow'},
+    )
+    if self._answer() != 'ready':
+      raise RuntimeError(f'{side} of {spec} did not start: see above.')
+
+  def turn(self, seconds: float) -> float:
+    """Images per second of one turn."""
+    self._process.stdin.write(f'{seconds}\n')
+    self._process.stdin.flush()
+    return float(self._answer())
+
+  def close(self) -> None:
+    self._process.stdin.close()
+    self._process.wait()
+
+  def _answer(self) -> str:
+    return self._process.stdout.readline().strip()
+
+
+def measure(
+  sides: Sequence[str], spec: Spec, turns: int, seconds: float
+) -> dict[str, float]:
+  """Side -> images/s, the median of its turns."""
+  workers = {}
+  try:
+    for side in sides:
+      workers[side] = Worker(side, spec)
+    speeds = {side: [] for side in sides}
+    for _ in range(turns):
+      for side, worker in workers.items():
+        speeds[side].append(worker.turn(seconds))
+  finally:
+    for worker in workers.values():
+      worker.close()
+  return {side: statistics.median(found) for side, found in speeds.items()}
+
+
+# The parts.
+
+
+def multiply_adds(spec: Spec) -> tuple[int, int]:
+  """Of one image: ours, and the peer's, counted in its own graph.
+
+  tf_keras builds it in graph mode: the same network as Keras 3's.
+  """
+  import tf_keras
+
+  from nets import cost
+  from tf_compat import tf
+
+  with tf.Graph().as_default():
+    _, ours = build(dataclasses.replace(spec, training=False), batch=1)
+    shape = (1, spec.image_size, spec.image_size, 3)
+    peer = getattr(tf_keras.applications, PEERS[spec.network])(
+      weights=None, input_tensor=tf_keras.Input(batch_shape=shape)
+    )
+    return cost.multiply_adds(ours), cost.multiply_adds(peer.output)
+
+
+def beside_keras(specs: Iterable[Spec], turns: int, seconds: float) -> None:
+  """Prints images/s of both, and ratios: above 1 we are ahead."""
+  print(
+    '| network | precision | batch | images/s | peer | images/s | with XLA '
+    '| per image | per multiply-add |'
+  )
+  print('|---|---|---:|---:|---|---:|---:|---:|---:|')
+  for spec in specs:
+    speeds = measure(('slim', 'keras', 'keras_xla'), spec, turns, seconds)
+    ours, peers = multiply_adds(spec)
+    ratio = speeds['slim'] / max(speeds['keras'], speeds['keras_xla'])
+    print(
+      f'| {spec.network} | {spec.precision} | {spec.batch} '
+      f'| {speeds["slim"]:.1f} | {PEERS[spec.network]} '
+      f'| {speeds["keras"]:.1f} | {speeds["keras_xla"]:.1f} '
+      f'| {ratio:.2f} | {ratio * ours / peers:.2f} |',
+      flush=True,
+    )
+
+
+def folding(specs: Iterable[Spec], turns: int, seconds: float) -> None:
+  """Prints images/s with variables, with constants, and with folded norms."""
+  print('| network | precision | batch | images/s | frozen | folded |')
+  print('|---|---|---:|---:|---:|---:|')
+  for spec in specs:
+    speeds = measure(('slim', 'frozen', 'folded'), spec, turns, seconds)
+    plain = speeds['slim']
+    print(
+      f'| {spec.network} | {spec.precision} | {spec.batch} | {plain:.1f} '
+      f'| {speeds["frozen"] / plain:.2f} x | {speeds["folded"] / plain:.2f} x |',
+      flush=True,
+    )
+
+
+def building(names: Iterable[str]) -> None:
+  """Prints seconds to build each training graph, slowest first."""
+  build_seconds('lenet')  # The first graph of a process pays for all.
+  found = sorted(((*build_seconds(name), name) for name in names), reverse=True)
+  print('| network | seconds | of them the network | operations |')
+  print('|---|---:|---:|---:|')
+  for whole, network, operations, name in found:
+    print(f'| {name} | {whole:.1f} | {network:.1f} | {operations:,} |')
+
+
+def build_seconds(name: str) -> tuple[float, float, int]:
+  """Seconds for the whole training graph, for its network; its operations."""
+  from nets.nets_factory import NETWORKS
+  from tf_compat import tf
+
+  spec = Spec(name, True, 'float32', 2, NETWORKS[name].image_size)
+  with tf.Graph().as_default() as graph:
+    began = time.perf_counter()
+    _, logits = build(spec)
+    built = time.perf_counter()
+    train_op(logits, tf.zeros([spec.batch], tf.int32))
+    ended = time.perf_counter()
+    return ended - began, built - began, len(graph.get_operations())
+
+
+def specs(options: argparse.Namespace, training: bool) -> Iterator[Spec]:
+  """One for each network and precision."""
+  from nets.nets_factory import NETWORKS
+
+  for network in options.networks:
+    for precision in options.precisions:
+      size = options.image_size or NETWORKS[network].image_size
+      yield Spec(network, training, precision, options.batch, size)
+
+
+def parse() -> argparse.Namespace:
+  """The command's options."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
+  parser.add_argument('--networks', nargs='+', choices=PEERS, default=[*PEERS])
+  parser.add_argument(
+    '--precisions', nargs='+', choices=PRECISIONS, default=PRECISIONS
+  )
+  parser.add_argument('--batch', type=int, default=16)
+  parser.add_argument('--image_size', type=int, help="pixels; networks' own")
+  parser.add_argument('--turns', type=int, default=5, help='of each side')
+  parser.add_argument('--seconds', type=float, default=15, help='of a turn')
+  parser.add_argument(
+    '--build', nargs='+', metavar='NAME', help='networks to build; all'
+  )
+  return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> None:
+  """Prints the tables of the parts asked for."""
+  from nets.nets_factory import NETWORKS
+
+  for part in options.parts:
+    print(f'\n### {part.capitalize()}\n', flush=True)
+    if part == 'building':
+      building(options.build or NETWORKS)
+      continue
+    compare = folding if part == 'folding' else beside_keras
+    found = specs(options, training=part == 'training')
+    compare(found, options.turns, options.seconds)
+
+
+if __name__ == '__main__':
+  if sys.argv[1:2] and sys.argv[1] in SIDES:
+    serve(sys.argv[1], Spec(**json.loads(sys.argv[2])))
+  else:
+    main(parse())

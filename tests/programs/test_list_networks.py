@@ -1,0 +1,24 @@
+"""list_networks.py as a command."""
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_layers_go_to_stdout(run):
+  process = run('list', model_name='lenet', attention_module='cbam_block')
+  assert process.code == 0
+  header, *layers, total = process.stdout.splitlines()
+  assert header.split() == ['layer', 'output', 'parameters', 'multiply-adds']
+  assert [line.split()[0] for line in layers][::5] == [
+    'LeNet/conv1',
+    'LeNet/pool2_CBAM/ch_at/mlp_0',
+  ]
+  assert total.split()[0] == 'total'
+
+
+def test_unknown_network(run):
+  process = run('list', model_name='lenett')
+  assert process.code == 2
+  assert "Did you mean 'lenet'?" in process.error
+  assert process.stdout == ''
