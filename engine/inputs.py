@@ -1,8 +1,11 @@
 """A split's batches as tensors: what training and evaluation both start from."""
 
+import functools
+import random
+
 from datasets import reader
 from engine.resolve import Setup
-from preprocessing import preprocessing_factory
+from preprocessing import augmentation, preprocessing_factory
 from tf_compat import tf
 
 
@@ -17,15 +20,17 @@ def batches(
     seed: of order and distortions.
   """
   job = setup.job
+  preprocess = preprocessing_factory.get_preprocessing(
+    job.preprocessing_name,
+    is_training,
+    job.use_grayscale,
+    job.fast_preprocessing,
+    augment=job.augment if is_training else None,
+  )
   with tf.device('/cpu:0'):
     dataset = reader.read(
       setup.dataset,
-      preprocessing_factory.get_preprocessing(
-        job.preprocessing_name,
-        is_training,
-        job.use_grayscale,
-        job.fast_preprocessing,
-      ),
+      preprocess,
       setup.image_size,
       job.batch_size,
       is_training,
@@ -37,7 +42,40 @@ def batches(
       skip_bad_records=job.skip_bad_records,
       cache=job.cache,
     )
+    if preprocess.augmentations.at(augmentation.BATCH):
+      mix = functools.partial(
+        _mix, preprocess.augmentations, setup.num_classes, _seed(seed)
+      )
+      dataset = dataset.enumerate().map(mix).prefetch(tf.data.AUTOTUNE)
     return tf.data.make_initializable_iterator(dataset)
+
+
+def targets(batch: dict[str, tf.Tensor], num_classes: int) -> tf.Tensor:
+  """The shares of the classes in each image of a batch, float32 [N, classes]."""
+  if 'target' in batch:
+    return batch['target']
+  return tf.one_hot(batch['label'], num_classes)
+
+
+def _mix(
+  augmentations: augmentation.Augmentations,
+  num_classes: int,
+  seed: int,
+  turn: tf.Tensor,
+  batch: dict[str, tf.Tensor],
+) -> dict[str, tf.Tensor]:
+  """The batch with its images mixed, and what they are then, as `target`."""
+  images, target = augmentations.mix(
+    batch['image'],
+    targets(batch, num_classes),
+    tf.stack([tf.constant(seed, tf.int64), turn]),
+  )
+  return {**batch, 'image': images, 'target': target}
+
+
+def _seed(seed: int | None) -> int:
+  """The seed, or one that is drawn."""
+  return random.randrange(1 << 31) if seed is None else seed
 
 
 def skipped_count(setup: Setup) -> tf.Tensor | None:

@@ -21,6 +21,7 @@ from engine.optimizers import OPTIMIZERS
 from engine.schedules import SCHEDULES
 from errors import UserError
 from nets.attention.attention_factory import ATTENTION_MODULES, PLACEMENTS
+from preprocessing.augmentation import AUGMENTATIONS
 from preprocessing.preprocessing_factory import PREPROCESSINGS
 from registry import unknown
 from tf_compat import VERSIONS
@@ -222,6 +223,11 @@ class TrainJob(ModelOptions, ValidationOptions):
   )
   max_number_of_steps: int | None = option(
     None, 'Stop at this step; not given: for ever.', lower=1
+  )
+  augment: str | None = option(
+    None,
+    f'Distort further, on top of any recipe: {", ".join(AUGMENTATIONS)}; with '
+    "options and joined by +, 'randaugment(layers=2, magnitude=9)+mixup'.",
   )
   num_readers: int | None = option(
     None, 'Record files read at once; tuned by tf.data if not given.', lower=1

@@ -21,6 +21,7 @@ from errors import UserError
 from nets import nets_factory
 from nets.attention import attention_factory
 from nets.network import Network
+from preprocessing.augmentation import get_augmentations
 from preprocessing.preprocessing_factory import PREPROCESSINGS
 from registry import unknown
 
@@ -71,6 +72,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
   _one_device(job)
   check_names(job, given)
+  get_augmentations(job.augment)
   start = _newest(job.train_dir)
   recorded = jobs.read(job.train_dir) if start else None
   if recorded:

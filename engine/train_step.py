@@ -84,7 +84,7 @@ def _losses(setup: Setup, batch) -> dict[str, tf.Tensor]:
     batch_norm_decay=job.batch_norm_decay,
   )
   logits, end_points = network_fn(batch['image'])
-  labels = tf.one_hot(batch['label'], setup.num_classes)
+  labels = inputs.targets(batch, setup.num_classes)
 
   def cross_entropy(logits, weight):
     tf.losses.softmax_cross_entropy(

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from preprocessing import decoding
+from preprocessing import augmentation, decoding
+from preprocessing.augmentation import Augmentations
 from preprocessing.cifarnet_preprocessing import CIFARNET
 from preprocessing.inception_preprocessing import INCEPTION
 from preprocessing.lenet_preprocessing import LENET
@@ -28,6 +29,7 @@ class Preprocessing:
 
   steps: Steps
   use_grayscale: bool
+  augmentations: Augmentations
 
   def __call__(
     self,
@@ -98,13 +100,14 @@ class Preprocessing:
   def _finish(
     self, image: tf.Tensor, height: int, width: int, seed: tf.Tensor
   ) -> tf.Tensor:
-    """The recipe after its window, on one channel if asked for."""
+    """The recipe after its window, augmented, on one channel if asked for."""
+    image = self.augmentations(augmentation.PIXELS, image, seed)
     if self.use_grayscale and image.shape[2] == 3:
       image = tf.image.rgb_to_grayscale(image)
     channels = image.shape[2]
     image = self.steps.finish(image, height, width, seed)
     image.set_shape([height, width, channels])
-    return image
+    return self.augmentations(augmentation.INPUT, image, seed)
 
 
 def get_preprocessing(
@@ -113,6 +116,7 @@ def get_preprocessing(
   use_grayscale: bool = False,
   fast: bool = False,
   fast_mode: bool = True,
+  augment: str | None = None,
 ) -> Preprocessing:
   """The recipe called `name` as fn(image, height, width) -> float32.
 
@@ -123,12 +127,15 @@ def get_preprocessing(
     fast: take the recipe's cheaper formulas if it has them.
     fast_mode: False trains with the costlier distortions that TF-Slim's
       programs left out.
+    augment: what to do besides in training, as get_augmentations reads it; what
+      mixes batches is left to the caller.
 
   Raises:
-    UserError: if there is no such recipe.
+    UserError: if there is no such recipe or augmentation.
   """
   steps = PREPROCESSINGS[name].steps(is_training, fast, fast_mode)
-  return Preprocessing(steps, use_grayscale)
+  augmentations = augmentation.get_augmentations(augment if is_training else '')
+  return Preprocessing(steps, use_grayscale, augmentations)
 
 
 def _random_seed() -> tf.Tensor:

@@ -30,6 +30,14 @@ def uniform(
   return tf.random.stateless_uniform([], _key(seed, what), low, high, dtype)
 
 
+def beta(seed: tf.Tensor, what: str, alpha: float) -> tf.Tensor:
+  """A scalar from Beta(alpha, alpha): g / (g + h) of two from Gamma(alpha)."""
+  g, h = tf.unstack(
+    tf.random.stateless_gamma([2], _key(seed, what), float(alpha))
+  )
+  return tf.math.divide_no_nan(g, g + h)
+
+
 def sample_window(
   size: tf.Tensor,
   seed: tf.Tensor,

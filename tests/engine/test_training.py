@@ -100,6 +100,17 @@ def test_the_same_seed_gives_identical_losses(train, tmp_path):
   assert losses(tmp_path / 'c') != losses(tmp_path / 'a')
 
 
+def test_augmentation_repeats_with_the_seed_and_trains(train, tmp_path):
+  text = 'randaugment(layers=1) + cutout(size=4) + mixup + cutmix'
+  for name in 'ab':
+    train(train_dir=str(tmp_path / name), max_number_of_steps=4, augment=text)
+  train(train_dir=str(tmp_path / 'c'), max_number_of_steps=4)
+  assert losses(tmp_path / 'a') == losses(tmp_path / 'b')
+  assert losses(tmp_path / 'a') != losses(tmp_path / 'c')
+  with pytest.raises(UserError, match="Unknown augmentation 'mixpu'"):
+    train(augment='mixpu')
+
+
 @pytest.mark.slow
 def test_resuming_equals_never_having_stopped(train, tmp_path):
   """On copies of one image, whose order says nothing, without dropout."""

@@ -1,0 +1,92 @@
+"""Cutout and random erasing: parts of a network's input set to 0.
+
+0 is the mean color, or middle gray, of every recipe's output.
+"""
+
+import math
+from typing import Annotated
+
+from preprocessing import random_ops
+from registry import Rule, is_whole
+from tf_compat import tf
+
+Side = Annotated[
+  int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
+]
+Part = Annotated[
+  float,
+  Rule(
+    'a number above 0 and up to 1',
+    lambda v: isinstance(v, int | float) and 0 < v <= 1,
+  ),
+]
+LOG_ASPECT = math.log(0.3), math.log(1 / 0.3)
+
+
+def cutout(image: tf.Tensor, seed: tf.Tensor, *, size: Side = 16) -> tf.Tensor:
+  """0 in a square of `size` pixels around any place, as far as it is inside.
+
+  https://arxiv.org/abs/1708.04552.
+  """
+  height, width, _ = image.shape
+  y = random_ops.uniform(seed, 'cutout_y', 0, height, tf.int32)
+  x = random_ops.uniform(seed, 'cutout_x', 0, width, tf.int32)
+  return _erase(image, y - size // 2, x - size // 2, size, size)
+
+
+def random_erasing(
+  image: tf.Tensor,
+  seed: tf.Tensor,
+  *,
+  probability: Part = 0.5,
+  least_area: Part = 0.02,
+  most_area: Part = 0.33,
+) -> tf.Tensor:
+  """0 in a rectangle between the two parts of the area, sides 3:10 to 10:3.
+
+  https://arxiv.org/abs/1708.04896.
+  """
+
+  def draw(name, *bounds):
+    return random_ops.uniform(seed, f'erasing_{name}', *bounds)
+
+  height, width, _ = image.shape
+  low, high = min(least_area, most_area), max(least_area, most_area)
+  area = draw('area', low, high) * height * width
+  aspect = tf.exp(draw('aspect', *LOG_ASPECT))
+  rows = tf.minimum(tf.cast(tf.sqrt(area * aspect), tf.int32), height)
+  columns = tf.minimum(tf.cast(tf.sqrt(area / aspect), tf.int32), width)
+  top = random_ops.uniform(seed, 'erasing_y', 0, height - rows + 1, tf.int32)
+  left = random_ops.uniform(seed, 'erasing_x', 0, width - columns + 1, tf.int32)
+  return tf.cond(
+    draw('chance', 0.0, 1.0) < probability,
+    lambda: _erase(image, top, left, rows, columns),
+    lambda: image,
+  )
+
+
+def _erase(
+  image: tf.Tensor,
+  top: tf.Tensor,
+  left: tf.Tensor,
+  rows: tf.Tensor | int,
+  columns: tf.Tensor | int,
+) -> tf.Tensor:
+  """0 in image[top:top + rows, left:left + columns]."""
+  inside = inside_box(image.shape[0], image.shape[1], top, left, rows, columns)
+  return image * (1.0 - tf.cast(inside, image.dtype))
+
+
+def inside_box(
+  height: int,
+  width: int,
+  top: tf.Tensor,
+  left: tf.Tensor,
+  rows: tf.Tensor | int,
+  columns: tf.Tensor | int,
+) -> tf.Tensor:
+  """Whether each pixel is in a box: bool [height, width, 1]."""
+  y, x = tf.range(height)[:, tf.newaxis], tf.range(width)[tf.newaxis]
+  across = tf.logical_and(x >= left, x < left + columns)
+  down = tf.logical_and(y >= top, y < top + rows)
+  return tf.logical_and(across, down)[..., tf.newaxis]
