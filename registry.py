@@ -105,10 +105,12 @@ class Rule:
   """What the value of an option must be, in words and as a test.
 
   It annotates the option: Annotated[int, Rule('even', lambda v: v % 2 == 0)].
+  Where a value can be written in several ways, `spell` gives the one to keep.
   """
 
   text: str
   holds: Callable[[Any], bool]
+  spell: Callable[[Any], Any] = lambda value: value
 
 
 def is_whole(value: Any) -> bool:
@@ -131,8 +133,9 @@ class Adjustable:
       if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
 
-  def check(self, options: Mapping[str, Any]) -> None:
-    """Raises UserError unless every option exists and has a fitting value."""
+  def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as they are kept; UserError for an unknown or unfit one."""
+    kept = dict(options)
     hints = typing.get_type_hints(self.function, include_extras=True)
     for option, value in options.items():
       if option not in self.defaults:
@@ -141,11 +144,15 @@ class Adjustable:
           f'{_spell(self.name, self.defaults)}.'
         )
       for rule in getattr(hints[option], '__metadata__', ()):
-        if isinstance(rule, Rule) and not rule.holds(value):
+        if not isinstance(rule, Rule):
+          continue
+        if not rule.holds(value):
           raise UserError(
             f'{option}={value!r} of {self.name} must be {rule.text}. Its '
             f'defaults: {_spell(self.name, self.defaults)}.'
           )
+        kept[option] = rule.spell(value)
+    return kept
 
   def spell(self, options: Mapping[str, Any]) -> str:
     """The flag value for these options; defaults go without saying."""

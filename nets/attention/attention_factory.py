@@ -133,8 +133,7 @@ def get_attention(
     return None
   name, options = parse_name(text)
   kind = ATTENTION_MODULES[name]
-  kind.check(options)
-  return Attention(kind, options, placement or kind.place)
+  return Attention(kind, kind.check(options), placement or kind.place)
 
 
 def recognize(shapes: Mapping[str, Sequence[int]]) -> str | None:

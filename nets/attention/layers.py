@@ -36,22 +36,29 @@ def _biased(net: tf.Tensor) -> tf.Tensor:
 
 
 def dense(
-  net: tf.Tensor, units: int, scope: str, initializer: Callable | None = None
+  net: tf.Tensor,
+  units: int,
+  scope: str,
+  initializer: Callable | None = None,
+  bias: bool = True,
 ) -> tf.Tensor:
   """Product of net [N, H, W, C] and kernel [C, units], plus bias."""
   with tf.variable_scope(scope):
     kernel = model_kernel([net.shape[-1], units], net.dtype, initializer)
     # Rank four, not two, keeps TensorFlow from fusing product, bias and relu,
     # which rounds otherwise: 3e-4 of a ResNet-50's logits.
-    return _biased(tf.tensordot(net, kernel, 1))
+    net = tf.tensordot(net, kernel, 1)
+    return _biased(net) if bias else net
 
 
-def mlp(net: tf.Tensor, hidden: int, scopes: Sequence[str]) -> tf.Tensor:
+def mlp(
+  net: tf.Tensor, hidden: int, scopes: Sequence[str], bias: bool = True
+) -> tf.Tensor:
   """W1 · relu(W0 · net + b0) + b1 for net [N, 1, 1, C], of its own width."""
   first, second = scopes
-  return dense(
-    tf.nn.relu(dense(net, hidden, scope=first)), net.shape[-1], scope=second
-  )
+  width = net.shape[-1]
+  net = tf.nn.relu(dense(net, hidden, scope=first, bias=bias))
+  return dense(net, width, scope=second, bias=bias)
 
 
 def conv2d(

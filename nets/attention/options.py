@@ -17,11 +17,31 @@ Ratio = Dilation = Annotated[
   int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
 ]
 KernelSize = Annotated[int, Rule('an odd whole number from 1', is_kernel_size)]
+Switch = Annotated[bool, Rule('True or False', lambda v: isinstance(v, bool))]
 
 
 def one_of(*values: Any) -> Rule:
   """The rule that a value is one of these."""
   return Rule(f'one of {", ".join(map(repr, values))}', lambda v: v in values)
+
+
+def some_of(*names: str) -> Rule:
+  """The rule for one or more of these: 'avg+max', or a tuple of them."""
+
+  def parts(value: Any) -> Sequence[Any]:
+    if isinstance(value, str):
+      return value.split('+')
+    return value if isinstance(value, tuple | list) else ()
+
+  def holds(value: Any) -> bool:
+    known = [part for part in parts(value) if part in names]
+    return bool(known) and len(parts(value)) == len(set(known))
+
+  return Rule(
+    f'one or more of {", ".join(names)}, joined by +',
+    holds,
+    lambda value: '+'.join(parts(value)),
+  )
 
 
 def hidden_units(channels: int, ratio: int, least: int = 1) -> int:

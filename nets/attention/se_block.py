@@ -5,31 +5,48 @@ https://arxiv.org/abs/1709.01507
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from nets.attention import layers
+from nets.attention import layers, passes
 from nets.attention.options import (
   DEFAULT_RATIO,
   Ratio,
   find_ratio,
   hidden_units,
+  one_of,
   shapes_of,
 )
 from tf_compat import tf
 
 
+def _hard_sigmoid(scores: tf.Tensor, name: str) -> tf.Tensor:
+  """Relu6(scores + 3) / 6."""
+  return tf.multiply(tf.nn.relu6(scores + 3), 1 / 6, name=name)
+
+
+EXCITATIONS = {
+  'sigmoid': tf.sigmoid,
+  'hard_sigmoid': _hard_sigmoid,
+  'tanh': tf.tanh,
+}
+
+
 def se_block(
-  net: tf.Tensor, *, ratio: Ratio = DEFAULT_RATIO
+  net: tf.Tensor,
+  *,
+  ratio: Ratio = DEFAULT_RATIO,
+  squeeze: Annotated[str, one_of('avg', 'max')] = 'avg',
+  excitation: Annotated[str, one_of(*EXCITATIONS)] = 'sigmoid',
 ) -> tuple[tf.Tensor, tuple[tf.Tensor]]:
-  """Scales net by sigmoid(W1 · relu(W0 · mean(net) + b0) + b1)."""
-  channels = net.shape[-1]
-  squeeze = tf.reduce_mean(net, [1, 2], keepdims=True)  # [N, 1, 1, C]
-  hidden = tf.nn.relu(
-    layers.dense(squeeze, hidden_units(channels, ratio), scope='bottleneck_fc')
+  """Scales net by excitation(W1 · relu(W0 · squeeze(net) + b0) + b1)."""
+  net, (squeezed,) = passes.pool(net, passes.SPACE, (squeeze,))
+  scores = layers.mlp(
+    squeezed,
+    hidden_units(net.shape[-1], ratio),
+    scopes=('bottleneck_fc', 'recover_fc'),
   )
-  scores = layers.dense(hidden, channels, scope='recover_fc')
-  gate = tf.sigmoid(scores, name='gate')  # [N, 1, 1, C]
-  return net * gate, (gate,)
+  gate = EXCITATIONS[excitation](scores, name='gate')  # [N, 1, 1, C]
+  return passes.scale_channels(net, gate), (gate,)
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ def pooled(net):
 
 
 def dense(net, layer):
-  return net @ layer['kernel'] + layer['bias']
+  return net @ layer['kernel'] + layer.get('bias', 0)
 
 
 def mlp(net, first, second):
@@ -52,19 +52,51 @@ def batch_norm(net, layer, is_training, epsilon=1e-3):
   )
 
 
-def se(net, weights, is_training, ratio):
+EXCITATIONS = {
+  'sigmoid': sigmoid,
+  'hard_sigmoid': lambda x: np.clip(x + 3, 0, 6) / 6,
+  'tanh': np.tanh,
+}
+POOLS = {
+  'avg': np.mean,
+  'max': np.max,
+  'lse': lambda x, axis: np.log(np.exp(x).sum(axis)),
+  'lp': lambda x, axis: np.sqrt((x**2).sum(axis)),
+}
+
+
+def se(net, weights, is_training, ratio, squeeze, excitation):
   del is_training, ratio
-  scores = mlp(pooled(net), weights['bottleneck_fc'], weights['recover_fc'])
-  return net * sigmoid(scores)[:, None, None]
+  squeezed = POOLS[squeeze](net, axis=(1, 2))
+  scores = mlp(squeezed, weights['bottleneck_fc'], weights['recover_fc'])
+  return net * EXCITATIONS[excitation](scores)[:, None, None]
 
 
-def cbam(net, weights, is_training, ratio, kernel_size):
-  del is_training, ratio, kernel_size
-  layers = weights['ch_at/mlp_0'], weights['ch_at/mlp_1']
-  scores = mlp(pooled(net), *layers) + mlp(net.max((1, 2)), *layers)
-  net = net * sigmoid(scores)[:, None, None]
-  both = np.stack([net.mean(3), net.max(3)], 3)
-  return net * sigmoid(conv(both, weights['sp_at/conv']))
+def cbam(net, weights, is_training, order, spatial_batch_norm, **options):
+  def channel(net):
+    layers = weights['ch_at/mlp_0'], weights['ch_at/mlp_1']
+    assert ('bias' in layers[0]) == options['mlp_bias']
+    pools = options['channel_pools'].split('+')
+    scores = sum(mlp(POOLS[p](net, axis=(1, 2)), *layers) for p in pools)
+    return sigmoid(scores)[:, None, None]
+
+  def spatial(net):
+    pools = [
+      net @ weights['sp_at/squeeze']['kernel'][0, 0]
+      if pool == 'conv'
+      else POOLS[pool](net, axis=3)[..., None]
+      for pool in options['spatial_pools'].split('+')
+    ]
+    scores = conv(np.concatenate(pools, 3), weights['sp_at/conv'])
+    if spatial_batch_norm:
+      scores = batch_norm(scores, weights['sp_at/norm'], is_training)
+    return sigmoid(scores)
+
+  if order == 'parallel':
+    return net * channel(net) * spatial(net)
+  for gate in order.split('_'):
+    net = net * {'channel': channel, 'spatial': spatial}[gate](net)
+  return net
 
 
 def bam(net, weights, is_training, ratio, dilation):
@@ -159,9 +191,19 @@ FORMULAS = {
 TEXTS = (
   'se_block',
   'se_block(ratio=2)',
+  "se_block(squeeze='max', excitation='hard_sigmoid')",
+  "se_block(excitation='tanh')",
   'cbam_block',
   'cbam_block(ratio=3, kernel_size=3)',
   'cbam_block(kernel_size=1)',
+  "cbam_block(channel_pools='max')",
+  "cbam_block(channel_pools='lse+lp', mlp_bias=False)",
+  "cbam_block(channel_pools='lp+max+avg+lse')",
+  "cbam_block(spatial_pools='conv', order='spatial')",
+  "cbam_block(spatial_pools='max+conv+avg', order='spatial_channel')",
+  "cbam_block(order='channel')",
+  "cbam_block(order='parallel')",
+  'cbam_block(spatial_batch_norm=True, kernel_size=3)',
   'bam_block',
   'bam_block(ratio=4, dilation=2)',
   'eca_block',

@@ -27,6 +27,11 @@ def test_off(text):
       'cbam_block(kernel_size=3,ratio=4)',
       'cbam_block(ratio=4, kernel_size=3)',
     ),
+    ("cbam_block(channel_pools=('avg', 'max'))", 'cbam_block'),
+    (
+      "cbam_block(channel_pools=['lp'], mlp_bias=False)",
+      "cbam_block(channel_pools='lp', mlp_bias=False)",
+    ),
   ],
 )
 def test_text_is_the_shortest_flag_value(text, canonical):
@@ -41,11 +46,13 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     (
       'cbam_block(ration=16)',
       r"cbam_block has no option 'ration'.*"
-      r'cbam_block\(ratio=8, kernel_size=7\)',
+      r"cbam_block\(ratio=8, kernel_size=7, channel_pools='avg\+max', "
+      r"spatial_pools='avg\+max', order='channel_spatial', "
+      r'spatial_batch_norm=False, mlp_bias=True\)',
     ),
     (
       'se_block(kernel_size=3)',
-      r"se_block has no option 'kernel_size'.*se_block\(ratio=8\)",
+      r"se_block has no option 'kernel_size'.*se_block\(ratio=8, squeeze='avg'",
     ),
     ('se_block(ratio=0)', 'ratio=0 of se_block must be a whole number from 1'),
     ('se_block(ratio=-8)', 'ratio=-8 .* from 1'),
@@ -54,6 +61,15 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     ('se_block(ratio=True)', 'ratio=True '),
     ('cbam_block(kernel_size=4)', 'kernel_size=4 .* odd whole number'),
     ('cbam_block(kernel_size=-3)', 'kernel_size=-3 '),
+    ("cbam_block(channel_pools='mean')", 'one or more of avg, max, lse, lp'),
+    ("cbam_block(channel_pools='avg+avg')", r"'avg\+avg' .* joined by \+"),
+    ('cbam_block(channel_pools=())', r'channel_pools=\(\) '),
+    ('cbam_block(channel_pools=([],))', 'one or more of'),
+    ("cbam_block(spatial_pools='lse')", 'one or more of avg, max, conv'),
+    ("cbam_block(order='both')", "one of 'channel_spatial', 'spatial_cha"),
+    ('cbam_block(mlp_bias=0)', 'mlp_bias=0 .* True or False'),
+    ("se_block(squeeze='lse')", "squeeze='lse' .* one of 'avg', 'max'"),
+    ("se_block(excitation='relu')", "one of 'sigmoid', 'hard_sigmoid', 'tan"),
     ('bam_block(dilation=0)', 'dilation=0 .* whole number from 1'),
     ('eca_block(kernel_size=2)', "kernel_size=2 .* or 'adaptive'"),
     ("eca_block(kernel_size='big')", "kernel_size='big' .* odd whole"),
@@ -96,6 +112,10 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'cbam_block(ratio=4)',
     'cbam_block(kernel_size=3)',
     'cbam_block(ratio=16, kernel_size=5)',
+    "cbam_block(kernel_size=3, spatial_pools='conv')",
+    "cbam_block(spatial_pools='avg+max+conv', spatial_batch_norm=True)",
+    "cbam_block(ratio=4, order='channel', mlp_bias=False)",
+    "cbam_block(kernel_size=5, order='spatial')",
     'bam_block',
     'bam_block(ratio=4)',
     'eca_block(kernel_size=5)',
@@ -109,6 +129,10 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
 )
 def test_recognized(text, channels):
   assert recognize(shapes_of(text, channels)) == text
+
+
+def test_one_spatial_pool_leaves_open_which():
+  assert recognize(shapes_of("cbam_block(spatial_pools='max')", (64,))) is None
 
 
 @pytest.mark.parametrize('ratio', [3, 7, 12, 32, 100])

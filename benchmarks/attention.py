@@ -1,0 +1,155 @@
+"""What attention costs: a plain network beside the same with each kind of it.
+
+Usage: .venv/bin/python benchmarks/attention.py [--model_name=resnet_v1_50]
+    [--kinds 'se_block;cbam_block(ratio=16)'] [--batch_size=16] [--repeats=7] …
+
+Trains and infers on synthetic images in float32 and bfloat16, all sides in one
+process and in turns of random order, since machines have good and bad minutes.
+Of each side the median of its turns counts, and of its ratios to the plain
+network's turns. SE and CBAM stand there a second time as the plain formula,
+benchmarks/plain_attention.py. Prints a table in Markdown.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from unittest import mock
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from benchmarks import plain_attention
+from deployment import devices
+from nets import nets_factory
+from nets.attention import attention_factory
+from registry import Table
+from tf_compat import VERSIONS, tf
+
+PLAIN = 'none'
+FORMULA = ' (plain formula)'
+MODES, PRECISIONS = ('training', 'inference'), ('float32', 'bfloat16')
+
+
+def arguments() -> argparse.Namespace:
+  """The command line's options."""
+  kinds = [*attention_factory.ATTENTION_MODULES]
+  naive = [name + FORMULA for name in plain_attention.MODULES]
+  parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+  parser.add_argument('--model_name', default='resnet_v1_50')
+  parser.add_argument('--batch_size', type=int, default=16)
+  parser.add_argument('--image_size', type=int, help='default: its own')
+  parser.add_argument(
+    '--kinds', default=';'.join([*kinds, *naive]), help='separated by ;'
+  )
+  parser.add_argument('--modes', nargs='+', choices=MODES, default=MODES)
+  parser.add_argument(
+    '--precisions', nargs='+', choices=PRECISIONS, default=PRECISIONS
+  )
+  parser.add_argument('--repeats', type=int, default=7, help='turns of a side')
+  parser.add_argument('--threads', type=int, default=0, help='0: one per core')
+  return parser.parse_args()
+
+
+def network_fn(side: str, options: argparse.Namespace, is_training: bool):
+  """The network with what a side of the comparison names."""
+  name, formula, _ = side.partition(FORMULA)
+  modules = attention_factory.ATTENTION_MODULES
+  if formula:
+    record = dataclasses.replace(
+      modules[name], function=plain_attention.MODULES[name]
+    )
+    modules = Table('attention module', [record])
+  with mock.patch.object(attention_factory, 'ATTENTION_MODULES', modules):
+    return nets_factory.get_network_fn(
+      options.model_name, 1000, 1e-4, is_training, name
+    )
+
+
+def build(
+  side: str, options: argparse.Namespace, mode: str, precision: str
+) -> Callable[[], None]:
+  """A step of training or inference, ready to run."""
+  with tf.Graph().as_default() as graph:
+    fn = network_fn(side, options, mode == 'training')
+    size = options.image_size or fn.default_image_size
+    count = options.batch_size
+    noise = tf.random_uniform([count, size, size, 3], -1, 1, seed=1)
+    images = tf.get_variable('images', initializer=noise, trainable=False)
+    logits, _ = fn(images.read_value())
+    step = logits.op
+    if mode == 'training':
+      labels = tf.range(count) % 1000
+      tf.losses.sparse_softmax_cross_entropy(labels, logits)
+      optimizer = tf.train.MomentumOptimizer(1e-3, 0.9)
+      with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        step = optimizer.minimize(tf.losses.get_total_loss())
+    config = devices.session_config(precision)
+    config.intra_op_parallelism_threads = options.threads
+    config.inter_op_parallelism_threads = options.threads
+    session = tf.Session(graph=graph, config=config)
+    session.run(tf.global_variables_initializer())
+  return session.make_callable(step)
+
+
+def seconds(step: Callable[[], None]) -> float:
+  """How long one step takes."""
+  began = time.perf_counter()
+  step()
+  return time.perf_counter() - began
+
+
+def measure(
+  sides: list[str], options: argparse.Namespace, mode: str, precision: str
+) -> dict[str, list[float]]:
+  """Seconds of every turn of every side."""
+  steps = {side: build(side, options, mode, precision) for side in sides}
+  for step in steps.values():
+    step()
+    step()
+  turns = {side: [] for side in sides}
+  for turn in range(options.repeats):
+    order = random.Random(turn).sample(sides, len(sides))
+    for side in order:
+      turns[side].append(seconds(steps[side]))
+    print(f'{mode}, {precision}: turn {turn + 1}', end='\r', file=sys.stderr)
+  return turns
+
+
+def cells(turns: dict[str, list[float]], count: int) -> dict[str, str]:
+  """'17.2 (1.28)': images per second, and how many times the plain step."""
+  return {
+    side: f'{count / statistics.median(times):.1f} ('
+    + f'{statistics.median(map(float.__truediv__, times, turns[PLAIN])):.2f})'
+    for side, times in turns.items()
+  }
+
+
+def main() -> None:
+  """Measures, and prints the table."""
+  options = arguments()
+  sides = [PLAIN, *(kind.strip() for kind in options.kinds.split(';'))]
+  columns = {
+    f'{mode}, {precision}': cells(
+      measure(sides, options, mode, precision), options.batch_size
+    )
+    for mode in options.modes
+    for precision in options.precisions
+  }
+  print(
+    f'{options.model_name}, batch {options.batch_size}, TensorFlow '
+    f'{VERSIONS["tensorflow"]}, median of {options.repeats}: images/s (times '
+    'the step without attention)\n'
+  )
+  print('| attention |', ' | '.join(columns), '|')
+  print('|---' * (len(columns) + 1) + '|')
+  for side in sides:
+    row = ' | '.join(column[side] for column in columns.values())
+    print(f'| {side} | {row} |')
+
+
+if __name__ == '__main__':
+  main()
