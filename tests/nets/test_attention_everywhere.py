@@ -1,0 +1,163 @@
+"""Every kind of attention at every point of every network, built at once."""
+
+import dataclasses
+import importlib
+import pathlib
+
+import numpy as np
+import pytest
+from conftest import QUICK
+
+import nets
+from nets import nets_factory
+from nets.attention.attend import BLOCK, CLASS, STAGE, VARIABLES
+from nets.attention.attention_factory import ATTENTION_MODULES
+from nets.nets_factory import NETWORKS
+from nets.network import Network
+from tf_compat import tf
+
+
+@dataclasses.dataclass
+class Places:
+  """All places; notes what the network says ends at each point."""
+
+  ends: list[str] = dataclasses.field(default_factory=list)
+
+  def intersection(self, points: tuple[str, ...]) -> tuple[str, ...]:
+    self.ends += points
+    return points
+
+
+@dataclasses.dataclass
+class Everything:
+  """The mean of all kinds: in a row, their gates would leave next to nothing."""
+
+  places: Places = dataclasses.field(default_factory=Places)
+
+  @property
+  def name(self) -> str:
+    """Another one at each point: a block's end and a stage's share a scope."""
+    return f'everything_{len(self.places.ends)}'
+
+  tag = name
+
+  def __call__(self, net):
+    gated, gates = [], ()
+    for kind in ATTENTION_MODULES.values():
+      with tf.variable_scope(kind.name):
+        attended, made = kind.function(net)
+        gated.append(attended)
+        gates += made
+    return tf.add_n(gated) / len(gated), gates
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+  """A network in training, with the gradients of attention's variables."""
+
+  network: Network
+  ends: list[str]
+  graph: tf.Graph
+  loss: tf.Tensor
+  variables: list[tf.Variable]
+  gradients: list[tf.Tensor | None]
+
+
+def build(name: str) -> Built:
+  network, module = NETWORKS[name], Everything()
+  side = max(network.min_image_size, min(network.image_size, 64))
+  with pytest.MonkeyPatch.context() as patch, tf.Graph().as_default() as graph:
+    patch.setattr(nets_factory, 'get_attention', lambda *_: module)
+    tf.set_random_seed(0)
+    images = tf.random_uniform([2, side, side, 3], -1, 1, seed=0)
+    logits, _ = nets_factory.get_network_fn(name, 10, 1e-4, is_training=True)(
+      images
+    )
+    loss = tf.losses.sparse_softmax_cross_entropy([1, 2], logits)
+    inside = set(tf.get_collection(VARIABLES))
+    variables = [v for v in tf.trainable_variables() if v in inside]
+    gradients = tf.gradients(loss, variables)
+  return Built(network, module.places.ends, graph, loss, variables, gradients)
+
+
+def smallest(family: tuple[Network, ...]) -> str:
+  """The network of a family with the fewest points."""
+  return min(family, key=lambda network: network.attention_points).name
+
+
+# One network of each file of networks.
+FAMILIES = [
+  smallest(module.NETWORKS)
+  for path in sorted(pathlib.Path(nets.__file__).parent.glob('*.py'))
+  for module in [importlib.import_module(f'nets.{path.stem}')]
+  if module is not nets_factory and hasattr(module, 'NETWORKS')
+]
+
+
+def slow_but_for(names, quick):
+  return [
+    name if name in quick else pytest.param(name, marks=pytest.mark.slow)
+    for name in names
+  ]
+
+
+@pytest.fixture(scope='module', params=slow_but_for(NETWORKS, QUICK))
+def key(request) -> str:
+  return request.param
+
+
+@pytest.fixture(scope='module')
+def built(key) -> Built:
+  return build(key)
+
+
+def test_points_are_as_many_as_the_record_says(built):
+  network, ends = built.network, built.ends
+  assert ends.count(BLOCK) == network.attention_points
+  assert ends.count(STAGE) == network.stage_points
+  assert ends.count(CLASS) == 1
+  assert len(ends) == ends.count(BLOCK) + ends.count(STAGE) + 1
+
+
+def test_every_variable_of_attention_gets_a_gradient(built):
+  missing = [
+    variable.op.name
+    for variable, gradient in zip(built.variables, built.gradients, strict=True)
+    if gradient is None
+  ]
+  assert built.variables
+  assert not missing
+
+
+@pytest.mark.parametrize(
+  'key', slow_but_for(FAMILIES, {'lenet', 'cifarnet'}), indirect=True
+)
+def test_a_step_of_every_kind_trains_and_is_restored(built, tmp_path):
+  """A step moves the gates of all kinds; what it leaves comes back whole."""
+  with built.graph.as_default(), tf.Session() as session:
+    step = tf.train.GradientDescentOptimizer(0.01).apply_gradients(
+      zip(built.gradients, built.variables, strict=True)
+    )
+    ours = tf.get_collection(VARIABLES)
+    saver = tf.train.Saver(ours)
+    session.run(tf.global_variables_initializer())
+    before = session.run(built.variables)
+    loss, _ = session.run([built.loss, step])
+    assert np.isfinite(loss)
+    after = session.run(ours)
+    assert all(np.isfinite(value).all() for value in after)
+    moved = {
+      kind
+      for variable, old, new in zip(
+        built.variables, before, session.run(built.variables), strict=True
+      )
+      for kind in ATTENTION_MODULES
+      if f'/{kind}/' in variable.op.name and (old != new).any()
+    }
+    with_variables = {*ATTENTION_MODULES} - {'simam_block'}
+    assert moved == with_variables
+    path = saver.save(session, str(tmp_path / 'attention'))
+    session.run(tf.global_variables_initializer())
+    saver.restore(session, path)
+    for value, expected in zip(session.run(ours), after, strict=True):
+      np.testing.assert_array_equal(value, expected)
