@@ -1,82 +1,117 @@
 """From originals to TFRecord: shards, labels.txt, and dataset.json last."""
 
+import csv
+import dataclasses
+import io
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import tqdm
-from absl import logging
 
 from datasets import manifest as manifests
+from datasets import photo_folder, tfds
+from datasets.content import Content
 from datasets.dataset_factory import DATASETS
 from datasets.download import fetch
 from datasets.manifest import Manifest, Shard
-from datasets.records import write_shard
 from datasets.shards import find_shards, shard_names
 from datasets.spec import DatasetSpec
+from datasets.staging import REJECTED, Done, Staging
+from datasets.workers import Rejected, Workers
 from errors import UserError
+from files import write_text
+from registry import unknown
 from tf_compat import tf
 
-# Fewer shards than the whole set has when only some of it is there, so that
-# none is nearly empty.
-RECORDS_PER_SHARD = 128
+_DOWNLOADS = '.originals'
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How to convert.
+
+  Attributes:
+    validation_fraction: of the photos of each class that become the validation
+      split, where the originals have no splits of their own.
+    seed: of that choice, and of the order of a folder's photos.
+    max_rejected_fraction: stop when more of the originals are unusable.
+    num_processes: how many convert at once; one a processor if None.
+    resume: go on with a conversion that was stopped.
+  """
+
+  validation_fraction: float | None = None
+  seed: int = 0
+  max_rejected_fraction: float = 0.05
+  num_processes: int | None = None
+  resume: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """What a conversion made.
+
+  Attributes:
+    name: the data set's.
+    dataset_dir: where it is.
+    num_classes: how many labels it has.
+    channels: 1 or 3.
+    splits: split -> records.
+    rejected: how many originals could not be used.
+    notes: what was found or done -> with how many of the originals.
+    already_complete: whether the set was there, and nothing was done.
+  """
+
+  name: str
+  dataset_dir: str
+  num_classes: int
+  channels: int
+  splits: Mapping[str, int]
+  rejected: int = 0
+  notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  already_complete: bool = False
 
 
 def convert(
-  name: str, dataset_dir: str, source_dir: str | None = None
-) -> dict[str, Any]:
+  name: str,
+  dataset_dir: str,
+  source_dir: str | None = None,
+  options: Options | None = None,
+) -> Summary:
   """Makes the record files of a data set; does nothing if they are complete.
 
   Args:
-    name: a name in the table of data sets.
+    name: a name in the table of data sets, 'tfds:' and a name of TensorFlow
+      Datasets, or any other name for a folder of photos.
     dataset_dir: the folder for the records, made if need be.
-    source_dir: the folder (or CIFAR's tarball) of the originals; None: those
-      that come with a package, or else a download.
-
-  Returns:
-    A summary: name, dataset_dir, num_classes, channels, splits (split ->
-    records) and already_complete.
+    source_dir: the folder (or the archive) of the originals; None: those that
+      come with a package, or else a download.
+    options: how to convert.
 
   Raises:
-    UserError: if the name is unknown, the originals are not there or damaged,
-      the download fails, or the folder cannot be written or holds another set.
+    UserError: if the name is unknown, the originals are not there, damaged or
+      too often unusable, the download fails, or the folder cannot be written or
+      holds another set.
   """
-  spec = DATASETS[name]
-  _check_source(spec, source_dir)
+  options = options or Options()
   folder = _make_folder(dataset_dir)
-  manifest = _complete(spec, folder)
-  already_complete = manifest is not None
-  if manifest is None:
-    try:
-      manifest = _convert(spec, folder, source_dir)
-    except (OSError, tf.errors.OpError) as error:
-      raise UserError(f'Cannot convert {name!r} into {folder}: {error}') from (
-        error
-      )
-  return {
-    'name': name,
-    'dataset_dir': str(folder),
-    'num_classes': spec.num_classes,
-    'channels': spec.channels,
-    'splits': manifest.num_records(),
-    'already_complete': already_complete,
-  }
-
-
-def _check_source(spec: DatasetSpec, source_dir: str | None) -> None:
-  """Refuses what can be refused before anything is written."""
-  if source_dir and spec.embedded:
-    raise UserError(
-      f'{spec.name!r} comes with an installed package: leave --source_dir out.'
+  staging = Staging(folder)
+  staging.finish()
+  if _is_complete(name, folder):
+    staging.discard()
+    return _summary(folder, already_complete=True)
+  try:
+    spec = _spec(name, source_dir, options)
+    originals = _originals(spec, source_dir, folder / _DOWNLOADS)
+    done = _convert(spec, originals, staging, options)
+  except (OSError, tf.errors.OpError) as error:
+    raise UserError(f'Cannot convert {name!r} into {folder}: {error}') from (
+      error
     )
-  if source_dir and not pathlib.Path(source_dir).expanduser().exists():
-    raise UserError(f'--source_dir={source_dir} does not exist.')
-  if not source_dir and not spec.embedded and not spec.downloads:
-    raise UserError(
-      f'{spec.name!r} cannot be downloaded freely: get it from {spec.homepage} '
-      'and name its folder with --source_dir.'
-    )
+  finally:
+    staging.discard_if_empty()
+  shutil.rmtree(folder / _DOWNLOADS, ignore_errors=True)
+  return _summary(folder, done)
 
 
 def _make_folder(dataset_dir: str) -> pathlib.Path:
@@ -91,61 +126,86 @@ def _make_folder(dataset_dir: str) -> pathlib.Path:
   return folder
 
 
-def _complete(spec: DatasetSpec, folder: pathlib.Path) -> Manifest | None:
-  """The manifest of a set that is here already, whole; None if there is none.
+def _is_complete(name: str, folder: pathlib.Path) -> bool:
+  """Whether the set is here already, whole.
 
   Raises:
     UserError: if another set is here.
   """
   manifest = manifests.read(folder)
   if manifest is None:
-    return None
-  if manifest.name != spec.name:
+    return False
+  if manifest.name != name:
     raise UserError(
       f'{folder} holds the data set {manifest.name!r} already: name another '
-      f'--dataset_dir for {spec.name!r}.'
+      f'--dataset_dir for {name!r}.'
     )
-  if not manifest.is_whole(folder):
-    return None
-  logging.info(
-    '%s holds %r complete; delete its dataset.json to convert it again.',
-    folder,
-    spec.name,
-  )
-  return manifest
+  return manifest.is_whole(folder)
 
 
-def _convert(
-  spec: DatasetSpec, folder: pathlib.Path, source_dir: str | None
-) -> Manifest:
-  """Originals -> shards, labels.txt and, as the mark that all is there, json."""
-  downloads = folder / '.originals'
-  source = _originals(spec, source_dir, downloads)
-  splits = spec.read(source)
-  names = {
-    split: shard_names(
-      spec.file_pattern, split, num_shards(spec, split, len(items))
-    )
-    for split, items in splits.items()
-  }
-  _check_leftovers(spec, folder, names)
-  manifests.remove(folder)
-  shards = {
-    split: _write_split(spec, folder, split, names[split], items)
-    for split, items in splits.items()
-  }
-  manifests.write_labels(spec.class_names, folder)
-  manifest = Manifest(
-    spec.name,
-    spec.num_classes,
-    spec.channels,
-    shards,
-    source=spec.homepage,
-    complete=True,
+def _summary(
+  folder: pathlib.Path,
+  done: Iterable[Done] = (),
+  already_complete: bool = False,
+) -> Summary:
+  """What is in the folder, and how it came there."""
+  manifest = manifests.read(folder)
+  notes: dict[str, int] = {}
+  for note, count in (pair for shard in done for pair in shard.notes.items()):
+    notes[note] = notes.get(note, 0) + count
+  return Summary(
+    name=manifest.name,
+    dataset_dir=str(folder),
+    num_classes=manifest.num_classes,
+    channels=manifest.channels,
+    splits=manifest.num_records(),
+    rejected=sum(len(shard.rejected) for shard in done),
+    notes=dict(sorted(notes.items())),
+    already_complete=already_complete,
   )
-  manifests.write(manifest, folder)
-  shutil.rmtree(downloads, ignore_errors=True)
-  return manifest
+
+
+def _spec(name: str, source_dir: str | None, options: Options) -> DatasetSpec:
+  """The table's entry, or one made for TensorFlow Datasets or for a folder.
+
+  Raises:
+    UserError: for what can be refused before anything is read.
+  """
+  source = pathlib.Path(source_dir).expanduser() if source_dir else None
+  if source and not source.exists():
+    raise UserError(f'--source_dir={source_dir} does not exist.')
+  if name.startswith(tfds.PREFIX):
+    return tfds.spec(name, source, options.validation_fraction)
+  if name in DATASETS:
+    _check_table_entry(DATASETS[name], source, options)
+    return DATASETS[name]
+  if not source:
+    raise UserError(
+      f'{unknown("data set", name, DATASETS)} A set of any other name is made '
+      'of a folder of photos, which --source_dir names.'
+    )
+  return photo_folder.spec(
+    name, source, options.validation_fraction, options.seed
+  )
+
+
+def _check_table_entry(
+  spec: DatasetSpec, source: pathlib.Path | None, options: Options
+) -> None:
+  """Refuses what does not go with a set of the table."""
+  if options.validation_fraction is not None:
+    raise UserError(
+      f'{spec.name!r} has splits of its own: leave --validation_fraction out.'
+    )
+  if source and spec.embedded:
+    raise UserError(
+      f'{spec.name!r} comes with an installed package: leave --source_dir out.'
+    )
+  if not source and not spec.embedded and not spec.downloads:
+    raise UserError(
+      f'{spec.name!r} cannot be downloaded freely: get it from {spec.homepage} '
+      'and name its folder with --source_dir.'
+    )
 
 
 def _originals(
@@ -153,7 +213,8 @@ def _originals(
 ) -> pathlib.Path | None:
   """Where the originals are, fetched if need be; None if a package has them.
 
-  Whole downloads stay until the set is complete, for the next attempt.
+  Downloads, also beginnings of them, stay until the set is complete, for the
+  next attempt.
   """
   if source_dir:
     return pathlib.Path(source_dir).expanduser()
@@ -169,18 +230,73 @@ def _originals(
   return downloads
 
 
+@dataclasses.dataclass(frozen=True)
+class _Part:
+  """A shard to be, and which items of its split it is made of."""
+
+  split: str
+  shard: str
+  items: slice
+
+
+def _convert(
+  spec: DatasetSpec,
+  originals: pathlib.Path | None,
+  staging: Staging,
+  options: Options,
+) -> list[Done]:
+  """Originals -> shards, labels.txt and, as the mark that all is there, json."""
+  splits = spec.read(originals)
+  parts = [
+    part
+    for split, items in splits.items()
+    for part in _plan(spec, split, len(items))
+  ]
+  _check_leftovers(spec, staging.target, {part.shard for part in parts})
+  staging.open(options.resume)
+  total = sum(map(len, splits.values()))
+  rejections = _Rejections(staging, total, options.max_rejected_fraction)
+  done = []
+  with (
+    Workers(spec.encode, options.num_processes, total) as workers,
+    tqdm.tqdm(desc=spec.name, total=total, unit='', disable=None) as progress,
+  ):
+    for part in parts:
+      items = splits[part.split][part.items]
+      known = staging.find(part.shard, items)
+      if known is None:
+        results = _watched(workers.encode(items), rejections, progress)
+        known = staging.write(part.shard, items, results)
+      else:
+        progress.update(len(items))
+        rejections.add(known.rejected)
+      done.append(known)
+  staging.publish(
+    _manifest(spec, parts, done), spec.class_names, rejections.as_csv()
+  )
+  return done
+
+
+def _plan(spec: DatasetSpec, split: str, records: int) -> Iterator[_Part]:
+  """The shards of a split, of equal size, give or take a record."""
+  shards = num_shards(spec, split, records)
+  for place, name in enumerate(shard_names(spec.file_pattern, split, shards)):
+    start, end = place * records // shards, (place + 1) * records // shards
+    yield _Part(split, name, slice(start, end))
+
+
 def num_shards(spec: DatasetSpec, split: str, records: int) -> int:
-  """min(the whole set's shards, records // 128), at least 1."""
+  """min(the whole set's shards, records // records_per_shard), at least 1."""
   most = spec.max_shards.get(split, 1)
-  return min(most, max(1, records // RECORDS_PER_SHARD))
+  return min(most, max(1, records // spec.records_per_shard))
 
 
 def _check_leftovers(
-  spec: DatasetSpec, folder: pathlib.Path, names: Mapping[str, Sequence[str]]
+  spec: DatasetSpec, folder: pathlib.Path, names: set[str]
 ) -> None:
   """Refuses to mix with records that this conversion would not replace."""
-  for split, files in find_shards(folder, [spec.file_pattern]).items():
-    others = [path for path in files if path.name not in names.get(split, ())]
+  for files in find_shards(folder, [spec.file_pattern]).values():
+    others = [path for path in files if path.name not in names]
     if others:
       raise UserError(
         f'{folder} holds records of another conversion, such as '
@@ -188,23 +304,72 @@ def _check_leftovers(
       )
 
 
-def _write_split(
-  spec: DatasetSpec,
-  folder: pathlib.Path,
-  split: str,
-  names: Sequence[str],
-  items: Sequence[Any],
-) -> dict[str, Shard]:
-  """Writes a split's shards of equal size, give or take a record."""
-  shards = {}
-  with tqdm.tqdm(
-    desc=f'{spec.name} {split}', total=len(items), unit='', disable=None
-  ) as progress:
-    for place, name in enumerate(names):
-      start = place * len(items) // len(names)
-      end = (place + 1) * len(items) // len(names)
-      path = folder / name
-      records = write_shard(path, items[start:end], spec.encode)
-      shards[name] = Shard(records, path.stat().st_size)
-      progress.update(records)
-  return shards
+class _Rejections:
+  """The originals that cannot be used, of which there may be only so many."""
+
+  def __init__(self, staging: Staging, total: int, most: float):
+    self._staging = staging
+    self._total = total
+    self._most = most
+    self._rows: list[tuple[str, str]] = []
+
+  def add(self, rows: Iterable[tuple[str, str]]) -> None:
+    """Takes more of them.
+
+    Raises:
+      UserError: if there are too many; nothing but their list is left then.
+    """
+    self._rows.extend(rows)
+    if len(self._rows) <= self._most * self._total:
+      return
+    listed = self._staging.target / REJECTED
+    write_text(listed, self.as_csv())
+    self._staging.discard()
+    name, reason = self._rows[0]
+    raise UserError(
+      f'{len(self._rows)} of {self._total} originals cannot be used, more than '
+      f'--max_rejected_fraction={self._most:g}: {name} {reason}. {listed} lists '
+      'those found so far; nothing was converted.'
+    )
+
+  def as_csv(self) -> str:
+    """The lines of rejected.csv; empty if there are none."""
+    if not self._rows:
+      return ''
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['path', 'reason'])
+    writer.writerows(self._rows)
+    return text.getvalue()
+
+
+def _watched(
+  results: Iterable[Content | Rejected],
+  rejections: _Rejections,
+  progress: tqdm.tqdm,
+) -> Iterator[Content | Rejected]:
+  """The results as they pass, counted."""
+  for result in results:
+    progress.update()
+    if isinstance(result, Rejected):
+      rejections.add([(result.name, result.reason)])
+    yield result
+
+
+def _manifest(
+  spec: DatasetSpec, parts: Sequence[_Part], done: Sequence[Done]
+) -> Manifest:
+  """What dataset.json says of the set."""
+  splits: dict[str, dict[str, Shard]] = {}
+  for part, shard in zip(parts, done, strict=True):
+    splits.setdefault(part.split, {})[part.shard] = Shard(
+      shard.records, shard.bytes
+    )
+  return Manifest(
+    spec.name,
+    spec.num_classes,
+    spec.channels,
+    splits,
+    source=spec.homepage,
+    complete=True,
+  )

@@ -4,13 +4,15 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from datasets import manifest as manifests
-from datasets.cifar10 import CIFAR10
+from datasets import staging
+from datasets.cifar import CIFAR10, CIFAR100
 from datasets.dataset import Dataset
 from datasets.digits import DIGITS
+from datasets.flowers import FLOWERS
 from datasets.imagenet import IMAGENET
 from datasets.manifest import Manifest
 from datasets.mnist import FASHION_MNIST, MNIST
-from datasets.shards import PATTERNS, find_shards, warn_of_missing
+from datasets.shards import PATTERNS, file_stem, find_shards, warn_of_missing
 from errors import UserError
 from registry import Table, unknown
 
@@ -21,6 +23,8 @@ DATASETS = Table(
     MNIST,
     FASHION_MNIST,
     CIFAR10,
+    CIFAR100,
+    FLOWERS,
     IMAGENET,
   ],
 )
@@ -43,6 +47,8 @@ def get_dataset(name: str, split: str | None, dataset_dir: str) -> Dataset:
   """
   folder = _folder(name, dataset_dir)
   manifest = _read_manifest(name, folder)
+  if manifest is None:
+    _check_finished(name, folder)
   found = _find(name, folder)
   manifest = manifest or _describe(name, folder)
   split = split or _evaluation_split(name, folder, found)
@@ -111,6 +117,15 @@ def _remedy(name: str, folder: pathlib.Path) -> str:
   )
 
 
+def _check_finished(name: str, folder: pathlib.Path) -> None:
+  """Refuses what a stopped conversion has left."""
+  if staging.is_unfinished(folder):
+    raise UserError(
+      f'The conversion into {folder} was stopped. Give its command again, with '
+      f'--resume, to have the whole set of {name!r}.'
+    )
+
+
 def _read_manifest(name: str, folder: pathlib.Path) -> Manifest | None:
   """The folder's dataset.json, if any, once it is about this set."""
   manifest = manifests.read(folder)
@@ -124,7 +139,9 @@ def _read_manifest(name: str, folder: pathlib.Path) -> Manifest | None:
 
 def _find(name: str, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
   """Split -> the record files that are there; at least one split."""
-  patterns = [pattern.replace('{name}', name) for pattern in PATTERNS]
+  patterns = [
+    pattern.replace('{name}', file_stem(name)) for pattern in PATTERNS
+  ]
   if name in DATASETS:
     patterns.append(DATASETS[name].file_pattern)
   found = find_shards(folder, patterns)

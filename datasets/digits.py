@@ -8,8 +8,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from datasets.content import of_pixels
 from datasets.mnist import NUMERALS
-from datasets.records import encode_pixels
 from datasets.spec import DatasetSpec
 
 TEST_RECORDS = 360
@@ -53,6 +53,6 @@ DIGITS = DatasetSpec(
   file_pattern='digits_{split}.tfrecord',
   homepage='https://archive.ics.uci.edu/dataset/80',
   read=read,
-  encode=encode_pixels,
+  encode=of_pixels,
   embedded=True,
 )

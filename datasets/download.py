@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import http
 import http.client
 import pathlib
 import urllib.error
@@ -10,7 +11,6 @@ import urllib.request
 import tqdm
 
 from errors import UserError
-from files import replacing
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without a byte
@@ -31,19 +31,24 @@ class Download:
 def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
   """Fetches a file, unless folder has it; it appears whole and checked.
 
+  What came before a connection was cut stays in a hidden file, and the next
+  call asks for the rest only.
+
   Raises:
     UserError: if the host cannot be reached, the connection is cut, or the
-      checksum is wrong. Nothing is left of the file then.
+      checksum is wrong.
   """
   path = folder / download.name
+  part = folder / f'.{download.name}.part'
   if path.exists() and _md5(path) == download.md5:
     return path
   try:
-    with replacing(path) as partial:
-      _stream(download, partial)
-      digest = _md5(partial)
-      if digest != download.md5:
-        raise OSError(f'its MD5 is {digest}, not {download.md5}')
+    _stream(download, part)
+    digest = _md5(part)
+    if digest != download.md5:
+      part.unlink()
+      raise OSError(f'its MD5 is {digest}, not {download.md5}')
+    part.replace(path)
   except (OSError, http.client.HTTPException) as error:
     if isinstance(error, urllib.error.HTTPError):
       error.close()  # It is the host's answer too, and holds the connection.
@@ -55,22 +60,51 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
   return path
 
 
-def _stream(download: Download, partial: pathlib.Path) -> None:
-  """Copies the address to a file, chunk by chunk, with a bar on a terminal."""
-  with (
-    urllib.request.urlopen(download.url, timeout=_TIMEOUT) as response,
-    partial.open('wb') as file,
-    tqdm.tqdm(
-      desc=download.name,
-      total=int(response.headers.get('Content-Length', 0)) or None,
-      unit='B',
-      unit_scale=True,
-      disable=None,
-    ) as progress,
-  ):
-    while chunk := response.read(_CHUNK):
-      file.write(chunk)
-      progress.update(len(chunk))
+def _stream(download: Download, part: pathlib.Path) -> None:
+  """Adds the rest of the address to a file, with a bar on a terminal."""
+  with _open(download.url, _size(part)) as response:
+    # A host that cannot give a part gives all of it.
+    start = (
+      _size(part) if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+    )
+    length = response.headers.get('Content-Length')
+    total = start + int(length) if length else None
+    with (
+      part.open('ab' if start else 'wb') as file,
+      tqdm.tqdm(
+        desc=download.name,
+        total=total,
+        initial=start,
+        unit='B',
+        unit_scale=True,
+        disable=None,
+      ) as progress,
+    ):
+      while chunk := response.read(_CHUNK):
+        file.write(chunk)
+        progress.update(len(chunk))
+  if total not in (None, _size(part)):
+    raise OSError(f'the connection was cut at byte {_size(part)} of {total}')
+
+
+def _open(url: str, start: int) -> http.client.HTTPResponse:
+  """The host's answer to a request for the bytes from `start` on."""
+  request = urllib.request.Request(url)
+  if start:
+    request.add_header('Range', f'bytes={start}-')
+  try:
+    return urllib.request.urlopen(request, timeout=_TIMEOUT)
+  except urllib.error.HTTPError as error:
+    if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+      raise
+    # The file is there to its end, or is another one: from the beginning.
+    error.close()
+    return urllib.request.urlopen(url, timeout=_TIMEOUT)
+
+
+def _size(path: pathlib.Path) -> int:
+  """The size of a file in bytes; 0 if there is none."""
+  return path.stat().st_size if path.exists() else 0
 
 
 def _md5(path: pathlib.Path) -> str:

@@ -1,37 +1,46 @@
-"""ImageNet (ILSVRC 2012) from folders: train/<synset>/*.JPEG, validation/ too.
+"""ImageNet (ILSVRC 2012), in folders or as the official archives have it.
 
 https://image-net.org/challenges/LSVRC/2012/
+
+Of one --source_dir these are used:
+- train/<synset>/*.JPEG, train/<synset>.tar, or ILSVRC2012_img_train.tar
+- validation/<synset>/*.JPEG; or validation/*.JPEG or ILSVRC2012_img_val.tar,
+  with TF-Slim's imagenet_2012_validation_synset_labels.txt
+- annotations/…/*.xml or TF-Slim's imagenet_2012_bounding_boxes.csv: the boxes
 """
 
 import dataclasses
 import functools
-import io
 import pathlib
 import random
+import re
+from collections.abc import Iterator, Mapping
 
-from absl import logging
-from PIL import Image
-
-from datasets.records import encode_example
+from datasets import bounding_boxes, photo
+from datasets.content import Content, Value, image_features
 from datasets.spec import DatasetSpec
+from datasets.tree import Blob, list_files, members, members_of_member
 from errors import UserError
 
 SPLITS = ('train', 'validation')
 # As TF-Slim has them; label 0 is the background, which no photo shows.
 SHARDS = {'train': 1024, 'validation': 128}
+ARCHIVES = {
+  'train': 'ILSVRC2012_img_train.tar',
+  'validation': 'ILSVRC2012_img_val.tar',
+}
+# The synset of each validation photo, a line each in the order of their numbers.
+VALIDATION_LABELS = 'imagenet_2012_validation_synset_labels.txt'
 _SYNSETS_FILE = pathlib.Path(__file__).with_name('imagenet_synsets.txt')
-_SUFFIXES = {'.jpeg', '.jpg', '.png'}
 _SEED = 12345
-# As TF-Slim, which re-encodes at the best quality.
-_QUALITY = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Photo:
-  """One original: its file, and its class as WordNet names it."""
+class ImageNetPhoto(photo.Photo):
+  """A photo with its class as WordNet names it, and its boxes if known."""
 
-  path: pathlib.Path
   synset: str
+  boxes: bounding_boxes.Source | None = None
 
 
 @functools.cache
@@ -48,18 +57,15 @@ def labels() -> dict[str, int]:
   return {synset: place for place, synset in enumerate(synsets(), start=1)}
 
 
-def read(source: pathlib.Path) -> dict[str, list[Photo]]:
+def read(source: pathlib.Path) -> dict[str, list[ImageNetPhoto]]:
   """The photos of the splits that are there, mixed by a fixed seed."""
-  folders = {split: source / split for split in SPLITS}
-  splits = {
-    split: _photos(folder)
-    for split, folder in folders.items()
-    if folder.is_dir()
-  }
+  boxes = bounding_boxes.find(source) if source.is_dir() else {}
+  splits = {split: list(_photos(source, split, boxes)) for split in SPLITS}
   if not any(splits.values()):
     raise UserError(
       f'No photos in {source}: expected train/<synset>/*.JPEG or '
-      'validation/<synset>/*.JPEG, such as train/n01440764/n01440764_18.JPEG.'
+      'validation/<synset>/*.JPEG, such as train/n01440764/n01440764_18.JPEG, '
+      f'or {" or ".join(ARCHIVES.values())}.'
     )
   for photos in splits.values():
     # Neither a shard nor the first batches may hold one class only.
@@ -67,65 +73,115 @@ def read(source: pathlib.Path) -> dict[str, list[Photo]]:
   return {split: photos for split, photos in splits.items() if photos}
 
 
-def _photos(folder: pathlib.Path) -> list[Photo]:
-  """The photos below a split's folder, sorted by synset and file name."""
-  photos = []
-  ignored = 0
-  for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-    if place.name not in synsets():
+def _photos(
+  source: pathlib.Path,
+  split: str,
+  boxes: Mapping[str, bounding_boxes.Source],
+) -> Iterator[ImageNetPhoto]:
+  """The photos of a split, sorted by synset and file name."""
+  folder, archive = source / split, source / ARCHIVES[split]
+  if folder.is_dir():
+    files, where = list_files(folder), folder
+  elif archive.is_file():
+    files, where = dict(members(archive)), archive
+  else:
+    return
+  photos = photo.only_photos(dict(sorted(_unpacked(files))), where)
+  in_order = _validation_synsets(source, photos)
+  for path, blob in photos.items():
+    name = path.rpartition('/')[2]
+    synset = in_order[path] if path in in_order else path.partition('/')[0]
+    if synset not in labels():
       raise UserError(
-        f"{place} is not named after one of ImageNet's 1000 synsets, such as "
-        'n01440764. Rename it or move it away.'
+        f"{where / path.partition('/')[0]} is not named after one of ImageNet's "
+        '1000 synsets, such as n01440764. Rename it or move it away.'
       )
-    for path in sorted(place.iterdir()):
-      if path.suffix.lower() in _SUFFIXES and not path.name.startswith('.'):
-        photos.append(Photo(path, place.name))
-      else:
-        ignored += 1
-  if ignored:
-    logging.warning('%s: %d files that are no photos ignored', folder, ignored)
-  return photos
+    yield ImageNetPhoto(
+      name=f'{split}/{path}',
+      blob=blob,
+      label=labels()[synset],
+      synset=synset,
+      boxes=boxes.get(pathlib.PurePosixPath(name).stem),
+    )
 
 
-def encode(photo: Photo) -> bytes:
-  """The record of a photo, its bytes untouched if they are a usual JPEG.
+def _unpacked(files: Mapping[str, Blob]) -> Iterator[tuple[str, Blob]]:
+  """The files, and of archives the members, n01440764/… of n01440764.tar."""
+  for path, blob in files.items():
+    if path.endswith('.tar'):
+      for name, member in members_of_member(blob):
+        yield f'{path.removesuffix(".tar")}/{name.rpartition("/")[2]}', member
+    else:
+      yield path, blob
+
+
+def _validation_synsets(
+  source: pathlib.Path, photos: Mapping[str, Blob]
+) -> dict[str, str]:
+  """Path -> synset of the photos in no folder, by the list of labels."""
+  flat = [path for path in photos if '/' not in path]
+  if not flat:
+    return {}
+  listed = source / VALIDATION_LABELS
+  try:
+    synset_of = listed.read_text(encoding='utf-8').split()
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(
+      f'{flat[0]} in {source} is in no folder of a synset, and {listed}, which '
+      f'would tell its class, cannot be read: {error}.'
+    ) from error
+  found = {}
+  for path in flat:
+    number = re.search(r'_val_(\d{8})\.', path)
+    place = int(number[1]) - 1 if number else -1
+    if not 0 <= place < len(synset_of):
+      raise UserError(
+        f'{path} in {source} is none of the {len(synset_of)} photos that '
+        f'{listed.name} is about, such as ILSVRC2012_val_00000001.JPEG.'
+      )
+    found[path] = synset_of[place]
+  return found
+
+
+def encode(item: ImageNetPhoto) -> Content:
+  """The content of a photo, its bytes untouched if they are a usual JPEG.
 
   Raises:
-    UserError: if the photo does not decode.
+    UnusableError: if the photo does not decode.
   """
-  data = photo.path.read_bytes()
+  picture = photo.check(item, jpeg_only=True)
+  notes = picture.notes
   try:
-    with Image.open(io.BytesIO(data)) as image:
-      image.load()
-      width, height = image.size
-      # TensorFlow decodes gray JPEGs to three channels, but no CMYK; and the
-      # set has a PNG that is called JPEG.
-      if image.format != 'JPEG' or image.mode not in ('RGB', 'L'):
-        data = _to_jpeg(image)
-  # Pillow raises SyntaxError and struct.error too on what is damaged.
-  except Exception as error:
-    raise UserError(
-      f'{photo.path} does not decode: {error}. Fetch it again or move it away.'
-    ) from error
-  return encode_example(
-    data,
+    boxes = bounding_boxes.read(item.boxes, item.synset)
+  except ValueError:
+    boxes, notes = (), (*notes, 'boxes that do not read left out')
+  features = image_features(
+    picture.data,
     'JPEG',
-    labels()[photo.synset],
-    height,
-    width,
+    item.label,
+    picture.height,
+    picture.width,
     colorspace='RGB',
     channels=3,
-    filename=photo.path.name,
-    class__synset=photo.synset,
-    class__text=synsets()[photo.synset],
+    filename=item.name.rpartition('/')[2],
+    class__synset=item.synset,
+    class__text=synsets()[item.synset],
+    **_box_features(boxes, item.label),
   )
+  return Content(features, notes)
 
 
-def _to_jpeg(image: Image.Image) -> bytes:
-  """Any picture as an RGB JPEG."""
-  jpeg = io.BytesIO()
-  image.convert('RGB').save(jpeg, 'JPEG', quality=_QUALITY)
-  return jpeg.getvalue()
+def _box_features(
+  boxes: tuple[bounding_boxes.Box, ...], label: int
+) -> dict[str, Value]:
+  """A list for each side; nothing where there are no boxes."""
+  if not boxes:
+    return {}
+  sides = {
+    f'object__bbox__{side}': [getattr(box, side) for box in boxes]
+    for side in ('xmin', 'xmax', 'ymin', 'ymax')
+  }
+  return {**sides, 'object__bbox__label': [label] * len(boxes)}
 
 
 IMAGENET = DatasetSpec(

@@ -119,6 +119,16 @@ def remove(folder: pathlib.Path) -> None:
   (folder / _MANIFEST).unlink(missing_ok=True)
 
 
+def is_manifest(path: pathlib.Path) -> bool:
+  """Whether this is the file that marks a set."""
+  return path.name == _MANIFEST
+
+
+def move(source: pathlib.Path, target: pathlib.Path) -> None:
+  """Moves the mark of a complete set, on one file system."""
+  (source / _MANIFEST).replace(target / _MANIFEST)
+
+
 def read(folder: pathlib.Path) -> Manifest | None:
   """The manifest in a folder; None where there is none.
 

@@ -12,9 +12,9 @@ import zlib
 
 import numpy as np
 
+from datasets.content import of_pixels
 from datasets.download import Download
 from datasets.originals import find, pair
-from datasets.records import encode_pixels
 from datasets.spec import DatasetSpec
 from errors import UserError
 
@@ -101,7 +101,7 @@ def _spec(name: str, class_names: tuple[str, ...], host: str, sums: dict):
     file_pattern=f'{name}_{{split}}.tfrecord',
     homepage=host,
     read=read,
-    encode=encode_pixels,
+    encode=of_pixels,
     downloads=tuple(
       Download(f'{host}{stem}-ubyte.gz', md5) for stem, md5 in sums.items()
     ),

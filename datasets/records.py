@@ -1,15 +1,15 @@
-"""TFRecord files: the keys of an image's record, writing and counting them."""
+"""TFRecord files: serializing, writing and counting records."""
 
 import io
 import os
 import pathlib
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from datasets.content import Value, image_features, pixel_features
 from tf_compat import tf
 
 # A record is its length (8 bytes), the length's checksum (4), the data, and
@@ -17,54 +17,34 @@ from tf_compat import tf
 _HEADER, _FOOTER = 12, 4
 
 
-def encode_example(
-  image: bytes,
-  image_format: str,
-  label: int,
-  height: int,
-  width: int,
-  **more: int | str,
-) -> bytes:
-  """Serializes one image under TF-Slim's keys; the same input, the same bytes.
-
-  Args:
-    image: the encoded image.
-    image_format: 'png' or 'JPEG', as TF-Slim's converters name them.
-    label: the class, from 0.
-    height: in pixels.
-    width: in pixels.
-    **more: further keys under image/, with two underscores for a slash.
-  """
-  values = {
-    'encoded': image,
-    'format': image_format,
-    'class/label': label,
-    'height': height,
-    'width': width,
-  }
-  values.update({key.replace('__', '/'): more[key] for key in more})
-  features = {f'image/{key}': _feature(values[key]) for key in values}
+def serialize(features: Mapping[str, Value]) -> bytes:
+  """Key -> value as a tf.train.Example; the same input, the same bytes."""
+  features = {key: _feature(value) for key, value in features.items()}
   example = tf.train.Example(features=tf.train.Features(feature=features))
   # A protobuf map has no order of its own.
   return example.SerializeToString(deterministic=True)
 
 
-def _feature(value: int | str | bytes) -> Any:
-  """One value as a tf.train.Feature: a number as int64, a text as bytes."""
-  if isinstance(value, int | np.integer):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value)]))
-  if isinstance(value, str):
-    value = value.encode()
-  return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+def encode_example(*args: Any, **more: Any) -> bytes:
+  """The record of an encoded image; see content.image_features."""
+  return serialize(image_features(*args, **more))
 
 
 def encode_pixels(item: tuple[np.ndarray, int]) -> bytes:
   """The record of (pixels, label): pixels [H, W] or [H, W, 3], as a PNG."""
-  pixels, label = item
-  png = io.BytesIO()
-  Image.fromarray(pixels).save(png, 'PNG')
-  height, width = pixels.shape[:2]
-  return encode_example(png.getvalue(), 'png', label, height, width)
+  return serialize(pixel_features(*item))
+
+
+def _feature(value: Value) -> Any:
+  """A tf.train.Feature: whole numbers, other numbers, or bytes."""
+  if isinstance(value, str):
+    value = value.encode()
+  if isinstance(value, bytes):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+  values = np.ravel(value).tolist()
+  if all(isinstance(number, int) for number in values):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+  return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
 
 def write_shard(

@@ -17,6 +17,11 @@ PATTERNS = (
 )
 
 
+def file_stem(name: str) -> str:
+  """A data set's name as files are named: 'tfds:mnist' -> 'tfds_mnist'."""
+  return re.sub('[:/]', '_', name)
+
+
 def shard_names(pattern: str, split: str, shards: int) -> list[str]:
   """'{split}-{shard}', 'train', 2 -> train-00000-of-00002 and -00001-of-."""
   return [

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from datasets.content import Content
 from datasets.download import Download
 
 
@@ -24,8 +25,11 @@ class DatasetSpec:
     homepage: where the originals come from.
     read: originals -> for each split that is there, one item an image. Items
       are small (a path) or views of an array that is in memory anyway.
-    encode: item -> serialized tf.train.Example.
+    encode: item -> Content, or UnusableError; it runs in worker processes, so that
+      it must be importable without TensorFlow.
     max_shards: split -> how many shards the whole original makes; 1 if absent.
+    records_per_shard: fewer shards are made than that, so that none holds
+      fewer records.
     downloads: the files to fetch when no originals are given.
     embedded: True if the originals come with a package, so that `read` takes
       None.
@@ -40,7 +44,8 @@ class DatasetSpec:
   file_pattern: str
   homepage: str
   read: Callable[[pathlib.Path | None], Mapping[str, Sequence[Any]]]
-  encode: Callable[[Any], bytes]
+  encode: Callable[[Any], Content]
   max_shards: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  records_per_shard: int = 128
   downloads: tuple[Download, ...] = ()
   embedded: bool = False

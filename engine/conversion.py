@@ -1,7 +1,7 @@
 """Conversion of a data set: what download_and_convert_data.py does."""
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from datasets import convert as converters
 from engine import console
@@ -9,11 +9,10 @@ from engine.job import ConvertJob
 from errors import UserError
 
 
-def convert(job: ConvertJob, given: Collection[str] = frozenset()) -> dict:
+def convert(
+  job: ConvertJob, given: Collection[str] = frozenset()
+) -> converters.Summary:
   """Converts a data set to TFRecord and says what to do with it.
-
-  Returns:
-    The converter's summary: name, dataset_dir, num_classes, splits, …
 
   Raises:
     UserError: for wrong input, or originals that are missing or damaged.
@@ -22,15 +21,36 @@ def convert(job: ConvertJob, given: Collection[str] = frozenset()) -> dict:
   for name in ('dataset_name', 'dataset_dir'):
     if not getattr(job, name):
       raise UserError(f'--{name} is required; --help lists the flags.')
+  options = converters.Options(
+    validation_fraction=job.validation_fraction,
+    seed=job.seed,
+    max_rejected_fraction=job.max_rejected_fraction,
+    num_processes=job.num_processes,
+    resume=job.resume,
+  )
   summary = converters.convert(
-    job.dataset_name, job.dataset_dir, job.source_dir
+    job.dataset_name, job.dataset_dir, job.source_dir, options
   )
-  splits = ', '.join(f'{n} {split}' for split, n in summary['splits'].items())
-  use = 'Train on' if 'train' in summary['splits'] else 'Evaluate on'
-  done = 'is complete already' if summary['already_complete'] else 'is ready'
-  console.say(
-    f'{job.dataset_name} {done} in {job.dataset_dir}: {splits} records of '
-    f'{summary["num_classes"]} classes. {use} it with --dataset_name='
-    f'{job.dataset_name} --dataset_dir={shlex.quote(job.dataset_dir)}'
-  )
+  for line in _lines(summary):
+    console.say(line)
   return summary
+
+
+def _lines(summary: converters.Summary) -> Iterator[str]:
+  """What to tell of a conversion."""
+  for note, count in summary.notes.items():
+    yield f'  {count:,} of the originals: {note}'
+  if summary.rejected:
+    yield (
+      f'  {summary.rejected:,} of the originals cannot be used: see '
+      f'{summary.dataset_dir}/{converters.REJECTED}'
+    )
+  splits = ', '.join(f'{n} {split}' for split, n in summary.splits.items())
+  use = 'Train on' if 'train' in summary.splits else 'Evaluate on'
+  done = 'is complete already' if summary.already_complete else 'is ready'
+  yield (
+    f'{summary.name} {done} in {summary.dataset_dir}: {splits} records of '
+    f'{summary.num_classes} classes. {use} it with --dataset_name='
+    f'{shlex.quote(summary.name)} '
+    f'--dataset_dir={shlex.quote(summary.dataset_dir)}'
+  )

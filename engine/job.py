@@ -99,13 +99,39 @@ class ConvertJob(Job):
   """What download_and_convert_data.py is asked to do."""
 
   dataset_name: str | None = option(
-    None, f'The data set: {", ".join(DATASETS)}.'
+    None,
+    f"The data set: {', '.join(DATASETS)}; 'tfds:' and a name of TensorFlow "
+    'Datasets; or any other name, for a folder of photos.',
   )
   dataset_dir: str | None = option(None, 'Where the records go.')
   source_dir: str | None = option(
     None,
-    'Local originals (a folder, or the archive); without it they are '
-    'downloaded with a checksum.',
+    'Local originals (a folder, an archive, or a CSV file of path and label); '
+    'without it they are downloaded with a checksum.',
+  )
+  validation_fraction: float | None = option(
+    None,
+    'Share of each class for validation, where photos are in no splits; '
+    '0.1 if not given.',
+    lower=0,
+    upper=0.9,
+  )
+  seed: int = option(
+    0, "Seed of that choice and of the order of a folder's photos.", lower=0
+  )
+  max_rejected_fraction: float = option(
+    0.05,
+    'Stop when a greater share of the originals cannot be used.',
+    lower=0,
+    upper=1,
+  )
+  num_processes: int | None = option(
+    None,
+    'Processes that convert; as many as there are processors if not given.',
+    lower=1,
+  )
+  resume: bool = option(
+    False, 'Go on with a conversion that was stopped, from its whole shards.'
   )
 
 

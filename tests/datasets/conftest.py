@@ -4,10 +4,13 @@ import pytest
 from original_files import (
   TEST,
   TRAIN,
+  cifar100_files,
   cifar_files,
+  flower_files,
   write_files,
   write_idx,
   write_photos,
+  write_tree,
 )
 
 
@@ -17,6 +20,8 @@ def originals(tmp_path):
   for name in ('mnist', 'fashion_mnist'):
     write_idx(tmp_path / 'raw' / name)
   write_files(tmp_path / 'raw/cifar10', cifar_files('binary'))
+  write_files(tmp_path / 'raw/cifar100', cifar100_files('binary'))
+  write_tree(tmp_path / 'raw/flowers/flower_photos', flower_files())
   photos = tmp_path / 'raw/imagenet'
   write_photos(photos, 'train', ['n01440764', 'n02123045'])
   write_photos(photos, 'validation', ['n01440764'])
@@ -26,5 +31,7 @@ def originals(tmp_path):
     'mnist': (tmp_path / 'raw/mnist', idx),
     'fashion_mnist': (tmp_path / 'raw/fashion_mnist', idx),
     'cifar10': (tmp_path / 'raw/cifar10', {'train': 20, 'test': 4}),
+    'cifar100': (tmp_path / 'raw/cifar100', {'train': 5, 'test': 5}),
+    'flowers': (tmp_path / 'raw/flowers', {'train': 10, 'validation': 350}),
     'imagenet': (photos, {'train': 4, 'validation': 2}),
   }

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 TRAIN, TEST = 20, 10
+FLOWERS = 'daisy', 'dandelion', 'roses', 'sunflowers', 'tulips'
 
 
 def made(*shape, seed=0):
@@ -47,12 +48,39 @@ def cifar_batches():
 
 
 def cifar_binary(planes, labels):
-  return np.concatenate([labels[:, None], planes], axis=1).tobytes()
+  labels = labels.reshape(len(planes), -1)
+  return np.concatenate([labels, planes], axis=1).tobytes()
 
 
 def cifar_pickle(planes, labels):
   batch = {b'data': planes, b'labels': labels.tolist(), b'batch_label': b'one'}
   return pickle.dumps(batch, protocol=2)
+
+
+def cifar100_pickle(planes, labels):
+  coarse, fine = labels.T.tolist()
+  keys = b'data', b'coarse_labels', b'fine_labels', b'filenames'
+  values = planes, coarse, fine, [b'name.png'] * len(planes)
+  return pickle.dumps(dict(zip(keys, values, strict=True)), protocol=2)
+
+
+def cifar100_batches():
+  """Batch -> (planes [5, 3072], coarse and fine labels [5, 2])."""
+  fine = np.array([0, 99, 50, 3, 98], np.uint8)
+  return {
+    name: (made(5, 3072, seed=seed), np.stack([fine // 5, fine], 1))
+    for seed, name in enumerate(('train', 'test'))
+  }
+
+
+def cifar100_files(form):
+  """File name -> bytes of the two batches in a form."""
+  encode, end = {
+    'binary': (cifar_binary, '.bin'),
+    'python': (cifar100_pickle, ''),
+  }[form]
+  batches = cifar100_batches().items()
+  return {f'{name}{end}': encode(*batch) for name, batch in batches}
 
 
 def cifar_python2_pickle(planes, labels):
@@ -91,8 +119,8 @@ def write_files(folder, files):
     (folder / name).write_bytes(data)
 
 
-def write_tarball(path, files):
-  with tarfile.open(path, 'w:gz') as tar:
+def write_tarball(path, files, compression='gz'):
+  with tarfile.open(path, f'w:{compression}') as tar:
     for name, data in files.items():
       member = tarfile.TarInfo(name)
       member.size = len(data)
@@ -132,6 +160,24 @@ def write_photos(source, split, synsets, count=2):
   return photos
 
 
+def flower_files(count=72):
+  """Path -> bytes of `count` tiny photos of each kind, and what comes along."""
+  files = {'LICENSE.txt': b'CC-BY'}
+  for seed, kind in enumerate(FLOWERS):
+    for number in range(count):
+      data = photo_bytes(size=(4, 3), seed=1000 * seed + number)
+      files[f'{kind}/{number}.jpg'] = data
+  return files
+
+
+def write_tree(folder, files):
+  """Writes path -> bytes."""
+  for path, data in files.items():
+    place = folder / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
+
+
 def read_examples(path):
   """Key -> value of each record, its framing taken apart by hand."""
   from tf_compat import tf
@@ -142,14 +188,19 @@ def read_examples(path):
     (length,) = struct.unpack('<Q', data[:8])
     example = tf.train.Example.FromString(data[12 : 12 + length])
     features = example.features.feature
-    examples.append(
-      {
-        key: (feature.bytes_list.value or feature.int64_list.value)[0]
-        for key, feature in features.items()
-      }
-    )
+    examples.append({key: _value(feature) for key, feature in features.items()})
     data = data[16 + length :]
   return examples
+
+
+def _value(feature):
+  """The bytes or the number of a feature; its numbers if it is a list."""
+  values = list(
+    feature.bytes_list.value
+    or feature.int64_list.value
+    or feature.float_list.value
+  )
+  return values if len(values) > 1 or feature.float_list.value else values[0]
 
 
 def read_pixels(path):

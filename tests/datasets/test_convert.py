@@ -1,20 +1,30 @@
 import dataclasses
+import os
 import pathlib
 import resource
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
-from original_files import read_examples, write_photos
+from original_files import (
+  photo_bytes,
+  read_examples,
+  write_photos,
+  write_tree,
+)
 
 from datasets import convert as converters
-from datasets.convert import convert, num_shards
+from datasets import photo_folder, staging, workers
+from datasets.convert import Options, Summary, convert, num_shards
 from datasets.dataset_factory import DATASETS, get_dataset
 from datasets.download import Download
 from errors import UserError
 from registry import Table
+
+ROOT = pathlib.Path(converters.__file__).parents[1]
 
 
 def contents(folder):
@@ -28,14 +38,9 @@ def test_every_set_converts_and_is_found(name, originals, tmp_path):
   folder = tmp_path / 'records'
   summary = convert(name, str(folder), source)
   spec = DATASETS[name]
-  assert summary == {
-    'name': name,
-    'dataset_dir': str(folder),
-    'num_classes': spec.num_classes,
-    'channels': spec.channels,
-    'splits': records,
-    'already_complete': False,
-  }
+  assert summary == Summary(
+    name, str(folder), spec.num_classes, spec.channels, records
+  )
   for split, count in records.items():
     dataset = get_dataset(name, split, str(folder))
     assert dataset.num_records == count
@@ -49,7 +54,7 @@ def test_every_set_converts_and_is_found(name, originals, tmp_path):
     assert set(labels) <= set(range(spec.num_classes))
   first = contents(folder)
   again = convert(name, str(folder), source)
-  assert again == {**summary, 'already_complete': True}
+  assert again == dataclasses.replace(summary, already_complete=True)
   assert contents(folder) == first
   convert(name, str(tmp_path / 'again'), source)
   assert contents(tmp_path / 'again') == first
@@ -64,6 +69,8 @@ def test_labels_txt_as_tf_slim_has_it(name, originals, tmp_path):
     'mnist': '0:zero',
     'fashion_mnist': '0:T-shirt/top',
     'cifar10': '0:airplane',
+    'cifar100': '0:apple',
+    'flowers': '0:daisy',
     'imagenet': '0:background',
   }
   assert lines[0] == first[name]
@@ -82,6 +89,7 @@ def test_labels_txt_as_tf_slim_has_it(name, originals, tmp_path):
 def test_shards_of_imagenet(split, records, shards):
   assert num_shards(DATASETS['imagenet'], split, records) == shards
   assert num_shards(DATASETS['mnist'], split, records) == 1
+  assert num_shards(DATASETS['flowers'], split, max(records, 5)) == 5
 
 
 def test_shards_are_even_and_hold_everything(tmp_path):
@@ -104,7 +112,7 @@ def test_a_set_that_lost_a_file_is_made_again(originals, tmp_path):
   convert('mnist', str(folder), source)
   first = contents(folder)
   (folder / 'mnist_test.tfrecord').unlink()
-  assert not convert('mnist', str(folder), source)['already_complete']
+  assert not convert('mnist', str(folder), source).already_complete
   assert contents(folder) == first
 
 
@@ -114,21 +122,7 @@ def test_a_counted_set_is_no_complete_one(originals, tmp_path):
   convert('mnist', str(folder), source)
   (folder / 'dataset.json').unlink()
   get_dataset('mnist', 'train', str(folder))
-  assert not convert('mnist', str(folder), source)['already_complete']
-
-
-def test_a_failure_leaves_no_mark_of_a_complete_set(tmp_path, originals):
-  source = originals['imagenet'][0]
-  folder = tmp_path / 'out'
-  bad = source / 'validation/n01440764/bad.JPEG'
-  bad.write_bytes(b'no photo')
-  with pytest.raises(UserError, match=r'bad\.JPEG does not decode'):
-    convert('imagenet', str(folder), str(source))
-  assert sorted(path.name for path in folder.iterdir()) == [
-    'train-00000-of-00001'
-  ]
-  bad.unlink()
-  assert not convert('imagenet', str(folder), source)['already_complete']
+  assert not convert('mnist', str(folder), source).already_complete
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
@@ -207,7 +201,7 @@ def test_without_a_source_the_originals_are_fetched(
   monkeypatch.setattr(converters, 'DATASETS', Table('data set', [spec]))
   monkeypatch.setattr(converters, 'fetch', fetch)
   folder = tmp_path / 'out'
-  assert convert('mnist', str(folder))['splits'] == records
+  assert convert('mnist', str(folder)).splits == records
   assert asked == list(spec.downloads)
   assert sorted(path.name for path in folder.iterdir()) == [
     'dataset.json',
@@ -240,43 +234,237 @@ def test_digits_are_split_evenly_by_class(tmp_path):
   assert (abs(test - (train + test) * 360 / 1797) <= 1).all()
 
 
-# Kills itself with the fourth shard half written.
-KILLED = """
-import os, signal, sys
-from datasets import convert as converters
+PHOTOS = 40
 
-write_shard = converters.write_shard
 
-def write(path, items, encode):
-  def until_killed():
-    yield from items[:50]
-    if path.name.startswith('train-00003'):
-      os.kill(os.getpid(), signal.SIGKILL)
-    yield from items[50:]
-  return write_shard(path, until_killed(), encode)
+def write_birds(folder, bad=()):
+  """Photos of three classes; those in `bad` are damaged."""
+  files = {
+    f'{["crow", "gull", "wren"][number % 3]}/{number}.jpg': photo_bytes(
+      size=(40, 30), seed=number
+    )
+    for number in range(PHOTOS)
+  }
+  for path in sorted(files)[: len(bad)]:
+    files[path] = bad[sorted(files).index(path)]
+  write_tree(folder, files)
+  return files
 
-converters.write_shard = write
-converters.convert('imagenet', *sys.argv[1:])
-"""
+
+@pytest.fixture
+def small_shards(monkeypatch):
+  """Shards of ten records, and a worker for every five."""
+  spec = photo_folder.spec
+
+  def small(*args):
+    return dataclasses.replace(spec(*args), records_per_shard=10)
+
+  monkeypatch.setattr(photo_folder, 'spec', small)
+  monkeypatch.setattr(workers, 'ITEMS_PER_WORKER', 5)
+  monkeypatch.setattr(workers, 'CHUNK', 3)
 
 
 @pytest.mark.slow
-def test_a_killed_conversion_is_made_whole_by_the_next(tmp_path):
+def test_the_same_bytes_with_any_number_of_processes(tmp_path, small_shards):
+  bad = b'no photo', b'', photo_bytes()[:200]
+  write_birds(tmp_path / 'in', bad)
+  written = []
+  for processes in (1, 2, 3):
+    options = Options(num_processes=processes, max_rejected_fraction=0.1)
+    folder = tmp_path / f'out{processes}'
+    summary = convert('birds', str(folder), str(tmp_path / 'in'), options)
+    assert summary.rejected == len(bad)
+    written.append(contents(folder))
+  assert written[0] == written[1] == written[2]
+  assert len(list((tmp_path / 'out1').glob('birds_train-*-of-00003*'))) == 3
+
+
+def test_rejected_photos_are_listed_with_the_reason(tmp_path):
+  files = write_birds(tmp_path / 'in', [b'<html>'])
+  options = Options(max_rejected_fraction=1 / PHOTOS)
+  folder = tmp_path / 'out'
+  summary = convert('birds', str(folder), str(tmp_path / 'in'), options)
+  assert summary.rejected == 1
+  assert sum(summary.splits.values()) == PHOTOS - 1
+  bad = sorted(files)[0]
+  lines = (folder / 'rejected.csv').read_text().splitlines()
+  assert lines[0] == 'path,reason'
+  assert lines[1].startswith(f'{bad},is no image in a known format')
+  assert len(lines) == 2
+  # What is mended no longer stands there.
+  write_birds(tmp_path / 'in')
+  (folder / 'dataset.json').unlink()
+  convert('birds', str(folder), str(tmp_path / 'in'), options)
+  assert not (folder / 'rejected.csv').exists()
+
+
+def test_too_many_rejected_leave_nothing_but_their_list(tmp_path, small_shards):
+  write_birds(tmp_path / 'in', [b'', b'x', b'y'])
+  folder = tmp_path / 'out'
+  options = Options(max_rejected_fraction=2 / PHOTOS, num_processes=1)
+  with pytest.raises(
+    UserError, match=r'^3 of 40 originals .*_fraction=0\.05: (crow|gull)/'
+  ):
+    convert('birds', str(folder), str(tmp_path / 'in'), options)
+  assert [path.name for path in folder.iterdir()] == ['rejected.csv']
+  assert len((folder / 'rejected.csv').read_text().splitlines()) == 4
+  with pytest.raises(UserError, match=r"Unknown data set 'birds'"):
+    get_dataset('birds', 'train', str(folder))
+
+
+def stop_at(monkeypatch, shard, error):
+  """Makes writing fail within a shard."""
+  write_shard = staging.write_shard
+
+  def failing(path, items, encode):
+    def until_stopped():
+      for place, item in enumerate(items):
+        if shard in path.name and place == 4:
+          raise error
+        yield item
+
+    return write_shard(path, until_stopped(), encode)
+
+  monkeypatch.setattr(staging, 'write_shard', failing)
+
+
+@pytest.mark.parametrize(
+  ('error', 'caught', 'message'),
+  [
+    (KeyboardInterrupt('Ctrl-C'), KeyboardInterrupt, 'Ctrl-C'),
+    (OSError(28, 'No space left on device'), UserError, 'No space left'),
+  ],
+)
+def test_what_is_done_when_it_stops_is_hidden_and_kept_for_resume(
+  tmp_path, monkeypatch, small_shards, error, caught, message
+):
+  write_birds(tmp_path / 'in', [b'no photo'])
+  source, folder = str(tmp_path / 'in'), tmp_path / 'out'
+  options = Options(num_processes=1)
+  convert('birds', str(tmp_path / 'expected'), source, options)
+  with monkeypatch.context() as patched:
+    stop_at(patched, 'train-00002', error)
+    with pytest.raises(caught, match=message):
+      convert('birds', str(folder), source, options)
+  assert [path.name for path in folder.iterdir()] == ['.conversion']
+  with pytest.raises(UserError, match=r'was stopped.* --resume'):
+    get_dataset('birds', 'train', str(folder))
+  done = folder / '.conversion/birds_train-00000-of-00003.tfrecord'
+  inode = done.stat().st_ino
+  resumed = dataclasses.replace(options, resume=True)
+  convert('birds', str(folder), source, resumed)
+  assert contents(folder) == contents(tmp_path / 'expected')
+  assert (folder / done.name).stat().st_ino == inode
+
+
+def test_resume_does_not_trust_shards_of_other_originals(
+  tmp_path, monkeypatch, small_shards
+):
+  write_birds(tmp_path / 'in')
+  source, folder = str(tmp_path / 'in'), tmp_path / 'out'
+  with monkeypatch.context() as patched:
+    stop_at(patched, 'train-00002', KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+      convert('birds', str(folder), source, Options(num_processes=1))
+  for path in (tmp_path / 'in').glob('*/*.jpg'):
+    path.write_bytes(photo_bytes(size=(50, 30)))
+  changed = Options(num_processes=1, resume=True)
+  convert('birds', str(folder), source, changed)
+  convert('birds', str(tmp_path / 'expected'), source, changed)
+  assert contents(folder) == contents(tmp_path / 'expected')
+
+
+@pytest.mark.parametrize('moves', range(6))
+def test_a_kill_while_moving_out_is_made_good(
+  tmp_path, monkeypatch, small_shards, moves
+):
+  write_birds(tmp_path / 'in', [b'no photo'])
+  source, folder = str(tmp_path / 'in'), tmp_path / 'out'
+  options = Options(num_processes=1)
+  expected = convert('birds', str(tmp_path / 'expected'), source, options)
+  replace, count = os.replace, iter(range(100))
+
+  def until_killed(origin, target):
+    if pathlib.Path(target).parent == folder and next(count) == moves:
+      raise KeyboardInterrupt
+    replace(origin, target)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(staging.os, 'replace', until_killed)
+    with pytest.raises(KeyboardInterrupt):
+      convert('birds', str(folder), source, options)
+  with pytest.raises(UserError, match='was stopped'):
+    get_dataset('birds', 'train', str(folder))
+  # Even when the originals are gone by then.
+  again = convert('birds', str(folder), 'gone')
+  assert again.splits == expected.splits
+  assert again.already_complete
+  assert contents(folder) == contents(tmp_path / 'expected')
+
+
+# Kills itself, and so leaves its workers alone, within the third shard.
+KILLED = """
+import os, signal, sys
+
+if __name__ == '__main__':
+  from datasets import convert as converters, staging, workers
+
+  write_shard = staging.write_shard
+
+  def write(path, items, encode):
+    def until_killed():
+      for place, item in enumerate(items):
+        if 'train-00002' in path.name and place == 50:
+          for child in __import__('multiprocessing').active_children():
+            print(child.pid)
+          sys.stdout.flush()
+          os.kill(os.getpid(), signal.SIGKILL)
+        yield item
+    return write_shard(path, until_killed(), encode)
+
+  staging.write_shard = write
+  workers.ITEMS_PER_WORKER = 100
+  options = converters.Options(num_processes=2)
+  converters.convert(*sys.argv[1:], options)
+"""
+
+
+def is_alive(process):
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  stat = pathlib.Path(f'/proc/{process}/stat')
+  # What nobody waits for stays as a zombie.
+  return not stat.exists() or stat.read_text().rpartition(') ')[2][0] != 'Z'
+
+
+@pytest.mark.slow
+def test_a_killed_conversion_leaves_no_half_set_and_no_workers(tmp_path):
   synsets = ['n01440764', 'n02123045']
   write_photos(tmp_path / 'raw', 'train', synsets, 320)
   expected, folder = tmp_path / 'expected', tmp_path / 'out'
   source = str(tmp_path / 'raw')
   convert('imagenet', str(expected), source)
+  program = tmp_path / 'killed.py'
+  program.write_text(KILLED)
   killed = subprocess.run(
-    [sys.executable, '-c', KILLED, str(folder), source],
-    cwd=pathlib.Path(converters.__file__).parents[1],
+    [sys.executable, str(program), 'imagenet', str(folder), source],
+    env={**os.environ, 'PYTHONPATH': os.fspath(ROOT)},
+    stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,
+    text=True,
     check=False,
   )
   assert killed.returncode == -signal.SIGKILL
-  left = {path.name: path for path in folder.glob('[!.]*')}
-  assert sorted(left) == [f'train-0000{n}-of-00005' for n in range(3)]
-  for name, path in left.items():
-    assert path.read_bytes() == (expected / name).read_bytes()
-  assert not convert('imagenet', str(folder), source)['already_complete']
+  left_alone = [int(line) for line in killed.stdout.split()]
+  assert len(left_alone) == 2
+  assert [path.name for path in folder.iterdir()] == ['.conversion']
+  with pytest.raises(UserError, match='was stopped'):
+    get_dataset('imagenet', 'train', str(folder))
+  convert('imagenet', str(folder), source, Options(resume=True))
   assert contents(folder) == contents(expected)
+  deadline = time.monotonic() + 30
+  while any(map(is_alive, left_alone)):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)

@@ -1,10 +1,17 @@
 import io
 import json
+import tarfile
 
 import numpy as np
 import pytest
 from absl import logging
-from original_files import photo_bytes, read_examples, write_files, write_photos
+from original_files import (
+  photo_bytes,
+  read_examples,
+  write_files,
+  write_photos,
+  write_tree,
+)
 from PIL import Image
 
 from datasets.convert import convert
@@ -95,7 +102,7 @@ def test_order_is_mixed_and_fixed(tmp_path):
 def test_one_split_alone(tmp_path, split):
   write_photos(tmp_path / 'in', split, ['n01440764'])
   summary = convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
-  assert summary['splits'] == {split: 2}
+  assert summary.splits == {split: 2}
 
 
 def test_an_unknown_synset_is_named(tmp_path):
@@ -108,7 +115,7 @@ def test_an_unknown_synset_is_named(tmp_path):
 
 @pytest.mark.parametrize('cut', [0, 1, 100, 300])
 def test_a_photo_that_does_not_decode_is_named(tmp_path, cut):
-  with pytest.raises(UserError, match=r'photo\.JPEG does not decode'):
+  with pytest.raises(UserError, match=r'n02123045/photo\.JPEG (is|does not)'):
     convert_one(tmp_path, photo_bytes(size=(64, 64))[:cut])
 
 
@@ -122,15 +129,187 @@ def test_other_files_are_passed_over_and_told(tmp_path, monkeypatch):
   example = convert_one(tmp_path, photo_bytes())
   assert example['image/filename'] == b'photo.JPEG'
   assert [warning.partition(': ')[2] for warning in warnings] == [
-    '3 files that are no photos ignored'
+    '1 files that are no photos ignored (1 .txt)'
   ]
+
+
+def tar_bytes(files):
+  file = io.BytesIO()
+  with tarfile.open(fileobj=file, mode='w') as tar:
+    for name, data in files.items():
+      member = tarfile.TarInfo(name)
+      member.size = len(data)
+      tar.addfile(member, io.BytesIO(data))
+  return file.getvalue()
+
+
+def write_official(folder):
+  """The official archives and TF-Slim's list; returns file name -> bytes."""
+  train = {
+    f'{synset}_{number}.JPEG': photo_bytes(seed=10 * seed + number)
+    for seed, synset in enumerate(['n01440764', 'n02123045'])
+    for number in range(3)
+  }
+  by_synset = {
+    f'{synset}.tar': tar_bytes(
+      {name: data for name, data in train.items() if name.startswith(synset)}
+    )
+    for synset in ('n01440764', 'n02123045')
+  }
+  validation = {
+    f'ILSVRC2012_val_0000000{number}.JPEG': photo_bytes(seed=100 + number)
+    for number in (1, 2, 3)
+  }
+  write_files(
+    folder,
+    {
+      'ILSVRC2012_img_train.tar': tar_bytes(by_synset),
+      'ILSVRC2012_img_val.tar': tar_bytes(validation),
+      'imagenet_2012_validation_synset_labels.txt': (
+        b'n02123045\nn01440764\nn15075141\n'
+      ),
+    },
+  )
+  return train, validation
+
+
+def test_the_official_archives(tmp_path):
+  train, validation = write_official(tmp_path / 'in')
+  convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  for split, files in (('train', train), ('validation', validation)):
+    examples = read_examples(tmp_path / 'out' / f'{split}-00000-of-00001')
+    found = {
+      example['image/filename'].decode(): example['image/encoded']
+      for example in examples
+    }
+    assert found == files
+    for example in examples:
+      name = example['image/filename'].decode()
+      synset = {'1': 'n02123045', '2': 'n01440764', '3': 'n15075141'}.get(
+        name[-6] if split == 'validation' else '', name[:9]
+      )
+      assert example['image/class/synset'].decode() == synset
+      assert example['image/class/label'] == labels()[synset]
+
+
+def test_archives_and_folders_make_the_same_records(tmp_path):
+  """Whether unpacked by half or whole."""
+  train, validation = write_official(tmp_path / 'in')
+  whole, half = tmp_path / 'whole', tmp_path / 'half'
+  lists = 'imagenet_2012_validation_synset_labels.txt'
+  for folder in (whole, half):
+    write_files(folder / 'validation', validation)
+    write_files(folder, {lists: (tmp_path / 'in' / lists).read_bytes()})
+  for name, data in train.items():
+    write_files(whole / 'train' / name[:9], {name: data})
+  with tarfile.open(tmp_path / 'in/ILSVRC2012_img_train.tar') as tar:
+    for member in tar:
+      data = tar.extractfile(member).read()
+      write_files(half / 'train', {member.name: data})
+  written = []
+  for source in (tmp_path / 'in', whole, half):
+    convert('imagenet', str(source / 'out'), str(source))
+    shards = sorted((source / 'out').glob('*-of-*'))
+    written.append([shard.read_bytes() for shard in shards])
+  assert written[0] == written[1] == written[2]
+
+
+@pytest.mark.parametrize(
+  ('listed', 'name', 'message'),
+  [
+    (
+      None,
+      'ILSVRC2012_val_00000001.JPEG',
+      r'is in no folder of a synset, and ',
+    ),
+    (b'n02123045', 'ILSVRC2012_val_00000002.JPEG', r'is none of the 1 photos'),
+    (b'n02123045', 'mine.JPEG', r'mine\.JPEG in .* is none of the 1 photos'),
+    (b'cat', 'ILSVRC2012_val_00000001.JPEG', r'is not named after one of'),
+  ],
+)
+def test_validation_photos_without_a_label(tmp_path, listed, name, message):
+  write_files(tmp_path / 'validation', {name: photo_bytes()})
+  if listed:
+    list_name = 'imagenet_2012_validation_synset_labels.txt'
+    write_files(tmp_path, {list_name: listed})
+  with pytest.raises(UserError, match=message):
+    convert('imagenet', str(tmp_path / 'out'), str(tmp_path))
+
+
+ANNOTATION = """<annotation><filename>photo</filename>
+  <size><width>200</width><height>100</height><depth>3</depth></size>
+  <object><name>n02123045</name><bndbox>
+    <xmin>20</xmin><ymin>-5</ymin><xmax>100</xmax><ymax>50</ymax>
+  </bndbox></object>
+  <object><name>n02123045</name><bndbox>
+    <xmin>0</xmin><ymin>0</ymin><xmax>210</xmax><ymax>100</ymax>
+  </bndbox></object>
+  <object><name>n01440764</name><bndbox>
+    <xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax>
+  </bndbox></object>
+  <object><name>n02123045</name><bndbox>
+    <xmin>9</xmin><ymin>1</ymin><xmax>9</xmax><ymax>2</ymax>
+  </bndbox></object></annotation>"""
+LINES = 'photo.JPEG,0.1,0,0.5,0.5\nphoto.JPEG,0,0,1,1\nelse.JPEG,0,0,1,1\n'
+
+
+@pytest.mark.parametrize(
+  ('path', 'text'),
+  [
+    ('annotations/n02123045/photo.xml', ANNOTATION),
+    ('bounding_boxes/photo.xml', ANNOTATION),
+    ('imagenet_2012_bounding_boxes.csv', LINES),
+  ],
+)
+def test_bounding_boxes_under_tf_slims_keys(tmp_path, path, text):
+  write_tree(tmp_path / 'in', {path: text.encode()})
+  example = convert_one(tmp_path, photo_bytes())
+  boxes = {
+    key.rpartition('/')[2]: value
+    for key, value in example.items()
+    if key.startswith('image/object/bbox/')
+  }
+  expected = {
+    'xmin': [0.1, 0],
+    'ymin': [0, 0],
+    'xmax': [0.5, 1],
+    'ymax': [0.5, 1],
+    'label': [282, 282],
+  }
+  assert boxes == {key: pytest.approx(value) for key, value in expected.items()}
+
+
+def test_photos_without_boxes_have_no_such_keys(tmp_path):
+  text = LINES.replace('photo', 'other').encode()
+  write_tree(tmp_path / 'in', {'bounding_boxes.csv': text})
+  assert not [
+    key for key in convert_one(tmp_path, photo_bytes()) if 'bb' in key
+  ]
+
+
+@pytest.mark.parametrize('text', ['', '<annotation/>', ANNOTATION[:300]])
+def test_annotations_that_do_not_read_cost_the_boxes_only(tmp_path, text):
+  files = {'annotations/photo.xml': text.encode()}
+  write_tree(tmp_path / 'in', files)
+  write_files(tmp_path / 'in/train/n02123045', {'photo.JPEG': photo_bytes()})
+  summary = convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  assert summary.splits == {'train': 1}
+  assert summary.notes == {'boxes that do not read left out': 1}
+
+
+@pytest.mark.parametrize('line', ['a.JPEG,0,0,1', 'a.JPEG,0,0,1,x', '"a'])
+def test_a_damaged_list_of_boxes_is_named(tmp_path, line):
+  write_files(tmp_path, {'bounding_boxes.csv': line.encode()})
+  write_files(tmp_path / 'train/n02123045', {'a.JPEG': photo_bytes()})
+  with pytest.raises(UserError, match=r'bounding_boxes\.csv: .*xmin, ymin'):
+    convert('imagenet', str(tmp_path / 'out'), str(tmp_path))
 
 
 @pytest.mark.slow
 def test_the_sample_keeps_every_byte(slim_test_data, tmp_path):
   source = slim_test_data / 'imagenet_sample'
   summary = convert('imagenet', str(tmp_path), str(source))
-  assert summary['splits'] == {'validation': 1000}
+  assert summary.splits == {'validation': 1000}
   order = [
     synset for synset, _ in json.loads((source / 'synsets.json').read_text())
   ]

@@ -1,20 +1,25 @@
+import io
 import os
 import pickle
 
 import numpy as np
 import pytest
 from original_files import (
+  cifar100_batches,
+  cifar100_files,
   cifar_batches,
   cifar_binary,
   cifar_files,
   cifar_splits,
   made,
+  read_examples,
   read_pixels,
   write_files,
   write_tarball,
 )
+from PIL import Image
 
-from datasets.cifar10 import parse_pickle
+from datasets.cifar import parse_pickle
 from datasets.convert import convert
 from errors import UserError
 
@@ -50,6 +55,42 @@ def test_round_trip(tmp_path, form, where):
     ours, our_labels = read_pixels(path)
     assert (ours == images).all()
     assert (our_labels == labels).all()
+
+
+@pytest.mark.parametrize('where', ['folder', 'tarball'])
+@pytest.mark.parametrize('form', ['binary', 'python'])
+def test_round_trip_of_cifar100(tmp_path, form, where):
+  source = tmp_path / 'in'
+  if where == 'folder':
+    write_files(source / 'cifar-100', cifar100_files(form))
+  else:
+    source.mkdir()
+    path = source / f'cifar-100-{form}.tar.gz'
+    files = cifar100_files(form)
+    write_tarball(path, {f'cifar-100/{name}': files[name] for name in files})
+  convert('cifar100', str(tmp_path / 'out'), str(source))
+  for split, (planes, labels) in cifar100_batches().items():
+    examples = read_examples(tmp_path / 'out' / f'cifar100_{split}.tfrecord')
+    for example, row, (coarse, fine) in zip(
+      examples, planes, labels, strict=True
+    ):
+      image = Image.open(io.BytesIO(example['image/encoded']))
+      for channel in range(3):
+        plane = np.asarray(image)[..., channel].tobytes()
+        assert plane == row[1024 * channel : 1024 * (channel + 1)].tobytes()
+      assert example['image/class/label'] == fine
+      assert example['image/class/coarse_label'] == coarse
+
+
+@pytest.mark.parametrize(
+  ('coarse', 'fine', 'message'), [(20, 0, 'label 20'), (0, 100, 'label 100')]
+)
+def test_wrong_labels_of_cifar100_are_named(tmp_path, coarse, fine, message):
+  files = cifar100_files('binary')
+  files['test.bin'] = bytes([coarse, fine]) + bytes(3072)
+  write_files(tmp_path / 'in', files)
+  with pytest.raises(UserError, match=f'test in .* has the {message}'):
+    convert('cifar100', str(tmp_path / 'out'), str(tmp_path / 'in'))
 
 
 class Malice:

@@ -1,0 +1,263 @@
+"""CIFAR-10 and CIFAR-100: 60,000 color images of 32 x 32, binary or pickled.
+
+https://www.cs.toronto.edu/~kriz/cifar.html
+"""
+
+import dataclasses
+import functools
+import io
+import pathlib
+import pickle
+import tarfile
+import zlib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from datasets.content import Content, of_pixels, pixel_features
+from datasets.download import Download
+from datasets.originals import find, find_any, pair
+from datasets.spec import DatasetSpec
+from errors import UserError
+
+CLASSES = (
+  'airplane',
+  'automobile',
+  'bird',
+  'cat',
+  'deer',
+  'dog',
+  'frog',
+  'horse',
+  'ship',
+  'truck',
+)
+_FINE_CLASSES = (
+  'apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl '
+  'boy bridge bus butterfly camel can castle caterpillar cattle chair '
+  'chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur '
+  'dolphin elephant flatfish forest fox girl hamster house kangaroo '
+  'keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree '
+  'motorcycle mountain mouse mushroom oak_tree orange orchid otter '
+  'palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum '
+  'rabbit raccoon ray road rocket rose sea seal shark shrew skunk '
+  'skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper '
+  'table tank telephone television tiger tractor train trout tulip turtle '
+  'wardrobe whale willow_tree wolf woman worm'
+)
+_HOST = 'https://www.cs.toronto.edu/~kriz/'
+_SIZE = 32
+_PIXELS = 3 * _SIZE * _SIZE
+# Twice the size of any batch.
+_MOST_BYTES = 2 * 50_000 * (2 + _PIXELS)
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """How the files of one of the two sets are made.
+
+  Attributes:
+    batches: split -> the names of its files, which end in .bin if binary.
+    labels: the keys of the labels, in the order of a row's first bytes.
+    tarballs: the archives' names, the binary one first.
+    num_classes: how many values each label has, in the same order.
+  """
+
+  batches: Mapping[str, tuple[str, ...]]
+  labels: tuple[str, ...]
+  tarballs: tuple[str, ...]
+  num_classes: tuple[int, ...]
+
+  @property
+  def files(self) -> tuple[str, ...]:
+    """The names of all files, binary or not."""
+    names = (name for batch in self.batches.values() for name in batch)
+    return tuple(file for name in names for file in (f'{name}.bin', name))
+
+
+_FORM_10 = Form(
+  batches={
+    'train': tuple(f'data_batch_{batch}' for batch in range(1, 6)),
+    'test': ('test_batch',),
+  },
+  labels=('labels',),
+  tarballs=('cifar-10-binary.tar.gz', 'cifar-10-python.tar.gz'),
+  num_classes=(10,),
+)
+_FORM_100 = Form(
+  batches={'train': ('train',), 'test': ('test',)},
+  labels=('coarse_labels', 'fine_labels'),
+  tarballs=('cifar-100-binary.tar.gz', 'cifar-100-python.tar.gz'),
+  num_classes=(20, 100),
+)
+
+
+def parse_binary(data: bytes, num_labels: int = 1) -> Batch:
+  """Rows of label bytes and 3 x 1024 bytes -> ([N, 3072], [N, num_labels])."""
+  row = num_labels + _PIXELS
+  if not data or len(data) % row:
+    raise ValueError(f'{len(data)} bytes are not rows of {row}')
+  rows = np.frombuffer(data, np.uint8).reshape(-1, row)
+  return rows[:, num_labels:], rows[:, :num_labels]
+
+
+def parse_pickle(data: bytes, labels: tuple[str, ...] = ('labels',)) -> Batch:
+  """A pickled dict of data and labels -> ([N, 3072], [N, len(labels)])."""
+  batch = _ArrayUnpickler(io.BytesIO(data), encoding='bytes').load()
+  if not isinstance(batch, dict):
+    raise ValueError(f'it holds a {type(batch).__name__}, not a dict')
+  batch = {_text(key): value for key, value in batch.items()}
+  images = np.asarray(batch['data'])
+  columns = np.stack([np.asarray(batch[key]) for key in labels], axis=-1)
+  if images.dtype != np.uint8 or images.shape != (len(columns), _PIXELS):
+    raise ValueError(
+      f'its data are {images.dtype} {images.shape} for {len(columns)} labels'
+    )
+  return images, columns
+
+
+def _text(key: str | bytes) -> str:
+  """Python 2 wrote the keys as bytes, Python 3 writes them as text."""
+  return key.decode() if isinstance(key, bytes) else key
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+  """Rebuilds plain containers and NumPy arrays, and calls nothing else.
+
+  A pickle runs whatever function it names; these three are all it can name.
+  """
+
+  _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
+    # The flags that follow the type are of a form that NumPy deprecates.
+    ('numpy', 'dtype'): lambda code, *_: np.dtype(code),
+    ('numpy', 'ndarray'): np.ndarray,
+    # How Python 3 spells bytes in the protocol of Python 2.
+    ('_codecs', 'encode'): lambda text, _: text.encode('latin1'),
+  }
+
+  def find_class(self, module: str, name: str) -> Any:
+    if name == '_reconstruct' and module.endswith('core.multiarray'):
+      # numpy.core or numpy._core, as the version that wrote it has it.
+      return np.empty(0).__reduce__()[0]
+    if (module, name) not in self._ALLOWED:
+      raise pickle.UnpicklingError(f'it asks for {module}.{name}')
+    return self._ALLOWED[module, name]
+
+
+def _read_tarball(path: pathlib.Path, form: Form) -> dict[str, bytes]:
+  """The batches' contents by file name; nothing is ever extracted to disk."""
+  files = {}
+  try:
+    with tarfile.open(path) as tar:
+      for member in tar:
+        name = pathlib.PurePath(member.name).name
+        if name in form.files and member.isreg():
+          if member.size > _MOST_BYTES:
+            raise ValueError(f'{member.name} has {member.size:,} bytes')
+          files[name] = tar.extractfile(member).read()
+  # A damaged header makes tarfile raise almost anything.
+  except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
+    raise UserError(f'Cannot read {path} as a tarball: {error}.') from error
+  return files
+
+
+def _read_files(
+  source: pathlib.Path, form: Form
+) -> tuple[pathlib.Path, dict[str, bytes]]:
+  """(Where the batches are, their contents): a folder's, else a tarball's."""
+  if source.is_file():
+    return source, _read_tarball(source, form)
+  first = find_any(source, form.files)
+  if first is None:
+    tarball = find(source, (*form.files[:2], *form.tarballs))
+    return tarball, _read_tarball(tarball, form)
+  paths = [first.with_name(name) for name in form.files]
+  files = {path.name: path.read_bytes() for path in paths if path.is_file()}
+  return first.parent, files
+
+
+def _batch(
+  where: pathlib.Path, files: dict[str, bytes], name: str, form: Form
+) -> tuple[np.ndarray, np.ndarray]:
+  """(Images [N, 32, 32, 3], labels [N, len(form.labels)]) of one batch."""
+  binary = f'{name}.bin'
+  if binary not in files and name not in files:
+    raise UserError(
+      f'No {binary} or {name} in {where}: the set is not whole. Fetch it again '
+      f'from {_HOST}cifar.html.'
+    )
+  try:
+    if binary in files:
+      planes, labels = parse_binary(files[binary], len(form.labels))
+    else:
+      planes, labels = parse_pickle(files[name], form.labels)
+  # Bytes that are no pickle make the unpickler raise almost anything.
+  except Exception as error:
+    raise UserError(
+      f'Cannot read {name} in {where} as a batch of CIFAR: {error}.'
+    ) from error
+  return planes.reshape(-1, 3, _SIZE, _SIZE).transpose(0, 2, 3, 1), labels
+
+
+def _items(
+  where: pathlib.Path, files: dict[str, bytes], name: str, form: Form
+) -> list[tuple[Any, ...]]:
+  """(Pixels [32, 32, 3], label), or (…, coarse label, fine label)."""
+  images, labels = _batch(where, files, name, form)
+  columns = [
+    [label for _, label in pair(images, column, count, f'{name} in {where}')]
+    for column, count in zip(labels.T, form.num_classes, strict=True)
+  ]
+  return list(zip(images, *columns, strict=True))
+
+
+def read(source: pathlib.Path, form: Form) -> dict[str, list[tuple[Any, ...]]]:
+  """The images of each split in the originals' order."""
+  where, files = _read_files(source, form)
+  return {
+    split: [item for name in names for item in _items(where, files, name, form)]
+    for split, names in form.batches.items()
+  }
+
+
+def encode_fine(item: tuple[np.ndarray, int, int]) -> Content:
+  """CIFAR-100's content: the fine label is the class; the coarse one is kept.
+
+  Under TensorFlow Datasets' name for it: TF-Slim has no CIFAR-100.
+  """
+  pixels, coarse, fine = item
+  return Content(pixel_features(pixels, fine, class__coarse_label=coarse))
+
+
+def _spec(
+  name: str, form: Form, class_names: tuple[str, ...], md5: str, encode: Any
+) -> DatasetSpec:
+  """What the two sets have in common."""
+  return DatasetSpec(
+    name=name,
+    num_classes=len(class_names),
+    channels=3,
+    class_names=class_names,
+    splits=('train', 'test'),
+    evaluation_split='test',
+    file_pattern=f'{name}_{{split}}.tfrecord',
+    homepage=f'{_HOST}cifar.html',
+    read=functools.partial(read, form=form),
+    encode=encode,
+    downloads=(Download(f'{_HOST}{form.tarballs[0]}', md5),),
+  )
+
+
+CIFAR10 = _spec(
+  'cifar10', _FORM_10, CLASSES, 'c32a1d4ab5d03f1284b67883e8d87530', of_pixels
+)
+CIFAR100 = _spec(
+  'cifar100',
+  _FORM_100,
+  tuple(_FINE_CLASSES.split()),
+  '03b5dce01913d631647c71ecec9e9cb8',
+  encode_fine,
+)

@@ -1,0 +1,74 @@
+"""TF-Slim's flowers: 3,670 photos of five kinds, in a folder or the tarball.
+
+https://www.tensorflow.org/datasets/catalog/tf_flowers
+"""
+
+import pathlib
+import random
+
+from datasets import photo
+from datasets.content import Content, image_features
+from datasets.download import Download
+from datasets.photo_folder import photos_in
+from datasets.spec import DatasetSpec
+from errors import UserError
+
+CLASSES = ('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips')
+VALIDATION_RECORDS = 350
+_SHARDS = 5
+_SEED = 0
+_FOLDER, _TARBALL = 'flower_photos', 'flower_photos.tgz'
+_HOST = 'https://storage.googleapis.com/download.tensorflow.org/example_images/'
+
+
+def read(source: pathlib.Path) -> dict[str, list[photo.Photo]]:
+  """350 photos for validation, drawn as TF-Slim does from sorted paths."""
+  for name in (_FOLDER, _TARBALL):
+    if (source / name).exists():
+      source = source / name
+      break
+  paths = photos_in(source)
+  photos = [
+    photo.Photo(path, blob, CLASSES.index(path.split('/')[0]))
+    for path, blob in paths.items()
+    if path.split('/')[0] in CLASSES
+  ]
+  if len(photos) <= VALIDATION_RECORDS:
+    raise UserError(
+      f'{len(photos)} photos of flowers in {source}, and {VALIDATION_RECORDS} '
+      f'are for validation alone: expected {_TARBALL}, or its folder '
+      f'{_FOLDER} with {", ".join(CLASSES)} in it.'
+    )
+  random.Random(_SEED).shuffle(photos)
+  return {
+    'train': photos[VALIDATION_RECORDS:],
+    'validation': photos[:VALIDATION_RECORDS],
+  }
+
+
+def encode(item: photo.Photo) -> Content:
+  """The content of a photo under TF-Slim's keys, always a JPEG."""
+  picture = photo.check(item, jpeg_only=True)
+  features = image_features(
+    picture.data, 'jpg', item.label, picture.height, picture.width
+  )
+  return Content(features, picture.notes)
+
+
+FLOWERS = DatasetSpec(
+  name='flowers',
+  num_classes=len(CLASSES),
+  channels=3,
+  class_names=CLASSES,
+  splits=('train', 'validation'),
+  evaluation_split='validation',
+  file_pattern='flowers_{split}_{shard}.tfrecord',
+  homepage='https://www.tensorflow.org/datasets/catalog/tf_flowers',
+  read=read,
+  encode=encode,
+  max_shards={'train': _SHARDS, 'validation': _SHARDS},
+  records_per_shard=1,
+  downloads=(
+    Download(f'{_HOST}{_TARBALL}', '6f87fb78e9cc9ab41eff2015b380011d'),
+  ),
+)

@@ -1,0 +1,241 @@
+"""Anybody's photos as a data set: folders of them, an archive, or a CSV file.
+
+One of these, by --source_dir:
+- photos/<class>/*.jpg
+- photos/{train,validation,test}/<class>/*.jpg
+- an archive of either (tar, also compressed)
+- a CSV file of path, label and, if wanted, split; paths start at its folder
+
+Classes are numbered in the order of their names. Without a split to evaluate
+on, a part of each class is drawn for it.
+"""
+
+import csv
+import pathlib
+import random
+import re
+from collections.abc import Iterable
+
+from absl import logging
+
+from datasets import photo
+from datasets.spec import DatasetSpec
+from datasets.tree import Blob, list_files, without_root
+from errors import UserError
+
+VALIDATION_FRACTION = 0.1
+SPLITS = {
+  'train': 'train',
+  'training': 'train',
+  'validation': 'validation',
+  'valid': 'validation',
+  'val': 'validation',
+  'test': 'test',
+  'testing': 'test',
+}
+MAX_SHARDS = 1024
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
+_LAYOUTS = (
+  'expected <class>/*.jpg, or train/<class>/*.jpg with validation/ or test/ '
+  'beside it, or a CSV file of path and label'
+)
+_HEADER = {
+  'path': {'path', 'file', 'filename', 'image'},
+  'label': {'label', 'class'},
+  'split': {'split'},
+}
+
+# A photo that has been found: its path, bytes, class, and split if it has one.
+Found = tuple[str, Blob, str, str | None]
+
+
+def spec(
+  name: str, source: pathlib.Path, fraction: float | None, seed: int
+) -> DatasetSpec:
+  """The data set that is found at `source`.
+
+  Args:
+    name: what the set is to be called.
+    source: a folder, an archive, or a CSV file.
+    fraction: of each class for validation, if the photos are in no splits.
+    seed: of that draw, and of the photos' order.
+
+  Raises:
+    UserError: if there are no photos, fewer than two classes, or a name cannot
+      serve as one.
+  """
+  if not _NAME.fullmatch(name):
+    raise UserError(
+      f'--dataset_name={name}: names of files are made of it; use letters, '
+      'digits, and _ . - between them.'
+    )
+  found = _find(source)
+  classes = sorted({label for _, _, label, _ in found})
+  _check_classes(classes, source)
+  splits = _split(found, classes, fraction, seed)
+  return DatasetSpec(
+    name=name,
+    num_classes=len(classes),
+    channels=3,
+    class_names=tuple(classes),
+    splits=tuple(splits),
+    evaluation_split='validation' if 'validation' in splits else 'test',
+    file_pattern=f'{name}_{{split}}-{{shard}}.tfrecord',
+    homepage=str(source.resolve()),
+    read=lambda _: splits,
+    encode=photo.encode,
+    max_shards=dict.fromkeys(splits, MAX_SHARDS),
+  )
+
+
+def photos_in(source: pathlib.Path) -> dict[str, Blob]:
+  """Path -> photo, of a folder or an archive."""
+  files = list_files(source)
+  if not source.is_dir():
+    files = without_root(files)
+  return photo.only_photos(files, source)
+
+
+def _find(source: pathlib.Path) -> list[Found]:
+  """The photos in one of the layouts, sorted by path."""
+  if source.suffix.lower() == '.csv' and source.is_file():
+    return _find_by_csv(source)
+  photos = photos_in(source)
+  tops = {path.partition('/')[0] for path in photos if '/' in path}
+  if 'train' in tops or 'training' in tops:
+    found = [_in_split(source, path, photos[path]) for path in photos]
+  else:
+    found = [
+      (path, photos[path], path.split('/')[0], None)
+      for path in photos
+      if '/' in path
+    ]
+  if not found:
+    raise UserError(f'No photos in {source}: {_LAYOUTS}.')
+  lost = len(photos) - len(found)
+  if lost:
+    logging.warning('%s: %d photos in no class folder ignored', source, lost)
+  return found
+
+
+def _in_split(source: pathlib.Path, path: str, blob: Blob) -> Found:
+  """A photo that lies in a class of a split."""
+  parts = path.split('/')
+  if parts[0] not in SPLITS or len(parts) < 3:
+    raise UserError(
+      f'{source} has photos in train/, and {path} is in no class of a split: '
+      f'{_LAYOUTS}.'
+    )
+  return path, blob, parts[1], SPLITS[parts[0]]
+
+
+def _find_by_csv(source: pathlib.Path) -> list[Found]:
+  """The photos that a CSV file lists; its first line may name the columns."""
+  try:
+    with source.open(newline='', encoding='utf-8-sig') as file:
+      rows = [row for row in csv.reader(file, strict=True) if row]
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise UserError(f'Cannot read {source} as CSV: {error}.') from error
+  columns = _columns(rows[0]) if rows else None
+  if columns:
+    rows = rows[1:]
+  columns = columns or {'path': 0, 'label': 1, 'split': 2}
+  found = sorted(_of_row(source, row, columns) for row in rows)
+  if not found:
+    raise UserError(f'{source} lists no photos: {_LAYOUTS}.')
+  if len({split is None for *_, split in found}) > 1:
+    raise UserError(f'{source} names a split for some photos only.')
+  return found
+
+
+def _columns(row: list[str]) -> dict[str, int] | None:
+  """Column -> its place, if a row names path and label, in any order."""
+  names = [name.strip().lower() for name in row]
+  places = {
+    column: place
+    for place, name in enumerate(names)
+    for column, spellings in _HEADER.items()
+    if name in spellings
+  }
+  return places if {'path', 'label'} <= set(places) else None
+
+
+def _of_row(
+  source: pathlib.Path, row: list[str], columns: dict[str, int]
+) -> Found:
+  """The photo of one row."""
+  values = {
+    column: row[place].strip()
+    for column, place in columns.items()
+    if place < len(row)
+  }
+  if not values.get('path') or not values.get('label'):
+    raise UserError(f'{source}: {",".join(row)!r} is not a path and a label.')
+  split = values.get('split') or None
+  if split and split not in SPLITS:
+    raise UserError(
+      f'{source}: {split!r} in {",".join(row)!r} is no split; known: '
+      f'{", ".join(SPLITS)}.'
+    )
+  path = source.parent / values['path']
+  size = path.stat().st_size if path.is_file() else -1
+  blob = Blob(str(path), 0, size)
+  return values['path'], blob, values['label'], split and SPLITS[split]
+
+
+def _check_classes(classes: list[str], source: pathlib.Path) -> None:
+  """Refuses what is no classification."""
+  if len(classes) < 2:
+    raise UserError(
+      f'{source} has photos of one class only, {classes[0]!r}: {_LAYOUTS}.'
+    )
+  for name in classes:
+    if not name.isprintable():
+      raise UserError(f'The class name {name!r} cannot stand in labels.txt.')
+
+
+def _split(
+  found: Iterable[Found], classes: list[str], fraction: float | None, seed: int
+) -> dict[str, list[photo.Photo]]:
+  """The photos by split, mixed by the seed."""
+  labels = {name: label for label, name in enumerate(classes)}
+  splits: dict[str, list[photo.Photo]] = {}
+  for path, blob, name, split in found:
+    one = photo.Photo(path, blob, labels[name])
+    splits.setdefault(split or 'train', []).append(one)
+  _check_fraction(splits, fraction)
+  if len(splits) == 1:
+    fraction = VALIDATION_FRACTION if fraction is None else fraction
+    splits = _draw(splits['train'], fraction, seed)
+  for split, photos in splits.items():
+    # Neither a shard nor the first batches may hold one class only.
+    random.Random(f'{seed} {split}').shuffle(photos)
+  order = dict.fromkeys(SPLITS.values())
+  return {split: splits[split] for split in order if splits.get(split)}
+
+
+def _check_fraction(splits: Iterable[str], fraction: float | None) -> None:
+  """Refuses to draw a validation split where there is one, or no photos."""
+  if 'train' not in splits:
+    raise UserError('There are no photos to train on: no split is train.')
+  if fraction is not None and len(list(splits)) > 1:
+    raise UserError(
+      f'The photos are in splits ({", ".join(splits)}): leave '
+      '--validation_fraction out.'
+    )
+
+
+def _draw(
+  photos: Iterable[photo.Photo], fraction: float, seed: int
+) -> dict[str, list[photo.Photo]]:
+  """The same part of each class for validation, but never all of it."""
+  classes: dict[int, list[photo.Photo]] = {}
+  for one in photos:
+    classes.setdefault(one.label, []).append(one)
+  splits: dict[str, list[photo.Photo]] = {'train': [], 'validation': []}
+  for label, members in classes.items():
+    random.Random(f'{seed} {label}').shuffle(members)
+    drawn = min(round(len(members) * fraction), len(members) - 1)
+    splits['validation'] += members[:drawn]
+    splits['train'] += members[drawn:]
+  return splits

@@ -1,0 +1,219 @@
+"""Odd photos of every kind: what is kept decodes alike, what is not is said."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from original_files import made
+from PIL import Image
+
+from datasets import photo
+from datasets.content import UnusableError
+
+
+def scene(mode='RGB', size=(24, 16)):
+  """A smooth picture, whose pixels survive a JPEG at high quality."""
+  ramp = Image.linear_gradient('L').resize(size)
+  image = Image.merge('RGB', [ramp, ramp.rotate(180), ramp.point(lambda v: 90)])
+  return image.convert(mode)
+
+
+def encoded(image, kind, **options):
+  file = io.BytesIO()
+  image.save(file, kind, **options)
+  return file.getvalue()
+
+
+def png16(channels):
+  """A PNG of 16 bits a channel, made by hand: [8, 8] and its high bytes."""
+  rows = (made(8, 8 * channels).astype(int) * 128 + 127).astype('>u2')
+  raw = b''.join(b'\0' + row.tobytes() for row in rows)
+  kind = {1: 0, 3: 2}[channels]
+
+  def chunk(name, data):
+    return (
+      struct.pack('>I', len(data))
+      + name
+      + data
+      + struct.pack('>I', zlib.crc32(name + data))
+    )
+
+  header = struct.pack('>IIBBBBB', 8, 8, 16, kind, 0, 0, 0)
+  data = b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header)
+  data += chunk(b'IDAT', zlib.compress(raw)) + chunk(b'IEND', b'')
+  return data, (rows >> 8).astype(np.uint8).reshape(8, 8, channels)
+
+
+def decoded(tf, data):
+  """[H, W, 3] as the reader decodes it."""
+  from preprocessing.decoding import decode
+
+  with tf.Session() as session:
+    return session.run(decode(tf.constant(data), 3))
+
+
+def turned(image, orientation):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  return {'image': image, 'exif': exif.tobytes()}
+
+
+def rgba():
+  image = scene().convert('RGBA')
+  image.putalpha(Image.linear_gradient('L').resize(image.size))
+  return image
+
+
+KEPT = {
+  'color jpeg': encoded(scene(), 'JPEG'),
+  'gray jpeg': encoded(scene('L'), 'JPEG'),
+  'progressive jpeg': encoded(scene(), 'JPEG', progressive=True),
+  'exif without a turn': encoded(scene(), 'JPEG', exif=Image.Exif().tobytes()),
+  'damaged exif': encoded(scene(), 'JPEG', exif=b'Exif\0\0nonsense'),
+  'color png': encoded(scene(), 'PNG'),
+  'gray png': encoded(scene('L'), 'PNG'),
+  'palette png': encoded(scene('P'), 'PNG'),
+  'black and white png': encoded(scene('1'), 'PNG'),
+  'opaque png': encoded(scene('RGBA'), 'PNG'),
+  'opaque gray png': encoded(scene('LA'), 'PNG'),
+}
+
+
+@pytest.mark.parametrize('name', KEPT)
+def test_usual_photos_keep_their_bytes_and_decode_alike(name, graph):
+  from tf_compat import tf
+
+  data = KEPT[name]
+  picture = photo.check_bytes(data, 'a')
+  assert picture.data == data
+  assert picture.notes == ()
+  assert (picture.width, picture.height) == (24, 16)
+  expected = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'), int)
+  # Two decoders of a JPEG may round differently.
+  limit = 3 if picture.format == 'JPEG' else 0
+  assert np.abs(decoded(tf, picture.data) - expected).max() <= limit
+
+
+def frames():
+  other = scene().rotate(90)
+  return {'save_all': True, 'append_images': [other, scene()], 'duration': 50}
+
+
+TURNED = encoded(**turned(scene(), 6), kind='JPEG')
+WEBP = encoded(scene(), 'WEBP')
+PNG16, PIXELS16 = png16(3)
+GRAY16, GRAY_PIXELS16 = png16(1)
+WHITE = Image.new('RGBA', rgba().size, 'white')
+ODD = {
+  'cmyk': (
+    encoded(scene('CMYK'), 'JPEG'),
+    scene(),
+    'JPEG',
+    ('CMYK made RGB',),
+  ),
+  'turned jpeg': (
+    TURNED,
+    Image.open(io.BytesIO(TURNED)).transpose(Image.Transpose.ROTATE_270),
+    'JPEG',
+    ('turned as EXIF says',),
+  ),
+  'mirrored png': (
+    encoded(**turned(scene(), 2), kind='PNG'),
+    scene().transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    'PNG',
+    ('turned as EXIF says',),
+  ),
+  '16-bit color': (PNG16, PIXELS16, 'PNG', ('16 bits made 8',)),
+  '16-bit gray': (GRAY16, GRAY_PIXELS16, 'PNG', ('16 bits made 8',)),
+  'animation': (
+    encoded(scene('P'), 'GIF', **frames()),
+    scene('P'),
+    'PNG',
+    ('first frame of GIF', 'GIF made PNG'),
+  ),
+  'still gif': (
+    encoded(scene('P'), 'GIF'),
+    scene('P'),
+    'PNG',
+    ('GIF made PNG',),
+  ),
+  'alpha': (
+    encoded(rgba(), 'PNG'),
+    Image.alpha_composite(WHITE, rgba()),
+    'PNG',
+    ('transparent, laid on white',),
+  ),
+  'bmp': (encoded(scene(), 'BMP'), scene(), 'PNG', ('BMP made PNG',)),
+  'tiff': (encoded(scene(), 'TIFF'), scene(), 'PNG', ('TIFF made PNG',)),
+  'webp': (
+    WEBP,
+    Image.open(io.BytesIO(WEBP)),
+    'JPEG',
+    ('WEBP made JPEG',),
+  ),
+}
+
+
+@pytest.mark.parametrize('name', ODD)
+def test_odd_photos_become_what_is_meant_and_are_told(name, graph):
+  from tf_compat import tf
+
+  data, expected, kind, notes = ODD[name]
+  if isinstance(expected, Image.Image):
+    expected = np.asarray(expected.convert('RGB'))
+  expected = np.broadcast_to(expected, (*expected.shape[:2], 3))
+  picture = photo.check_bytes(data, 'a')
+  assert picture.format == kind
+  assert picture.notes == notes
+  assert (picture.height, picture.width) == expected.shape[:2]
+  found = decoded(tf, picture.data).astype(int)
+  limit = 8 if kind == 'JPEG' else 0
+  assert np.abs(found - expected).max() <= limit
+
+
+@pytest.mark.parametrize('name', [*KEPT, *ODD])
+def test_where_only_jpegs_will_do(name):
+  data = KEPT.get(name) or ODD[name][0]
+  picture = photo.check_bytes(data, 'a', jpeg_only=True)
+  image = Image.open(io.BytesIO(picture.data))
+  assert (image.format, image.size) == ('JPEG', (picture.width, picture.height))
+  assert image.mode in ('RGB', 'L')
+
+
+def test_a_name_that_lies_is_told():
+  picture = photo.check_bytes(encoded(scene(), 'PNG'), 'cat/1.JPG')
+  assert picture.notes == ('PNG named as JPEG',)
+  assert not photo.check_bytes(encoded(scene(), 'JPEG'), 'cat/1.jpeg').notes
+
+
+def huge():
+  """A PNG of a gigapixel in a hundred bytes of compressed nothing."""
+  data, _ = png16(1)
+  header = struct.pack('>IIBBBBB', 40000, 40000, 8, 0, 0, 0, 0)
+  crc = struct.pack('>I', zlib.crc32(b'IHDR' + header))
+  return data[:16] + header + crc + data[33:]
+
+
+@pytest.mark.parametrize(
+  ('data', 'reason'),
+  [
+    (b'', 'is empty'),
+    (b'<html>', 'is no image in a known format: begins with 3c 68 74 6d 6c 3e'),
+    (b'%!PS-Adobe-3.0 EPSF-3.0', 'is no image in a known format'),
+    (encoded(scene(), 'JPEG')[:-30], 'does not decode: .*truncated'),
+    (encoded(scene(), 'PNG')[:-30], 'does not decode'),
+    (huge(), 'does not decode: Image size .* exceeds limit'),
+    (encoded(scene('F'), 'TIFF'), r'has pixels of 32 bits.*\(F\)'),
+  ],
+)
+def test_unusable_photos_and_why(data, reason):
+  with pytest.raises(UnusableError, match=f'^{reason}'):
+    photo.check_bytes(data, 'a.jpg')
+
+
+def test_a_photo_that_is_gone():
+  gone = photo.Photo('a.jpg', photo.Blob('no/such.jpg'), 0)
+  with pytest.raises(UnusableError, match='cannot be read: No such file'):
+    photo.encode(gone)

@@ -1,0 +1,236 @@
+import collections
+
+import pytest
+from absl import logging
+from original_files import photo_bytes, read_examples, write_tarball, write_tree
+
+from datasets.convert import Options, convert
+from datasets.dataset_factory import evaluation_split, get_dataset
+from errors import UserError
+
+CLASSES = 'crow', 'gull', 'wren'
+
+
+def birds(count=10, prefix=''):
+  """Path -> photo, `count` of each class."""
+  return {
+    f'{prefix}{name}/{number}.jpg': photo_bytes(seed=100 * seed + number)
+    for seed, name in enumerate(CLASSES)
+    for number in range(count)
+  }
+
+
+def read_all(folder, name='birds'):
+  """Split -> [(path, bytes, label)], by an independent reading."""
+  found = collections.defaultdict(list)
+  for path in sorted(folder.glob(f'{name}_*.tfrecord')):
+    split = path.name.removeprefix(f'{name}_').partition('-')[0]
+    for example in read_examples(path):
+      found[split].append(
+        (
+          example['image/filename'].decode(),
+          example['image/encoded'],
+          example['image/class/label'],
+        )
+      )
+  return dict(found)
+
+
+def convert_birds(tmp_path, source=None, name='birds', **options):
+  source = source or tmp_path / 'in'
+  return convert(name, str(tmp_path / 'out'), str(source), Options(**options))
+
+
+def expected(files):
+  return {
+    (path, data, CLASSES.index(path.split('/')[-2]))
+    for path, data in files.items()
+  }
+
+
+def test_a_folder_for_each_class(tmp_path):
+  files = birds()
+  write_tree(tmp_path / 'in', files)
+  summary = convert_birds(tmp_path, validation_fraction=0.2)
+  assert summary.splits == {'train': 24, 'validation': 6}
+  assert summary.num_classes == 3
+  splits = read_all(tmp_path / 'out')
+  assert {*splits['train'], *splits['validation']} == expected(files)
+  for split, count in (('train', 8), ('validation', 2)):
+    labels = [label for _, _, label in splits[split]]
+    assert collections.Counter(labels) == dict.fromkeys(range(3), count)
+    assert labels != sorted(labels)
+  labels = (tmp_path / 'out/labels.txt').read_text()
+  assert labels == '0:crow\n1:gull\n2:wren\n'
+
+
+def test_the_set_is_known_by_its_folder(tmp_path):
+  write_tree(tmp_path / 'in', birds())
+  convert_birds(tmp_path, name='my-birds_2.0')
+  folder = str(tmp_path / 'out')
+  dataset = get_dataset('my-birds_2.0', 'train', folder)
+  assert dataset.num_records == 27
+  assert dataset.num_classes == 3
+  assert dataset.channels == 3
+  assert dataset.class_names == CLASSES
+  assert evaluation_split('my-birds_2.0', folder) == 'validation'
+  (path,) = dataset.files
+  assert path.endswith('/my-birds_2.0_train-00000-of-00001.tfrecord')
+
+
+def test_the_seed_chooses_the_validation_photos(tmp_path):
+  write_tree(tmp_path / 'in', birds())
+  drawn = []
+  for number, seed in enumerate((0, 0, 1)):
+    folder = tmp_path / str(number)
+    convert('birds', str(folder), str(tmp_path / 'in'), Options(seed=seed))
+    drawn.append(read_all(folder))
+  assert drawn[0] == drawn[1]
+  assert set(drawn[0]['validation']) != set(drawn[2]['validation'])
+
+
+@pytest.mark.parametrize(
+  ('fraction', 'counts'), [(0, (3, 0)), (0.5, (2, 1)), (0.9, (2, 1))]
+)
+def test_no_class_is_wholly_drawn(tmp_path, fraction, counts):
+  files = {f'a/{n}.jpg': photo_bytes(seed=n) for n in range(2)}
+  write_tree(tmp_path / 'in', {**files, 'b/x.jpg': photo_bytes()})
+  summary = convert_birds(tmp_path, validation_fraction=fraction)
+  train, validation = counts
+  splits = {'train': train, 'validation': validation}
+  assert summary.splits == {s: n for s, n in splits.items() if n}
+
+
+@pytest.mark.parametrize('spelling', ['validation', 'val'])
+def test_splits_above_the_classes(tmp_path, spelling):
+  splits = {
+    split: birds(count, f'{split}/')
+    for count, split in enumerate(('train', spelling, 'test'), start=1)
+  }
+  write_tree(
+    tmp_path / 'in', {k: v for s in splits.values() for k, v in s.items()}
+  )
+  summary = convert_birds(tmp_path)
+  assert summary.splits == {'train': 3, 'validation': 6, 'test': 9}
+  found = read_all(tmp_path / 'out')
+  for split, files in splits.items():
+    split = 'validation' if split == spelling else split
+    assert set(found[split]) == expected(files)
+  folder = str(tmp_path / 'out')
+  assert evaluation_split('birds', folder) == 'validation'
+
+
+@pytest.mark.parametrize('root', ['', 'photos/'])
+def test_an_archive_of_them(tmp_path, root):
+  files = birds()
+  path = tmp_path / 'birds.tar.gz'
+  write_tarball(path, {f'{root}{name}': files[name] for name in files})
+  assert convert_birds(tmp_path, path).splits == {'train': 27, 'validation': 3}
+  splits = read_all(tmp_path / 'out')
+  assert {*splits['train'], *splits['validation']} == expected(files)
+
+
+@pytest.mark.parametrize(
+  ('head', 'row'),
+  [
+    ('', '{path},{label}'),
+    ('path,label', '{path},{label}'),
+    ('Label, File', '{label}, {path}'),
+    ('path,label,split', '{path},{label},train'),
+    ('', '"{path}","{label}"'),
+  ],
+)
+def test_a_csv_file_of_path_and_label(tmp_path, head, row):
+  files = birds(3, 'all/')
+  write_tree(tmp_path / 'in', files)
+  rows = [row.format(path=path, label=path.split('/')[1]) for path in files]
+  lines = [head, *rows] if head else rows
+  (tmp_path / 'in/list.csv').write_text('\n'.join(lines))
+  convert_birds(tmp_path, tmp_path / 'in/list.csv', validation_fraction=0)
+  assert set(read_all(tmp_path / 'out')['train']) == expected(files)
+
+
+def test_a_csv_file_with_splits(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  lines = [
+    f'{name}/{number}.jpg,{name},{("train", "test")[number]}\n'
+    for name in CLASSES
+    for number in (0, 1)
+  ]
+  (tmp_path / 'in/list.csv').write_text(''.join(lines))
+  summary = convert_birds(tmp_path, tmp_path / 'in/list.csv')
+  assert summary.splits == {'train': 3, 'test': 3}
+  assert evaluation_split('birds', str(tmp_path / 'out')) == 'test'
+
+
+def test_a_photo_that_a_csv_file_lists_in_vain_is_rejected(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  names = [f'{name}/{n}.jpg,{name}\n' for name in CLASSES for n in (0, 1, 2)]
+  (tmp_path / 'in/list.csv').write_text(''.join(names))
+  source = tmp_path / 'in/list.csv'
+  assert convert_birds(tmp_path, source, max_rejected_fraction=1).rejected == 3
+  rejected = (tmp_path / 'out/rejected.csv').read_text()
+  assert 'crow/2.jpg,cannot be read: No such file or directory\n' in rejected
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('', r'lists no photos'),
+    ('a.jpg', r"'a\.jpg' is not a path and a label"),
+    ('a.jpg,', r"'a\.jpg,' is not a path and a label"),
+    ('a.jpg,x,dev', r"'dev' in 'a\.jpg,x,dev' is no split; known: train,"),
+    ('a.jpg,x,train\nb.jpg,y', r'names a split for some photos only'),
+    ('a.jpg,x\nb.jpg,x', r"photos of one class only, 'x'"),
+    ('a.jpg,x,test\nb.jpg,y,test', r'no photos to train on'),
+    ('"a.jpg', r'Cannot read .*list\.csv as CSV'),
+  ],
+)
+def test_wrong_csv_files(tmp_path, text, message):
+  (tmp_path / 'list.csv').write_text(text)
+  with pytest.raises(UserError, match=message):
+    convert_birds(tmp_path, tmp_path / 'list.csv')
+
+
+@pytest.mark.parametrize(
+  ('files', 'options', 'message'),
+  [
+    ([], {}, r'No photos in .*: expected <class>/\*\.jpg, or train/'),
+    (['1.jpg', '2.jpg'], {}, r'No photos in'),
+    (['a/1.jpg', 'a/2.jpg'], {}, r"of one class only, 'a'"),
+    (['train/1.jpg'], {}, r'train/1\.jpg is in no class of a split'),
+    (['train/a/1.jpg', 'more/a/1.jpg'], {}, r'more/a/1\.jpg is in no class'),
+    (
+      ['train/a/1.jpg', 'test/b/1.jpg'],
+      {'validation_fraction': 0.1},
+      r'in splits \(test, train\): leave --validation_fraction out',
+    ),
+  ],
+)
+def test_wrong_folders(tmp_path, files, options, message):
+  write_tree(tmp_path / 'in', dict.fromkeys(files, photo_bytes()))
+  (tmp_path / 'in').mkdir(exist_ok=True)
+  with pytest.raises(UserError, match=message):
+    convert_birds(tmp_path, **options)
+  assert list((tmp_path / 'out').iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['my birds', '../birds', '', '-birds', 'a:b'])
+def test_names_that_cannot_name_files(tmp_path, name):
+  write_tree(tmp_path / 'in', birds(1))
+  with pytest.raises(UserError, match=r'--dataset_name=.*use letters'):
+    convert_birds(tmp_path, name=name)
+
+
+def test_other_files_and_stray_photos_are_told(tmp_path, monkeypatch):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  strays = {'a.jpg': photo_bytes(), 'crow/x.txt': b'', 'crow/README': b''}
+  write_tree(tmp_path / 'in', {**birds(2), **strays})
+  assert sum(convert_birds(tmp_path).splits.values()) == 6
+  assert [warning.partition(': ')[2] for warning in warnings] == [
+    '2 files that are no photos ignored (1 .txt, 1 no ending)',
+    '1 photos in no class folder ignored',
+  ]

@@ -1,0 +1,146 @@
+"""TensorFlow Datasets, played by a module of the parts that are used."""
+
+import re
+import sys
+import types
+
+import pytest
+from original_files import photo_bytes, read_examples
+
+from datasets.convert import Options, convert
+from datasets.dataset_factory import get_dataset
+from errors import UserError
+
+
+class Builder:
+  """Photos whose label is their number modulo 3."""
+
+  name = 'birds'
+  prepared = False
+
+  def __init__(self, splits, features):
+    self.images = {
+      split: [photo_bytes(seed=n, size=(8, 8)) for n in range(count)]
+      for split, count in splits.items()
+    }
+    self.info = types.SimpleNamespace(
+      features=features,
+      splits={
+        split: types.SimpleNamespace(num_examples=count)
+        for split, count in splits.items()
+      },
+    )
+
+  def download_and_prepare(self):
+    self.prepared = True
+
+  def as_dataset(self, split, decoders, shuffle_files):
+    assert decoders == {'image': 'raw'}
+    assert not shuffle_files
+    name, start, end = re.fullmatch(r'(\w+)\[(\d+):(\d+)\]', split).groups()
+    for number in range(int(start), int(end)):
+      yield {'image': self.images[name][number], 'label': number % 3}
+
+
+FEATURES = {
+  'image': types.SimpleNamespace(shape=(None, None, 3)),
+  'label': types.SimpleNamespace(num_classes=3, names=['crow', 'gull', 'wren']),
+}
+
+
+@pytest.fixture
+def install(monkeypatch):
+  """Installs the module with one data set."""
+
+  def with_set(splits, features=FEATURES):
+    built = Builder(splits, features)
+
+    def builder(name, data_dir):
+      if name != 'birds/small':
+        raise ValueError(f'Dataset {name} not found')
+      built.data_dir = data_dir
+      return built
+
+    module = types.SimpleNamespace(
+      builder=builder,
+      as_numpy=iter,
+      decode=types.SimpleNamespace(SkipDecoding=lambda: 'raw'),
+    )
+    monkeypatch.setitem(sys.modules, 'tensorflow_datasets', module)
+    return built
+
+  return with_set
+
+
+NAME = 'tfds:birds/small'
+
+
+def test_images_keep_their_bytes_and_the_set_is_found(tmp_path, install):
+  built = install({'train': 12, 'test': 5, 'extra': 3})
+  summary = convert(NAME, str(tmp_path / 'out'))
+  assert built.prepared
+  assert built.data_dir is None
+  assert summary.splits == {'train': 12, 'test': 5}
+  for split in ('train', 'test'):
+    dataset = get_dataset(NAME, split, str(tmp_path / 'out'))
+    assert dataset.class_names == ('crow', 'gull', 'wren')
+    (path,) = dataset.files
+    examples = read_examples(type(tmp_path)(path))
+    assert [e['image/encoded'] for e in examples] == built.images[split]
+    labels = [e['image/class/label'] for e in examples]
+    assert labels == [n % 3 for n in range(len(labels))]
+
+
+def test_the_last_part_of_a_single_split_is_for_validation(tmp_path, install):
+  built = install({'train': 10})
+  options = Options(validation_fraction=0.3)
+  summary = convert(NAME, str(tmp_path / 'out'), None, options)
+  assert summary.splits == {'train': 7, 'validation': 3}
+  dataset = get_dataset(NAME, None, str(tmp_path / 'out'))
+  examples = read_examples(type(tmp_path)(dataset.files[0]))
+  images = [example['image/encoded'] for example in examples]
+  assert images == built.images['train'][7:]
+
+
+def test_a_source_dir_is_used_as_it_is(tmp_path, install):
+  built = install({'train': 10, 'test': 1})
+  convert(NAME, str(tmp_path / 'out'), str(tmp_path))
+  assert not built.prepared
+  assert built.data_dir == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('name', 'features', 'options', 'message'),
+  [
+    (
+      'tfds:brids',
+      FEATURES,
+      {},
+      r"Cannot have 'tfds:brids': Dataset brids not",
+    ),
+    (
+      NAME,
+      {'text': None, 'label': None},
+      {},
+      r'one label each, but label, text',
+    ),
+    (
+      NAME,
+      FEATURES,
+      {'validation_fraction': 0.1},
+      r'splits of its own \(train',
+    ),
+  ],
+)
+def test_what_cannot_be_had(
+  tmp_path, install, name, features, options, message
+):
+  install({'train': 4, 'test': 1}, features)
+  with pytest.raises(UserError, match=message):
+    convert(name, str(tmp_path), None, Options(**options))
+
+
+def test_without_the_package(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  with pytest.raises(UserError, match=r'pip install tensorflow-datasets'):
+    convert(NAME, str(tmp_path))
