@@ -94,14 +94,15 @@ def convert(
       holds another set.
   """
   options = options or Options()
-  folder = _make_folder(dataset_dir)
+  folder = pathlib.Path(dataset_dir).expanduser()
   staging = Staging(folder)
   staging.finish()
   if _is_complete(name, folder):
     staging.discard()
     return _summary(folder, already_complete=True)
+  spec = _spec(name, source_dir, options)
+  _make_folder(folder)
   try:
-    spec = _spec(name, source_dir, options)
     originals = _originals(spec, source_dir, folder / _DOWNLOADS)
     done = _convert(spec, originals, staging, options)
   except (OSError, tf.errors.OpError) as error:
@@ -114,16 +115,14 @@ def convert(
   return _summary(folder, done)
 
 
-def _make_folder(dataset_dir: str) -> pathlib.Path:
-  """The folder for the records."""
-  folder = pathlib.Path(dataset_dir).expanduser()
+def _make_folder(folder: pathlib.Path) -> None:
+  """Makes the folder for the records."""
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(
-      f'Cannot make --dataset_dir={dataset_dir}: {error.strerror}.'
+      f'Cannot make --dataset_dir={folder}: {error.strerror}.'
     ) from error
-  return folder
 
 
 def _is_complete(name: str, folder: pathlib.Path) -> bool:

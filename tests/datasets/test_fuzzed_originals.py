@@ -1,0 +1,213 @@
+"""Damaged originals of every form: told, never a crash, a hang or silence."""
+
+import gzip
+import io
+import pathlib
+import tempfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from original_files import (
+  cifar100_files,
+  cifar_files,
+  idx_bytes,
+  made,
+  photo_bytes,
+  write_tarball,
+)
+from PIL import Image
+
+from datasets import photo, tree
+from datasets.cifar import parse_binary, parse_pickle
+from datasets.content import UnusableError
+from datasets.mnist import read_idx
+from errors import UserError
+
+FEW = settings(
+  max_examples=60,
+  deadline=5000,  # milliseconds: what takes longer hangs
+  derandomize=True,
+  database=None,
+  suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def attempt(call, expected):
+  """(What it returns, None), or (None, the message of the expected error)."""
+  try:
+    return call(), None
+  except expected as error:
+    return None, str(error)
+
+
+@st.composite
+def damaged(draw, originals):
+  """An original that is cut, has wrong bytes, or more of them."""
+  data = bytearray(draw(st.sampled_from(originals)))
+  for _ in range(draw(st.integers(1, 4))):
+    place = draw(st.integers(0, min(len(data) - 1, 400) or 0))
+    end = draw(st.sampled_from(['byte', 'bit', 'huge', 'cut', 'more', 'magic']))
+    if end == 'byte':
+      data[place] = draw(st.integers(0, 255))
+    elif end == 'bit':
+      data[place] ^= 1 << draw(st.integers(0, 7))
+    elif end == 'huge':
+      data[place : place + 4] = b'\xff\xff\xff\x7f'
+    elif end == 'cut':
+      del data[draw(st.integers(1, len(data))) :]
+    elif end == 'more':
+      data[place:place] = draw(st.binary(min_size=1, max_size=20))
+    else:
+      data[:4] = draw(st.binary(min_size=4, max_size=4))
+    if not data:
+      break
+  return bytes(data)
+
+
+def pictures():
+  scene = Image.fromarray(made(24, 32, 3))
+  kinds = [
+    ('JPEG', {}),
+    ('JPEG', {'progressive': True}),
+    (
+      'JPEG',
+      {
+        'exif': b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0'
+      },
+    ),
+    ('PNG', {}),
+    ('GIF', {'save_all': True, 'append_images': [scene.rotate(90)]}),
+    ('BMP', {}),
+    ('WEBP', {}),
+    ('TIFF', {'compression': 'tiff_lzw'}),
+  ]
+  found = [photo_bytes('JPEG', 'CMYK')]
+  for kind, options in kinds:
+    file = io.BytesIO()
+    scene.save(file, kind, **options)
+    found.append(file.getvalue())
+  return found
+
+
+@pytest.fixture(scope='module')
+def decode():
+  """The reader's decoder: bytes -> [H, W, 3], or what it raises."""
+  from preprocessing.decoding import decode
+  from tf_compat import tf
+
+  with tf.Graph().as_default(), tf.Session() as session:
+    data = tf.placeholder(tf.string, [])
+    image = decode(data, 3)
+    yield lambda encoded: session.run(image, {data: encoded})
+
+
+@FEW
+@given(data=damaged(pictures()))
+def test_what_passes_the_check_the_reader_can_decode(decode, data):
+  picture, error = attempt(
+    lambda: photo.check_bytes(data, 'a.jpg'), UnusableError
+  )
+  if picture is None:
+    assert error
+    assert '\n' not in error
+    return
+  assert decode(picture.data).shape == (picture.height, picture.width, 3)
+
+
+@FEW
+@given(data=damaged(pictures()[:4]))
+def test_a_small_decode_finds_what_a_whole_one_does(data):
+  """Reading a JPEG at an eighth of its size checks all that is compressed."""
+
+  def fails(small):
+    try:
+      image = Image.open(io.BytesIO(data), formats=['JPEG'])
+      if small:
+        image.draft(None, (1, 1))
+      image.load()
+    except Exception:
+      return True
+    return False
+
+  assert fails(small=True) == fails(small=False)
+
+
+def to_file(folder, data, name='original'):
+  path = pathlib.Path(folder, name)
+  path.write_bytes(data)
+  return path
+
+
+@FEW
+@given(
+  data=damaged([idx_bytes(made(4, 5, 6)), gzip.compress(idx_bytes(made(9)))]),
+  name=st.sampled_from(['idx', 'idx.gz']),
+)
+def test_idx_files_give_what_they_promise_or_an_error(data, name):
+  with tempfile.TemporaryDirectory() as folder:
+    path = to_file(folder, data, name)
+    array, error = attempt(lambda: read_idx(path), UserError)
+  if array is None:
+    assert name in error
+    return
+  plain = gzip.decompress(data) if name.endswith('.gz') else data
+  # Nothing but the header and these values was in the file.
+  assert plain.endswith(array.tobytes())
+  assert len(plain) == 4 + 4 * array.ndim + array.size
+
+
+@FEW
+@given(data=damaged([cifar_files('binary')['test_batch.bin']]))
+def test_cifar_rows_are_whole_or_an_error(data):
+  batch, _ = attempt(lambda: parse_binary(data), ValueError)
+  if batch is None:
+    assert not data or len(data) % 3073
+    return
+  planes, labels = batch
+  rows = np.concatenate([labels, planes], axis=1)
+  assert rows.tobytes() == data
+
+
+PICKLES = [
+  cifar_files('python')['test_batch'],
+  cifar_files('python2')['test_batch'],
+]
+
+
+@FEW
+@given(data=damaged(PICKLES))
+def test_pickles_are_batches_or_an_error(data):
+  # The converter names the file whatever it is; the process must live.
+  batch, _ = attempt(lambda: parse_pickle(data), Exception)
+  if batch is None:
+    return
+  planes, labels = batch
+  assert planes.dtype == np.uint8
+  assert planes.shape == (len(labels), 3072)
+
+
+def archives():
+  files = {**cifar100_files('binary'), 'a/1.jpg': photo_bytes()}
+  found = []
+  with tempfile.TemporaryDirectory() as folder:
+    for compression in ('', 'gz', 'bz2', 'xz'):
+      path = pathlib.Path(folder, 'archive')
+      write_tarball(path, files, compression)
+      found.append(path.read_bytes())
+  return found
+
+
+@FEW
+@given(data=damaged(archives()))
+def test_archives_stay_within_themselves_or_are_refused(data):
+  with tempfile.TemporaryDirectory() as folder:
+    path = to_file(folder, data, 'in.tar')
+    files, error = attempt(lambda: tree.list_files(path), UserError)
+    if files is None:
+      assert 'in.tar' in error
+      return
+    for blob in files.values():
+      assert len(blob.read()) == blob.size
+    assert [p.name for p in pathlib.Path(folder).iterdir()] == ['in.tar']
