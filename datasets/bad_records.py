@@ -87,7 +87,7 @@ def mend(dataset: Dataset) -> Dataset:
   """
   files, present, last_damaged = [], 0, None
   for file, (readable, whole) in zip(
-    dataset.files, _count_readable(dataset.files), strict=True
+    dataset.files, count_readable(dataset.files), strict=True
   ):
     if not whole:
       last_damaged = os.path.join(_folder(), os.path.basename(file))
@@ -213,7 +213,7 @@ def _reason(error: Exception | None) -> str:
   return re.split(r'Iterator::\S+: |\}\} ', line)[-1].strip()
 
 
-def _count_readable(files: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
+def count_readable(files: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
   """For each file, the records before the first damage, and if it is whole."""
   with tf.Graph().as_default(), tf.device('/cpu:0'):
     path = tf.placeholder(tf.string, [])

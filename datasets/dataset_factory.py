@@ -72,6 +72,18 @@ def get_dataset(name: str, split: str | None, dataset_dir: str) -> Dataset:
   )
 
 
+def splits(name: str, dataset_dir: str) -> tuple[str, ...]:
+  """The splits that are there, train first.
+
+  Raises:
+    UserError: if the folder holds no such set.
+  """
+  folder = _folder(name, dataset_dir)
+  _read_manifest(name, folder)
+  found = _find(name, folder)
+  return tuple(sorted(found, key=lambda split: (split != 'train', split)))
+
+
 def evaluation_split(name: str, dataset_dir: str) -> str:
   """The split to evaluate on: the set's own, or the one of a folder of photos.
 

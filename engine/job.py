@@ -136,6 +136,38 @@ class ConvertJob(Job):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectJob(Job):
+  """What inspect_data.py is asked to do."""
+
+  dataset_dir: str | None = option(None, 'The folder of the records.')
+  dataset_name: str | None = option(
+    None, 'The data set; the one that dataset.json names if not given.'
+  )
+  output: str | None = option(
+    None, 'Draw pictures, raw and preprocessed, into this PNG file.'
+  )
+  num_images: int = option(12, 'Pictures of each split to draw.', lower=1)
+  model_name: str = option(
+    'inception_v3', 'The network whose input the pictures are to be.'
+  )
+  preprocessing_name: str | None = option(
+    None,
+    'The preprocessing; that of --model_name if not given.',
+    known=PREPROCESSINGS,
+  )
+  image_size: int | None = option(
+    None,
+    "Side of the input in pixels; the network's own if not given.",
+    lower=8,
+  )
+  num_processes: int | None = option(
+    None,
+    'Processes that decode; as many as there are processors if not given.',
+    lower=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkOptions(Job):
   """Which network, with which attention: common to all jobs with one."""
 

@@ -1,0 +1,113 @@
+"""A sheet of a data set's pictures, raw and as a network is given them."""
+
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from datasets.dataset import Dataset
+from datasets.sight import Sight
+from engine import picture
+from errors import UserError
+from preprocessing import preprocessing_factory
+from tf_compat import tf
+
+_GROUPS = 3  # pictures side by side
+_CELL = 1.6  # inches
+_SEED = 1
+
+
+def check_path(path: str) -> None:
+  """Raises UserError where no PNG can be written."""
+  folder = pathlib.Path(path).expanduser().absolute().parent
+  if not path.lower().endswith('.png') or not folder.is_dir():
+    raise UserError(
+      f'--output={path}: name a .png file in a folder that is there.'
+    )
+
+
+def draw(
+  dataset: Dataset,
+  sights: Sequence[Sight],
+  preprocessing_name: str,
+  image_size: int,
+  path: str | os.PathLike,
+) -> None:
+  """Writes the sheet: each picture raw, for evaluation, and for training.
+
+  Args:
+    dataset: any split of the set.
+    sights: the pictures.
+    preprocessing_name: the recipe.
+    image_size: height and width of its output, in pixels.
+    path: of the PNG file.
+  """
+  inputs = [
+    _preprocessed(
+      sights, dataset.channels, preprocessing_name, image_size, is_training
+    )
+    for is_training in (False, True)
+  ]
+  rows = -(-len(sights) // _GROUPS)
+  figure = Figure(figsize=(3 * _GROUPS * _CELL, max(rows, 1) * (_CELL + 0.25)))
+  cells = figure.subplots(max(rows, 1), 3 * _GROUPS, squeeze=False)
+  for cell in cells.flat:
+    cell.set_axis_off()
+  for place, sight in enumerate(sights):
+    row, group = divmod(place, _GROUPS)
+    raw, evaluation, training = cells[row, 3 * group : 3 * group + 3]
+    _show_raw(raw, sight, dataset.class_names)
+    _show_input(evaluation, inputs[0][place], 'evaluation')
+    _show_input(training, inputs[1][place], 'training')
+  figure.tight_layout(pad=0.3)
+  picture.save(figure, path)
+
+
+def _preprocessed(
+  sights: Sequence[Sight],
+  channels: int,
+  name: str,
+  size: int,
+  is_training: bool,
+) -> list[np.ndarray]:
+  """Each picture as the recipe makes it, float32 [size, size, channels]."""
+  with tf.Graph().as_default(), tf.device('/cpu:0'):
+    recipe = preprocessing_factory.get_preprocessing(name, is_training)
+    encoded = tf.placeholder(tf.string, [])
+    place = tf.placeholder(tf.int64, [])
+    seed = tf.stack([tf.constant(_SEED, tf.int64), place])
+    image = recipe.from_encoded(encoded, size, size, channels, seed=seed)
+    config = tf.ConfigProto(device_count={'GPU': 0})
+    with tf.Session(config=config) as session:
+      return [
+        session.run(image, {encoded: sight.encoded, place: number})
+        for number, sight in enumerate(sights)
+      ]
+
+
+def _show_raw(cell: Axes, sight: Sight, class_names: Sequence[str]) -> None:
+  """The picture as it is stored, with its boxes and its class."""
+  with Image.open(io.BytesIO(sight.encoded)) as image:
+    cell.imshow(image.convert('RGB'))
+  width, height = sight.look.width, sight.look.height
+  for ymin, xmin, ymax, xmax in sight.boxes:
+    corner = xmin * width, ymin * height
+    sides = (xmax - xmin) * width, (ymax - ymin) * height
+    cell.add_patch(
+      Rectangle(corner, *sides, fill=False, color=picture.ORANGE, linewidth=1)
+    )
+  name = picture.legible(class_names[sight.label], 18, str(sight.label))
+  cell.set_title(f'{name}\n{width} × {height}', fontsize=6, pad=2)
+
+
+def _show_input(cell: Axes, image: np.ndarray, purpose: str) -> None:
+  """A network's input; its range, which the title tells, fills the scale."""
+  low, high = float(image.min()), float(image.max())
+  cell.imshow((image - low) / max(high - low, 1e-6), cmap='gray')
+  cell.set_title(f'{purpose}\n{low:.1f} to {high:.1f}', fontsize=6, pad=2)
