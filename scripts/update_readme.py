@@ -55,6 +55,7 @@ def tables() -> dict[str, str]:
     'eval flags': flags.table(job.EvalJob),
     'loop flags': flags.table(job.EvalLoopJob, without=once),
     'convert flags': flags.table(job.ConvertJob),
+    'inspect flags': flags.table(job.InspectJob),
     'list flags': flags.table(job.ListJob),
     'networks': catalogue.markdown(
       catalogue.HEADINGS,
