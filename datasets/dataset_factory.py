@@ -67,7 +67,7 @@ def get_dataset(name: str, split: str | None, dataset_dir: str) -> Dataset:
     num_records=num_records,
     num_classes=manifest.num_classes,
     channels=manifest.channels,
-    class_names=_class_names(name, folder, manifest.num_classes),
+    class_names=class_names(name, folder, manifest.num_classes),
     cut_short=cut_short,
   )
 
@@ -187,11 +187,11 @@ def _unknown(name: str, folder: pathlib.Path) -> UserError:
   )
 
 
-def _class_names(
-  name: str, folder: pathlib.Path, num_classes: int
+def class_names(
+  name: str, folder: pathlib.Path | None, num_classes: int
 ) -> tuple[str, ...]:
   """A name for each label: by labels.txt, by the table, or its number."""
-  names = manifests.read_labels(folder)
+  names = manifests.read_labels(folder) if folder else {}
   if not names and name in DATASETS:
     names = dict(enumerate(DATASETS[name].class_names))
   return tuple(names.get(label, str(label)) for label in range(num_classes))

@@ -111,7 +111,7 @@ def _draw_loss(axes: Axes, steps: np.ndarray, losses: np.ndarray) -> None:
   if steps.size:
     middle = np.median(losses)
     losses = np.minimum(losses, HIGHEST * middle if middle > 0 else LARGEST)
-    smooth = _smoothed(losses)
+    smooth = smoothed(losses)
     name = 'loss' if np.array_equal(smooth, losses) else 'loss, smoothed'
     axes.plot(steps, losses, color=picture.BLUE, alpha=0.25, linewidth=0.8)
     axes.plot(
@@ -196,7 +196,7 @@ def _usable(steps: np.ndarray, values: np.ndarray) -> Series:
   return steps[finite], np.clip(values[finite], -LARGEST, LARGEST)
 
 
-def _smoothed(values: np.ndarray) -> np.ndarray:
+def smoothed(values: np.ndarray) -> np.ndarray:
   """Means over a centred window, of which the ends see what there is."""
   window = np.ones(2 * int(len(values) * SMOOTHING / 2) + 1)
   # Sums of neighbours and no running sum: one huge loss would drown the rest.

@@ -412,22 +412,15 @@ class TrainJob(ModelOptions, ValidationOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalJob(ModelOptions):
-  """What eval_image_classifier.py is asked to do."""
+class CheckpointOptions(ModelOptions):
+  """Which trained network, on which split."""
 
   checkpoint_path: str = option(
     TEMP_MODEL,
     'The checkpoint, or a folder of which the newest one is taken.',
   )
-  eval_dir: str | None = option(
-    None, "Where results go; 'eval' in the checkpoint's folder if not given."
-  )
   dataset_split_name: str | None = option(
     None, "The split; the data set's own evaluation split if not given."
-  )
-  batch_size: int = option(100, 'Images in a step.', lower=1)
-  max_num_batches: int | None = option(
-    None, 'Evaluate at most this many batches; not given: all.', lower=1
   )
   eval_image_size: int | None = option(
     None,
@@ -440,6 +433,19 @@ class EvalJob(ModelOptions):
     'not given: as trained.',
     lower=0,
     upper=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalJob(CheckpointOptions):
+  """What eval_image_classifier.py is asked to do."""
+
+  eval_dir: str | None = option(
+    None, "Where results go; 'eval' in the checkpoint's folder if not given."
+  )
+  batch_size: int = option(100, 'Images in a step.', lower=1)
+  max_num_batches: int | None = option(
+    None, 'Evaluate at most this many batches; not given: all.', lower=1
   )
   predictions_file: str | None = option(
     None, "Write each record's label and five best guesses to this CSV file."
@@ -457,6 +463,92 @@ class EvalLoopJob(EvalJob, ValidationOptions):
     None,
     'End when no new checkpoint came for so many seconds; not given: when '
     'training has finished.',
+    lower=0,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VisualizeJob(CheckpointOptions):
+  """What visualize_attention.py is asked to do."""
+
+  moving_average_decay: float | None = option(
+    None,
+    'Not 0: look at the moving averages of the weights; 0: at the raw weights; '
+    'not given: as trained.',
+    lower=0,
+    upper=1,
+  )
+  images: str | None = option(
+    None,
+    'Image files, separated by commas, or a folder of them; not given: records '
+    'of the data set.',
+  )
+  num_images: int = option(
+    8, 'At most so many of the images.', lower=1, upper=100
+  )
+  num_classes: int | None = option(
+    None,
+    'Classes of the network, where there is no job.json and the data set does '
+    'not say.',
+    lower=2,
+  )
+  class_name: str | None = option(
+    None,
+    'Explain this class, by its name or number, in place of the predicted one.',
+  )
+  end_point: str | None = option(
+    None,
+    'The feature map for Grad-CAM, by its name; the last one if not given.',
+  )
+  points: str | None = option(
+    None,
+    'Attention to show, separated by commas: first, last, all, none, numbers '
+    'from 0, or scopes such as block4; not given: the last of each map size.',
+  )
+  output_dir: str | None = option(
+    None,
+    'Where a picture of each map and the arrays (.npz) of each image go; none '
+    'are written if not given.',
+  )
+  output_file: str | None = option(
+    None,
+    'The grid of pictures, a PNG; attention.png in --output_dir, or in the '
+    "checkpoint's folder, if not given.",
+  )
+
+  @property
+  def batch_size(self) -> int:
+    """Records are read as one batch."""
+    return self.num_images
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareJob(TrainJob):
+  """What compare_attention.py is asked to do."""
+
+  train_dir: str | None = option(
+    None,
+    'The folder of the comparison: receives the table, and a train_dir for each '
+    'run.',
+  )
+  attention_modules: str = option(
+    'none;se_block;cbam_block',
+    'What to compare, separated by semicolons, each with its options and its '
+    "placement: 'none;cbam_block(ratio=16);cbam_block@class'.",
+  )
+  seeds: str = option(
+    '1', 'Seeds, separated by commas: a run of each for each attention.'
+  )
+  eval_split_name: str | None = option(
+    None,
+    "The split to evaluate on; the data set's own evaluation split if not "
+    'given.',
+  )
+  eval_batch_size: int = option(100, 'Images in a step of evaluation.', lower=1)
+  timing_steps: int = option(
+    20,
+    'Steps of which the median is told, made in turns when all is trained; 0: '
+    'none.',
     lower=0,
   )
 

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+from typing import Any
 
 import files
 from engine import results
@@ -29,6 +30,15 @@ def write_finished(train_dir: str, reason: str, step: int) -> None:
 def is_finished(train_dir: str | os.PathLike) -> bool:
   """Whether training in train_dir ended by itself."""
   return pathlib.Path(train_dir, _FINISHED).exists()
+
+
+def how_it_finished(train_dir: str | os.PathLike) -> dict[str, Any] | None:
+  """The reason and global_step of a run that ended by itself, else None."""
+  try:
+    found = json.loads(pathlib.Path(train_dir, _FINISHED).read_text())
+    return {'reason': found['reason'], 'global_step': found['global_step']}
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
 
 
 def ask_to_stop(train_dir: str | os.PathLike, why: str) -> None:

@@ -14,9 +14,17 @@ from typing import Any
 
 from datasets import dataset_factory
 from datasets.dataset import Dataset
+from datasets.dataset_factory import DATASETS
 from engine import checkpoints, console, data_errors
 from engine import job as jobs
-from engine.job import EvalJob, Job, ModelOptions, NetworkOptions, TrainJob
+from engine.job import (
+  EvalJob,
+  Job,
+  ModelOptions,
+  NetworkOptions,
+  TrainJob,
+  VisualizeJob,
+)
 from errors import UserError
 from nets import nets_factory
 from nets.attention import attention_factory
@@ -85,12 +93,42 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   setup = _setup(job, dataset, 'train_image_size')
   if recorded:
     _same_classes(setup, recorded, job.train_dir)
-  _writable(job.train_dir)
+  writable(job.train_dir)
   return setup, start
 
 
 def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
   """What to evaluate, going by the job beside the checkpoint where it can."""
+  job, recorded, folder = _of_checkpoint(job, given)
+  if job.eval_dir is None:
+    job = dataclasses.replace(job, eval_dir=str(folder / 'eval'))
+  return _on_records(job, recorded, folder)
+
+
+def looking(job: VisualizeJob, given: Collection[str]) -> Setup:
+  """What to look at: the evaluation's records, or images without any.
+
+  Without records, the dataset of the setup has names of classes alone.
+  """
+  job, recorded, folder = _of_checkpoint(job, given)
+  if job.images is None:
+    setup = _on_records(job, recorded, folder)
+  else:
+    setup = _setup(job, _without_records(job, recorded), 'eval_image_size')
+  wanted = job.num_classes or setup.num_classes
+  if wanted != setup.num_classes:
+    raise UserError(
+      f'--num_classes={wanted} contradicts {setup.num_classes} classes of '
+      f'{folder / "job.json" if recorded else setup.dataset.name}: leave it '
+      'out.'
+    )
+  return setup
+
+
+def _of_checkpoint(
+  job: Any, given: Collection[str]
+) -> tuple[Any, Mapping[str, Any] | None, pathlib.Path]:
+  """The job completed by the one beside its checkpoint; that; its folder."""
   check_names(job, given)
   path = pathlib.Path(job.checkpoint_path)
   folder = path if path.is_dir() else path.parent
@@ -103,16 +141,53 @@ def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
       names = [name for name in names if name != 'dataset_dir']
     job = _inherit(job, given, recorded, names, f'{folder}/job.json')
     _refuse_other_model(job, recorded, folder)
+  return job, recorded, folder
+
+
+def _on_records(
+  job: Any, recorded: Mapping[str, Any] | None, folder: pathlib.Path
+) -> Setup:
+  """The setup of a trained network on the records of a split."""
   split = job.dataset_split_name
   if split is None and job.dataset_dir:
     split = dataset_factory.evaluation_split(job.dataset_name, job.dataset_dir)
   job, dataset = read_data(job, split)
-  if job.eval_dir is None:
-    job = dataclasses.replace(job, eval_dir=str(folder / 'eval'))
   setup = _setup(job, dataset, 'eval_image_size')
   if recorded:
     _same_classes(setup, recorded, folder)
   return setup
+
+
+def _without_records(
+  job: VisualizeJob, recorded: Mapping[str, Any] | None
+) -> Dataset:
+  """The data set as far as it is known without its records."""
+  name = job.dataset_name
+  known = name in DATASETS
+  if recorded:
+    num_classes = recorded['num_classes'] + job.labels_offset
+  elif job.num_classes:
+    num_classes = job.num_classes + job.labels_offset
+  elif known:
+    num_classes = DATASETS[name].num_classes
+  else:
+    raise UserError(
+      f'Nothing says how many classes the network has: give --num_classes, or '
+      f'one of these as --dataset_name: {", ".join(DATASETS)}.'
+    )
+  folder = (
+    pathlib.Path(job.dataset_dir).expanduser() if job.dataset_dir else None
+  )
+  channels = DATASETS[name].channels if known else 3
+  return Dataset(
+    name=name,
+    split='',
+    files=(),
+    num_records=0,
+    num_classes=num_classes,
+    channels=recorded.get('channels', channels) if recorded else channels,
+    class_names=dataset_factory.class_names(name, folder, num_classes),
+  )
 
 
 def _absolute(path: str) -> str:
@@ -162,7 +237,7 @@ def _one_device(job: TrainJob) -> None:
       )
 
 
-def _writable(folder: str) -> None:
+def writable(folder: str) -> None:
   """Raises UserError unless files can be made in a folder; makes it."""
   try:
     os.makedirs(folder, exist_ok=True)

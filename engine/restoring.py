@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from engine import checkpoints, console
 from engine.checkpoints import AVERAGE
-from engine.job import EvalJob, TrainJob
+from engine.job import CheckpointOptions, TrainJob
 from errors import UserError
 from nets import nets_factory
 from nets.attention import attend, attention_factory
@@ -126,7 +126,9 @@ def _initialised(
   return difference.lacking
 
 
-def evaluating(job: EvalJob, checkpoint: str) -> dict[tf.Variable, str]:
+def evaluating(
+  job: CheckpointOptions, checkpoint: str
+) -> dict[tf.Variable, str]:
   """What each variable of a network for inference is restored from.
 
   Its moving average where the job asks for averages and there is one.

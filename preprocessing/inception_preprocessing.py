@@ -222,4 +222,5 @@ INCEPTION = Recipe(
   evaluation=Steps(resize, central_window),
   full_training=Steps(distort_fully, sample_window),
   fast_training=Steps(distort_affinely, sample_window),
+  visible=lambda image: image / 2 + 0.5,
 )

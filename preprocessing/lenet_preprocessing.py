@@ -19,4 +19,5 @@ LENET = Recipe(
   name='lenet',
   training=Steps(center_and_scale),
   evaluation=Steps(center_and_scale),
+  visible=lambda image: (image * 128 + 128) / 255,
 )

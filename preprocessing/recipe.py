@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from tf_compat import tf
 
 # finish(image [h, w, C] uint8, height, width, seed [2]) -> [height, width, C]
@@ -14,6 +16,12 @@ Finish = Callable[[tf.Tensor, int, int, tf.Tensor], tf.Tensor]
 Window = Callable[
   [tf.Tensor, tf.Tensor, tf.Tensor | None, tuple[int, int]], tf.Tensor
 ]
+
+
+def stretch(image: np.ndarray) -> np.ndarray:
+  """(image - min) / (max - min): as much as can be seen of any scale."""
+  low, high = image.min(), image.max()
+  return (image - low) / max(high - low, 1e-6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +47,8 @@ class Recipe:
     full_training: TF-Slim's costlier distortions, where the recipe has them.
     fast_training: cheaper formulas of the same strength, likewise.
     fast_evaluation: cheaper formulas of nearly the same result, likewise.
+    visible: a network's input [H, W, C] back to pixels in [0, 1], for
+      pictures.
   """
 
   name: str
@@ -47,6 +57,7 @@ class Recipe:
   full_training: Steps | None = None
   fast_training: Steps | None = None
   fast_evaluation: Steps | None = None
+  visible: Callable[[np.ndarray], np.ndarray] = stretch
 
   def steps(self, is_training: bool, fast: bool, fast_mode: bool) -> Steps:
     """The steps for a purpose; what the recipe lacks is done the plain way."""

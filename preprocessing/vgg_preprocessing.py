@@ -7,12 +7,15 @@ crops: nothing else is decoded or resized. Its crop lies within a pixel of the
 other's.
 """
 
+import numpy as np
+
 from preprocessing import random_ops
 from preprocessing.recipe import Recipe, Steps
 from tf_compat import tf
 
 MEANS = 123.68, 116.78, 103.94  # red, green and blue over ImageNet
 LUMA = 0.2989, 0.587, 0.114  # what tf.image.rgb_to_grayscale weighs them by
+GRAY_MEAN = sum(m * w for m, w in zip(MEANS, LUMA, strict=True))
 SIDES = 256, 512
 CROP = 224  # the crop that these sides were chosen for
 
@@ -121,11 +124,16 @@ def _resize_shorter_side(image: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
 def _subtract_mean(image: tf.Tensor) -> tf.Tensor:
   """Minus the channels' means; a single channel's is the luma of the three."""
   if image.shape[2] == 1:
-    return image - sum(m * w for m, w in zip(MEANS, LUMA, strict=True))
+    return image - GRAY_MEAN
   # By rows, for it takes long to spread three numbers over an inner dimension.
   height, width = image.shape[:2]
   rows = tf.reshape(image, [height, width * 3]) - tf.tile([*MEANS], [width])
   return tf.reshape(rows, [height, width, 3])
+
+
+def _add_mean(image: np.ndarray) -> np.ndarray:
+  """The pixels in [0, 1] that _subtract_mean was given."""
+  return (image + (MEANS if image.shape[2] == 3 else GRAY_MEAN)) / 255
 
 
 VGG = Recipe(
@@ -134,4 +142,5 @@ VGG = Recipe(
   evaluation=Steps(center),
   fast_training=Steps(distort_window, random_window),
   fast_evaluation=Steps(center_window, central_window),
+  visible=_add_mean,
 )

@@ -14,6 +14,8 @@ BLOCK, STAGE, CLASS = 'block', 'stage', 'class'
 # order of the network's points.
 GATES = 'attention_gates'
 VARIABLES = 'attention_variables'
+# And of the last feature map, which the classifier sees.
+LAST_MAP = 'last_feature_map'
 
 
 @slim.add_arg_scope
@@ -41,8 +43,21 @@ def attend(
     The gated feature map, [N, H, W, C].
   """
   points = (at,) if isinstance(at, str) else at
-  if module is None or not module.places.intersection(points):
-    return net
+  if module is not None and module.places.intersection(points):
+    net = _attended(net, module, weights_regularizer, scope, points)
+  if CLASS in points:
+    tf.add_to_collection(LAST_MAP, net)
+  return net
+
+
+def _attended(
+  net: tf.Tensor,
+  module: Callable,
+  weights_regularizer: Callable | None,
+  scope: str | None,
+  points: tuple[str, ...],
+) -> tf.Tensor:
+  """The feature map gated, its gates and variables noted."""
   scope = (scope or '{name}').format(name=module.name, tag=module.tag)
   with (
     tf.variable_scope(scope) as inside,

@@ -106,12 +106,12 @@ def test_steps_done_again_after_a_resume_are_drawn_once(tmp_path):
 
 @pytest.mark.parametrize('count', [1, 2, 79, 80, 5000])
 def test_smoothing_keeps_straight_lines_level(count):
-  np.testing.assert_allclose(curves._smoothed(np.full(count, 3.0)), 3.0)
+  np.testing.assert_allclose(curves.smoothed(np.full(count, 3.0)), 3.0)
 
 
 def test_smoothing_is_the_mean_of_the_neighbours():
   values = np.random.default_rng(0).random(400)
-  smooth = curves._smoothed(values)
+  smooth = curves.smoothed(values)
   for place in (0, 3, 5, 200, 396, 399):
     around = values[max(0, place - 5) : place + 6]
     assert smooth[place] == pytest.approx(around.mean())

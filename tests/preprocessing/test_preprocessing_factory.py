@@ -498,3 +498,18 @@ def _channels_correlate(first, second):
     np.corrcoef(first[..., c].ravel(), second[..., c].ravel())[0, 1] > 0.9999
     for c in range(first.shape[2])
   )
+
+
+@pytest.mark.parametrize('name', PREPROCESSINGS)
+@pytest.mark.parametrize('color', [(200, 100, 50), (90,)])
+@pytest.mark.usefixtures('graph')
+def test_what_a_network_is_given_can_be_shown_again(name, color):
+  """The pixels come back, or at least their order where the scale is lost."""
+  image = np.zeros((40, 40, len(color)), np.uint8)
+  image[19:] = color
+  fn = get_preprocessing(name)
+  shown = PREPROCESSINGS[name].visible(run(fn(tf.constant(image), 40, 40)))
+  wanted = image / 255 / (image.max() / 255 if name == 'cifarnet' else 1)
+  # VGG's recipe shows 40 of 256 pixels: those around the edge.
+  np.testing.assert_allclose(shown[-1, 20], wanted[-1, 20], atol=1e-5)
+  np.testing.assert_allclose(shown[0, 20], 0, atol=1e-5)

@@ -159,4 +159,6 @@ PROGRAMS = {
   'loop': 'eval_image_classifier_loop.py',
   'convert': 'download_and_convert_data.py',
   'list': 'list_networks.py',
+  'visualize': 'visualize_attention.py',
+  'compare': 'compare_attention.py',
 }
