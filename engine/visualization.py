@@ -143,7 +143,9 @@ def _of_files(setup: Setup, paths: Sequence[pathlib.Path]) -> Iterator[_Source]:
   with tf.Graph().as_default(), tf.Session() as session:
     encoded = tf.placeholder(tf.string, [])
     preprocess = get_preprocessing(
-      setup.job.preprocessing_name, use_grayscale=setup.job.use_grayscale
+      setup.job.preprocessing_name,
+      use_grayscale=setup.job.use_grayscale,
+      fast=setup.job.fast_preprocessing,
     )
     side = setup.image_size
     image = preprocess.from_encoded(encoded, side, side, _decoded(setup))

@@ -50,10 +50,15 @@ def tables() -> dict[str, str]:
   """
   once = flags.option_names(job.EvalJob)
   known = recorded()
+  trained = flags.option_names(job.TrainJob)
+  compared = {*trained} - {'train_dir'}
+  looked = flags.option_names(job.ModelOptions)
   made = {
     'train flags': flags.table(job.TrainJob),
     'eval flags': flags.table(job.EvalJob),
     'loop flags': flags.table(job.EvalLoopJob, without=once),
+    'visualize flags': flags.table(job.VisualizeJob, without=looked),
+    'compare flags': flags.table(job.CompareJob, without=compared),
     'convert flags': flags.table(job.ConvertJob),
     'inspect flags': flags.table(job.InspectJob),
     'list flags': flags.table(job.ListJob),
