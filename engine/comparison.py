@@ -277,6 +277,13 @@ def _setup(
   return resolve.training(train_job, names)[0]
 
 
+def _evaluated_on(job: CompareJob) -> tuple[str, str]:
+  """The data set and the split, which must be there."""
+  name, folder = job.dataset_name, job.dataset_dir
+  split = job.eval_split_name or dataset_factory.evaluation_split(name, folder)
+  return name, dataset_factory.get_dataset(name, split, folder).split
+
+
 # The runs --------------------------------------------------------------------
 
 
@@ -295,11 +302,7 @@ class _Comparison:
     self._setups, self._signals = setups, signals
     self._folder = pathlib.Path(job.train_dir)
     self._costs = {v: _cost(setup) for v, setup in setups.items()}
-    dataset = next(iter(setups.values())).dataset
-    self._dataset = dataset.name
-    self._split = job.eval_split_name or dataset_factory.evaluation_split(
-      dataset.name, job.dataset_dir
-    )
+    self._dataset, self._split = _evaluated_on(job)
     # All variants with the first seed before any with the second: whatever is
     # there when it is stopped can be compared.
     self._runs = [

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Compares attention on CIFAR-10: a ResNet of 20 layers, 10 epochs, three seeds
+# of each. Run again, it goes on where it was stopped.
+#
+# Usage: bash benchmarks/compare_attention.sh DATA OUT [--flag=value ...]
+#   DATA  holds cifar10 as download_and_convert_data.py made it
+#   OUT   receives comparison.md, .csv, .png and a train_dir for each run
+set -euo pipefail
+
+if [[ $# -lt 2 || $1 == -* || $2 == -* ]]; then
+  echo "usage: bash $0 DATA OUT [--flag=value ...]" >&2
+  exit 2
+fi
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+data=$1 out=$2
+shift 2
+exec bash "$root/scripts/run.sh" compare_attention.py "--train_dir=$out" \
+  --attention_modules='none;se_block;cbam_block;cbam_block@class' \
+  --seeds=1,2,3 --model_name=resnet_cifar_20 --dataset_name=cifar10 \
+  "--dataset_dir=$data/cifar10" --batch_size=128 --max_number_of_steps=3900 \
+  --optimizer=momentum --learning_rate=0.1 --end_learning_rate=0 \
+  --learning_rate_decay_type=cosine --warmup_epochs=1 --weight_decay=0.0001 \
+  --batch_norm_decay=0.95 --eval_every_n_steps=780 --log_every_n_steps=50 "$@"
