@@ -53,14 +53,22 @@ def pool(
   return net, pools
 
 
-@tf.custom_gradient
-def scale_channels(net: tf.Tensor, gate: tf.Tensor):
+def scale_channels(net: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
   """Net [N, H, W, C] · gate [N, 1, 1, C]."""
+  # tf.custom_gradient would hold on to net, and in inference the product could
+  # not be written over it.
+  graph = tf.get_default_graph()
+  with graph.gradient_override_map({'Mul': 'ScaleChannels'}):
+    return net * gate
 
-  def gradient(d_net):
-    return d_net * gate, _sum_over_space(d_net * net)
 
-  return net * gate, gradient
+@tf.RegisterGradient('ScaleChannels')
+def _scale_channels_gradient(
+  op: tf.Operation, d_scaled: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """That of a product, its sum over space taken by _sum_over_space."""
+  net, gate = op.inputs
+  return d_scaled * gate, _sum_over_space(d_scaled * net)
 
 
 def _size(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor | int:
