@@ -147,3 +147,21 @@ def test_the_plain_formula_reads_the_same_variables(graph):
     for scope in ('ours', 'plain')
   )
   assert ours == plain
+
+
+@pytest.mark.parametrize('name', list(plain_attention.MODULES))
+def test_an_imported_graph_computes_the_same(name):
+  shape = (2, 5, 7, 32)
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    net = tf.placeholder(tf.float32, shape, name='net')
+    gated, _ = get_attention(name)(net)
+    gated = tf.identity(gated, name='gated')
+    session.run(tf.global_variables_initializer())
+    expected = session.run(gated, {net: noise(shape)})
+    frozen = tf.graph_util.convert_variables_to_constants(
+      session, graph.as_graph_def(), ['gated']
+    )
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.import_graph_def(frozen, name='')
+    got = session.run('gated:0', {'net:0': noise(shape)})
+  np.testing.assert_allclose(got, expected, rtol=1e-6)
