@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares attention on CIFAR-10: a ResNet of 20 layers, 10 epochs, three seeds
+# Compares attention on CIFAR-10: a ResNet of 20 layers, 3 epochs, three seeds
 # of each. Run again, it goes on where it was stopped.
 #
 # Usage: bash benchmarks/compare_attention.sh DATA OUT [--flag=value ...]
@@ -17,7 +17,7 @@ shift 2
 exec bash "$root/scripts/run.sh" compare_attention.py "--train_dir=$out" \
   --attention_modules='none;se_block;cbam_block;cbam_block@class' \
   --seeds=1,2,3 --model_name=resnet_cifar_20 --dataset_name=cifar10 \
-  "--dataset_dir=$data/cifar10" --batch_size=128 --max_number_of_steps=3900 \
+  "--dataset_dir=$data/cifar10" --batch_size=128 --max_number_of_steps=1170 \
   --optimizer=momentum --learning_rate=0.1 --end_learning_rate=0 \
-  --learning_rate_decay_type=cosine --warmup_epochs=1 --weight_decay=0.0001 \
-  --batch_norm_decay=0.95 --eval_every_n_steps=780 --log_every_n_steps=50 "$@"
+  --learning_rate_decay_type=cosine --warmup_epochs=0.5 --weight_decay=0.0001 \
+  --batch_norm_decay=0.9 --eval_every_n_steps=390 --log_every_n_steps=50 "$@"
