@@ -22,7 +22,7 @@ def evaluated(folder, kind, seed):
 def test_a_comparison_is_stopped_and_goes_on(start, run, small, tmp_path):
   flags = {
     'train_dir': 'compared', 'attention_modules': 'none;se_block@class',
-    'seeds': '1,2', 'eval_every_n_steps': 6, 'max_number_of_steps': 6,
+    'seeds': '1,2', 'eval_every_n_steps': 400, 'max_number_of_steps': 400,
     'timing_steps': 1, **small,
   }  # fmt: skip
   first = start('compare', **flags)
@@ -44,7 +44,7 @@ def test_a_comparison_is_stopped_and_goes_on(start, run, small, tmp_path):
     kind = name.replace('@', '_')
     found = [evaluated(folder, kind, seed) for seed in (1, 2)]
     assert {(f['split'], f['count'], f['global_step']) for f in found} == {
-      ('test', 23, 6)
+      ('test', 23, 400)
     }
     values = [f['metrics']['Accuracy'] for f in found]
     assert float(row['accuracy_mean']) == pytest.approx(sum(values) / 2)
