@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import pathlib
 import re
 import shutil
 import struct
@@ -23,6 +24,7 @@ from google.protobuf import message as protobuf
 
 from datasets import example
 from datasets.dataset import Dataset
+from datasets.records import count_records
 from tf_compat import tf
 
 
@@ -59,19 +61,26 @@ def find_bad_record(
   """
   channels = channels or dataset.channels
   with tf.Graph().as_default(), tf.device('/cpu:0'):
-    path = tf.placeholder(tf.string, [])
-    records = tf.data.TFRecordDataset(path).map(
-      lambda data: _use(data, channels, dataset.num_classes, labels_offset),
-      num_parallel_calls=tf.data.AUTOTUNE,
-      deterministic=True,
+    path, whole = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
+    records = (
+      tf.data.TFRecordDataset(path)
+      .take(whole)
+      .map(
+        lambda data: _use(data, channels, dataset.num_classes, labels_offset),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+      )
     )
     records = tf.data.make_initializable_iterator(records)
-    length = records.get_next()
+    used = records.get_next()
     with _session() as session:
       for file in dataset.files:
-        session.run(records.initializer, {path: file})
-        number, error = _first_failure(session, length, file)
-        if number is not None:
+        # Beyond these, TensorFlow would make room for whatever length it finds.
+        count, ends_well = count_records(pathlib.Path(file))
+        session.run(records.initializer, {path: file, whole: count})
+        number, error = _first_failure(session, used)
+        if number is not None or not ends_well:
+          number = count if number is None else number
           return _describe(file, number, error, dataset, labels_offset)
   return None
 
@@ -142,7 +151,7 @@ def _header_problem(header: bytes) -> str | None:
 def _use(
   data: tf.Tensor, channels: int, num_classes: int, labels_offset: int
 ) -> tf.Tensor:
-  """What a reader and a recipe do to a record; gives the record's length."""
+  """What a reader and a recipe do to a record; gives something small."""
   features = example.parse(data, num_classes, labels_offset)
   encoded = features['image/encoded']
   # Whether other formats decode does not depend on the channels asked for.
@@ -156,18 +165,16 @@ def _use(
 
 
 def _first_failure(
-  session: tf.Session, length: tf.Tensor, file: str
+  session: tf.Session, used: tf.Tensor
 ) -> tuple[int | None, Exception | None]:
-  """(The number of the file's first bad record, its error if it has one)."""
-  number = end = 0
+  """(The number of the first bad record, its error), or None of both."""
+  number = 0
   try:
     while True:
-      end += int(session.run(length)) + 16
+      session.run(used)
       number += 1
   except tf.errors.OutOfRangeError:
-    # TensorFlow takes a file that ends within a length for a whole one.
-    whole = end == tf.io.gfile.stat(file).length
-    return (None if whole else number), None
+    return None, None
   except (tf.errors.OpError, UnicodeDecodeError) as error:
     # The latter is what an error that quotes a record's bytes becomes.
     return number, error
@@ -216,28 +223,22 @@ def _reason(error: Exception | None) -> str:
 def count_readable(files: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
   """For each file, the records before the first damage, and if it is whole."""
   with tf.Graph().as_default(), tf.device('/cpu:0'):
-    path = tf.placeholder(tf.string, [])
-    records = tf.data.TFRecordDataset(path)
+    path, whole = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
+    records = tf.data.TFRecordDataset(path).take(whole)
     strict, lenient = _count(records), _count(records.ignore_errors())
     with _session() as session:
       for file in files:
+        count, ends_well = count_records(pathlib.Path(file))
+        place = {path: file, whole: count}
         try:
-          count, end = session.run(strict, {path: file})
-          # A file that ends within a length raises no error.
-          yield int(count), int(end) == tf.io.gfile.stat(file).length
+          yield int(session.run(strict, place)), ends_well
         except tf.errors.DataLossError:
-          yield int(session.run(lenient, {path: file})[0]), False
+          yield int(session.run(lenient, place)), False
 
 
-def _count(records: tf.data.Dataset) -> tuple[tf.Tensor, tf.Tensor]:
-  """(How many records, and where the last one ends in their file)."""
-  zeros = tf.constant(0, tf.int64), tf.constant(0, tf.int64)
-
-  def add(total, data):
-    length = tf.cast(tf.strings.length(data), tf.int64)
-    return total[0] + 1, total[1] + length + 16
-
-  return records.reduce(zeros, add)
+def _count(records: tf.data.Dataset) -> tf.Tensor:
+  """How many records there are."""
+  return records.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
 
 
 def _copy_readable(source: str, target: str, readable: int) -> int:

@@ -1,0 +1,335 @@
+"""The input beside its limits: bare reading, bare decoding, Keras.
+
+Usage: SLIM_TEST_DATA=… .venv/bin/python benchmarks/input_pipeline.py
+    [--parts photos small conversion] [--turns 5] [--seconds 3] [--photos 400] …
+
+Prints a Markdown table for each part:
+  photos      images/s of each recipe, from records of photos to batches,
+              beside reading the records, decoding the whole JPEGs, and Keras'
+              image_dataset_from_directory (which reads files)
+  small       records/s of a set of 32 x 32 PNGs, beside a record at a time
+  conversion  photos/s of a folder to TFRecord, beside reading and checking the
+              same files in as many processes
+
+The photos are those of SLIM_TEST_DATA, enlarged to ImageNet's usual size, and
+saved so that they take about as many bytes. All sides of a part take turns in
+one run, and the median turn counts: only ratios within a run mean anything.
+On a machine with other work, `--clock processor` counts the time that ours took
+of all processors, divided by their number. Sides have a thread a processor: tf.data's own choice would go by the pauses
+between turns (Keras leaves it no other).
+"""
+
+import argparse
+import io
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent import futures
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+PARTS = ('photos', 'small', 'conversion')
+SHORTER_SIDE = 375
+QUALITY = 100  # Enlarging left little detail: as ImageNet's, about 100 KB.
+BATCH = 32
+SMALL = 32
+CLASSES = 10
+THREADS = os.cpu_count()
+
+# A side of a comparison: one call does a part of the work, and says how much.
+Side = Callable[[], int]
+
+
+# The data.
+
+
+def write_photos(folder: pathlib.Path, count: int) -> None:
+  """Enlarges photos of SLIM_TEST_DATA into class folders."""
+  from PIL import Image
+
+  root = pathlib.Path(os.environ['SLIM_TEST_DATA'], 'imagenet_sample')
+  paths = sorted(root.glob('validation/*/*.JPEG'))
+  for number, path in enumerate(paths[:: max(1, len(paths) // count)][:count]):
+    image = Image.open(path).convert('RGB')
+    scale = SHORTER_SIDE / min(image.size)
+    image = image.resize([round(side * scale) for side in image.size])
+    place = folder / f'class_{number % CLASSES}'
+    place.mkdir(parents=True, exist_ok=True)
+    image.save(place / f'{number:04d}.jpg', quality=QUALITY)
+
+
+def write_records(folder: pathlib.Path, images: Sequence[bytes], shards: int):
+  """Encoded images as the `Dataset` of so many files."""
+  from datasets.dataset import Dataset
+  from tf_compat import tf
+
+  folder.mkdir()
+  files = [str(folder / f'{number}.tfrecord') for number in range(shards)]
+  for number, file in enumerate(files):
+    with tf.io.TFRecordWriter(file) as writer:
+      for label, data in enumerate(images[number::shards]):
+        features = {
+          'image/encoded': {'bytes_list': {'value': [data]}},
+          'image/class/label': {'int64_list': {'value': [label % CLASSES]}},
+        }
+        example = tf.train.Example(features={'feature': features})
+        writer.write(example.SerializeToString())
+  return Dataset(
+    'made', 'train', tuple(files), len(images), CLASSES, 3, ('',) * CLASSES
+  )
+
+
+def small_images(count: int) -> list[bytes]:
+  """PNGs of 32 x 32, as noisy as CIFAR's."""
+  import numpy as np
+  from PIL import Image
+
+  rng = np.random.default_rng(0)
+  images = []
+  for _ in range(count):
+    coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+    pixels = np.asarray(coarse.resize((SMALL, SMALL)), np.int64)
+    pixels = pixels + rng.integers(-4, 5, pixels.shape)
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, 'PNG')
+    images.append(file.getvalue())
+  return images
+
+
+# The sides.
+
+
+def pipeline(make: Callable[[], object], batch: int = BATCH) -> Side:
+  """Batches of a tf.data.Dataset, in a session of its own."""
+  from tf_compat import tf
+
+  with tf.Graph().as_default():
+    iterator = tf.data.make_initializable_iterator(make())
+    fetch = tf.group(*tf.nest.flatten(iterator.get_next()))
+    session = tf.Session()
+    session.run(iterator.initializer)
+
+  def step() -> int:
+    session.run(fetch)
+    return batch
+
+  return step
+
+
+def bare_records(dataset, batch: int = BATCH):
+  """Serialized examples, as many files at once as the reader takes."""
+  from tf_compat import tf
+
+  files = tf.data.Dataset.from_tensor_slices(list(dataset.files)).repeat()
+  records = files.interleave(
+    tf.data.TFRecordDataset,
+    cycle_length=len(dataset.files),
+    num_parallel_calls=tf.data.AUTOTUNE,
+  )
+  return records.batch(batch, drop_remainder=True).prefetch(2)
+
+
+def bare_decoding(dataset, batch: int = BATCH):
+  """Whole images decoded on all cores, and not even batched."""
+  from datasets import example
+  from tf_compat import tf
+
+  examples = bare_records(dataset, batch).map(
+    lambda data: tf.io.parse_example(data, example.FEATURES)['image/encoded']
+  )
+
+  def decode(encoded):
+    return tf.size(tf.image.decode_image(encoded, 3, expand_animations=False))
+
+  sizes = examples.unbatch().map(decode, num_parallel_calls=THREADS)
+  return sizes.batch(batch).prefetch(2)
+
+
+def keras_folder(folder: pathlib.Path, size: int):
+  """Keras' own pipeline from files: decoded and resized."""
+  import keras
+
+  return keras.utils.image_dataset_from_directory(
+    folder, image_size=(size, size), batch_size=BATCH, verbose=False
+  ).repeat()
+
+
+def recipe(
+  dataset,
+  name: str,
+  is_training: bool,
+  size: int,
+  batch: int = BATCH,
+  fast: bool = False,
+):
+  """The reader, as the programs use it."""
+  from datasets import reader
+  from preprocessing.preprocessing_factory import get_preprocessing
+
+  preprocess = get_preprocessing(name, is_training, fast=fast)
+  return reader.read(
+    dataset,
+    preprocess,
+    size,
+    batch,
+    is_training,
+    num_preprocessing_threads=THREADS,
+  ).repeat()
+
+
+def one_at_a_time(dataset, name: str, is_training: bool, batch: int):
+  """The reader, made to parse and preprocess each record by itself."""
+  from datasets import reader
+
+  group, reader.GROUP_BYTES = reader.GROUP_BYTES, 0
+  try:
+    return recipe(dataset, name, is_training, SMALL, batch)
+  finally:
+    reader.GROUP_BYTES = group
+
+
+def check_file(path: str) -> int:
+  """Reads a JPEG and goes through all that is compressed, as converting does."""
+  from PIL import Image
+
+  image = Image.open(io.BytesIO(pathlib.Path(path).read_bytes()))
+  image.draft(None, (1, 1))
+  image.load()
+  return image.width
+
+
+# The parts: name of each side -> side; the first named are the limits.
+
+
+def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
+  """Recipes for training and evaluation, fast or not."""
+  write_photos(folder / 'photos', options.photos)
+  paths = sorted((folder / 'photos').glob('*/*.jpg'))
+  data = write_records(
+    folder / 'records', [path.read_bytes() for path in paths], shards=8
+  )
+  sides = {
+    'JPEG decoding': pipeline(lambda: bare_decoding(data)),
+    'record reading': pipeline(lambda: bare_records(data)),
+    'Keras, from files': pipeline(
+      lambda: keras_folder(folder / 'photos', options.image_size)
+    ),
+  }
+  for name in ('inception', 'vgg'):
+    for is_training in (True, False):
+      for fast in (False, True):
+        what = f'{name}, {"training" if is_training else "evaluation"}'
+        if fast and (name, is_training) == ('inception', False):
+          continue  # There is no other formula for it.
+        sides[f'{what}, fast' if fast else what] = pipeline(
+          lambda name=name, is_training=is_training, fast=fast: recipe(
+            data, name, is_training, options.image_size, fast=fast
+          )
+        )
+  return sides
+
+
+def small(folder: pathlib.Path, options: argparse.Namespace) -> dict:
+  """The recipes of small images, in groups and one record at a time."""
+  del options
+  batch = 128
+  data = write_records(folder / 'small', small_images(8192), shards=1)
+  sides = {
+    'PNG decoding': pipeline(lambda: bare_decoding(data, batch), batch),
+    'record reading': pipeline(lambda: bare_records(data, batch), batch),
+  }
+  for name in ('cifarnet', 'lenet'):
+    for is_training in (True, False):
+      what = f'{name}, {"training" if is_training else "evaluation"}'
+      settings = name, is_training
+      sides[what] = pipeline(
+        lambda settings=settings: recipe(data, *settings, SMALL, batch), batch
+      )
+      sides[f'{what}, a record at a time'] = pipeline(
+        lambda settings=settings: one_at_a_time(data, *settings, batch), batch
+      )
+  return sides
+
+
+def conversion(folder: pathlib.Path, options: argparse.Namespace) -> dict:
+  """A folder of photos to records."""
+  from datasets import convert
+
+  write_photos(folder / 'originals', options.photos)
+  paths = [str(path) for path in (folder / 'originals').glob('*/*.jpg')]
+
+  def check() -> int:
+    with futures.ProcessPoolExecutor() as pool:
+      return len(list(pool.map(check_file, paths, chunksize=16)))
+
+  def write() -> int:
+    with tempfile.TemporaryDirectory(dir=folder) as target:
+      convert.convert('photos', target, str(folder / 'originals'))
+    return len(paths)
+
+  return {'reading and checking': check, 'conversion': write}
+
+
+# The comparison.
+
+
+def processor_seconds() -> float:
+  """Of this process and its children that have ended, over all processors."""
+  times = os.times()
+  return sum(times[:4]) / os.cpu_count()
+
+
+CLOCKS = {'wall': time.perf_counter, 'processor': processor_seconds}
+
+
+def speed(side: Side, seconds: float, clock: Callable[[], float]) -> float:
+  """What a side does a second, in at least so many seconds."""
+  count, began = 0, clock()
+  while (passed := clock() - began) < seconds or not count:
+    count += side()
+  return count / passed
+
+
+def compare(sides: dict[str, Side], options: argparse.Namespace) -> None:
+  """Prints each side's median, and its part of the first one's, by turns."""
+  clock = CLOCKS[options.clock]
+  for side in sides.values():
+    side()
+  speeds = {name: [] for name in sides}
+  for _ in range(options.turns):
+    for name, side in sides.items():
+      speeds[name].append(speed(side, options.seconds, clock))
+  limit = next(iter(speeds))
+  print(f'| | per second | of {limit} |\n|---|---|---|')
+  for name, found in speeds.items():
+    ratios = [a / b for a, b in zip(found, speeds[limit], strict=True)]
+    print(
+      f'| {name} | {statistics.median(found):,.0f} | '
+      f'{statistics.median(ratios):.2f} |',
+      flush=True,
+    )
+  print()
+
+
+def main() -> None:
+  """Runs the parts that are asked for."""
+  parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+  parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
+  parser.add_argument('--turns', type=int, default=5)
+  parser.add_argument('--seconds', type=float, default=3)
+  parser.add_argument('--photos', type=int, default=400)
+  parser.add_argument('--image_size', type=int, default=224)
+  parser.add_argument('--clock', choices=CLOCKS, default='wall')
+  options = parser.parse_args()
+  for part in options.parts:
+    with tempfile.TemporaryDirectory() as folder:
+      sides = globals()[part](pathlib.Path(folder), options)
+      compare(sides, options)
+
+
+if __name__ == '__main__':
+  main()
