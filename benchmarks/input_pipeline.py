@@ -13,13 +13,16 @@ Prints a Markdown table for each part:
 
 The photos are those of SLIM_TEST_DATA, enlarged to ImageNet's usual size, and
 saved so that they take about as many bytes. All sides of a part take turns in
-one run, and the median turn counts: only ratios within a run mean anything.
-On a machine with other work, `--clock processor` counts the time that ours took
-of all processors, divided by their number. Sides have a thread a processor: tf.data's own choice would go by the pauses
-between turns (Keras leaves it no other).
+one run, and the median turn counts: only ratios within a run mean anything. On
+a machine with other work, `--clock processor` counts the time that ours took of
+all processors, divided by their number.
+
+Each side has a thread a processor: tf.data's own choice takes longer than a
+turn to settle (Keras leaves no other).
 """
 
 import argparse
+import contextlib
 import io
 import os
 import pathlib
@@ -27,7 +30,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -40,8 +43,10 @@ SMALL = 32
 CLASSES = 10
 THREADS = os.cpu_count()
 
-# A side of a comparison: one call does a part of the work, and says how much.
-Side = Callable[[], int]
+# A side of a comparison: makes what it needs for a turn, and takes it away. One
+# call then does a part of the work, and says how much.
+Step = Callable[[], int]
+Side = Callable[[], contextlib.AbstractContextManager[Step]]
 
 
 # The data.
@@ -104,48 +109,57 @@ def small_images(count: int) -> list[bytes]:
 
 
 def pipeline(make: Callable[[], object], batch: int = BATCH) -> Side:
-  """Batches of a tf.data.Dataset, in a session of its own."""
+  """Batches of a tf.data.Dataset, in a session of its own.
+
+  With the session all that was read ahead goes, and every thread.
+  """
   from tf_compat import tf
 
-  with tf.Graph().as_default():
+  with tf.Graph().as_default() as graph:
     iterator = tf.data.make_initializable_iterator(make())
     fetch = tf.group(*tf.nest.flatten(iterator.get_next()))
-    session = tf.Session()
-    session.run(iterator.initializer)
 
-  def step() -> int:
-    session.run(fetch)
-    return batch
+  @contextlib.contextmanager
+  def turn() -> Iterator[Step]:
+    with tf.Session(graph=graph) as session:
+      session.run(iterator.initializer)
 
-  return step
+      def step() -> int:
+        session.run(fetch)
+        return batch
+
+      yield step
+
+  return turn
 
 
-def bare_records(dataset, batch: int = BATCH):
+def bare_records(dataset):
   """Serialized examples, as many files at once as the reader takes."""
   from tf_compat import tf
 
   files = tf.data.Dataset.from_tensor_slices(list(dataset.files)).repeat()
-  records = files.interleave(
+  return files.interleave(
     tf.data.TFRecordDataset,
     cycle_length=len(dataset.files),
     num_parallel_calls=tf.data.AUTOTUNE,
   )
-  return records.batch(batch, drop_remainder=True).prefetch(2)
+
+
+def bare_reading(dataset, batch: int = BATCH):
+  """Batches of serialized examples."""
+  return bare_records(dataset).batch(batch).prefetch(2)
 
 
 def bare_decoding(dataset, batch: int = BATCH):
-  """Whole images decoded on all cores, and not even batched."""
+  """Whole images decoded on all cores; of each, only its size is kept."""
   from datasets import example
   from tf_compat import tf
 
-  examples = bare_records(dataset, batch).map(
-    lambda data: tf.io.parse_example(data, example.FEATURES)['image/encoded']
-  )
-
-  def decode(encoded):
+  def decode(data):
+    encoded = tf.io.parse_example(data, example.FEATURES)['image/encoded']
     return tf.size(tf.image.decode_image(encoded, 3, expand_animations=False))
 
-  sizes = examples.unbatch().map(decode, num_parallel_calls=THREADS)
+  sizes = bare_records(dataset).map(decode, num_parallel_calls=THREADS)
   return sizes.batch(batch).prefetch(2)
 
 
@@ -214,7 +228,7 @@ def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
   )
   sides = {
     'JPEG decoding': pipeline(lambda: bare_decoding(data)),
-    'record reading': pipeline(lambda: bare_records(data)),
+    'record reading': pipeline(lambda: bare_reading(data)),
     'Keras, from files': pipeline(
       lambda: keras_folder(folder / 'photos', options.image_size)
     ),
@@ -240,7 +254,7 @@ def small(folder: pathlib.Path, options: argparse.Namespace) -> dict:
   data = write_records(folder / 'small', small_images(8192), shards=1)
   sides = {
     'PNG decoding': pipeline(lambda: bare_decoding(data, batch), batch),
-    'record reading': pipeline(lambda: bare_records(data, batch), batch),
+    'record reading': pipeline(lambda: bare_reading(data, batch), batch),
   }
   for name in ('cifarnet', 'lenet'):
     for is_training in (True, False):
@@ -271,7 +285,10 @@ def conversion(folder: pathlib.Path, options: argparse.Namespace) -> dict:
       convert.convert('photos', target, str(folder / 'originals'))
     return len(paths)
 
-  return {'reading and checking': check, 'conversion': write}
+  return {
+    'reading and checking': lambda: contextlib.nullcontext(check),
+    'conversion': lambda: contextlib.nullcontext(write),
+  }
 
 
 # The comparison.
@@ -288,17 +305,19 @@ CLOCKS = {'wall': time.perf_counter, 'processor': processor_seconds}
 
 def speed(side: Side, seconds: float, clock: Callable[[], float]) -> float:
   """What a side does a second, in at least so many seconds."""
-  count, began = 0, clock()
-  while (passed := clock() - began) < seconds or not count:
-    count += side()
-  return count / passed
+  with side() as step:
+    warm = clock()
+    while clock() - warm < seconds / 4:
+      step()
+    count, began = 0, clock()
+    while (passed := clock() - began) < seconds or not count:
+      count += step()
+    return count / passed
 
 
 def compare(sides: dict[str, Side], options: argparse.Namespace) -> None:
   """Prints each side's median, and its part of the first one's, by turns."""
   clock = CLOCKS[options.clock]
-  for side in sides.values():
-    side()
   speeds = {name: [] for name in sides}
   for _ in range(options.turns):
     for name, side in sides.items():

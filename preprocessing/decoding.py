@@ -9,8 +9,8 @@ from tf_compat import tf
 
 # Color is stored at half the resolution, and smoothed between neighbors when
 # it is enlarged: without neighbors, the pixels at a window's edges would differ
-# from those of the whole image. This many pixels hold a neighbor of any kind.
-MARGIN = 16
+# from those of the whole image. A neighbor is two pixels wide.
+MARGIN = 2
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
