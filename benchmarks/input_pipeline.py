@@ -1,7 +1,7 @@
 """The input beside its limits: bare reading, bare decoding, Keras.
 
 Usage: SLIM_TEST_DATA=… .venv/bin/python benchmarks/input_pipeline.py
-    [--parts photos small conversion] [--turns 5] [--seconds 3] [--photos 400] …
+    [--parts photos small conversion] [--turns 5] [--seconds 3] [--photos 600] …
 
 Prints a Markdown table for each part:
   photos      images/s of each recipe, from records of photos to batches,
@@ -24,6 +24,7 @@ turn to settle (Keras leaves no other).
 import argparse
 import contextlib
 import io
+import multiprocessing
 import os
 import pathlib
 import statistics
@@ -271,13 +272,16 @@ def small(folder: pathlib.Path, options: argparse.Namespace) -> dict:
 
 def conversion(folder: pathlib.Path, options: argparse.Namespace) -> dict:
   """A folder of photos to records."""
-  from datasets import convert
+  from datasets import convert, workers
 
   write_photos(folder / 'originals', options.photos)
   paths = [str(path) for path in (folder / 'originals').glob('*/*.jpg')]
+  processes = max(1, min(THREADS, len(paths) // workers.ITEMS_PER_WORKER))
 
   def check() -> int:
-    with futures.ProcessPoolExecutor() as pool:
+    # Forking a process with TensorFlow's threads can hang.
+    spawn = multiprocessing.get_context('spawn')
+    with futures.ProcessPoolExecutor(processes, mp_context=spawn) as pool:
       return len(list(pool.map(check_file, paths, chunksize=16)))
 
   def write() -> int:
@@ -340,7 +344,7 @@ def main() -> None:
   parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
   parser.add_argument('--turns', type=int, default=5)
   parser.add_argument('--seconds', type=float, default=3)
-  parser.add_argument('--photos', type=int, default=400)
+  parser.add_argument('--photos', type=int, default=600)
   parser.add_argument('--image_size', type=int, default=224)
   parser.add_argument('--clock', choices=CLOCKS, default='wall')
   options = parser.parse_args()
