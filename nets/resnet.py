@@ -151,7 +151,7 @@ def _steps(plan: Plan, output_stride: int | None) -> Iterator[Step]:
       current *= stride
 
 
-def _classify(
+def classify(
   net: tf.Tensor,
   num_classes: int | None,
   global_pool: bool,
@@ -231,7 +231,7 @@ def resnet(
       # [N, H/output_stride, W/output_stride, C]
       if plan.preactivated:
         net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
-      return _classify(
+      return classify(
         net, num_classes, global_pool, spatial_squeeze, end_points, outer.name
       )
 
