@@ -135,15 +135,10 @@ def pipeline(make: Callable[[], object], batch: int = BATCH) -> Side:
 
 
 def bare_records(dataset):
-  """Serialized examples, as many files at once as the reader takes."""
+  """Serialized examples, one file after the other: the cheapest way."""
   from tf_compat import tf
 
-  files = tf.data.Dataset.from_tensor_slices(list(dataset.files)).repeat()
-  return files.interleave(
-    tf.data.TFRecordDataset,
-    cycle_length=len(dataset.files),
-    num_parallel_calls=tf.data.AUTOTUNE,
-  )
+  return tf.data.TFRecordDataset(list(dataset.files)).repeat()
 
 
 def bare_reading(dataset, batch: int = BATCH):
