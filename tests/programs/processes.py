@@ -158,6 +158,7 @@ PROGRAMS = {
   'eval': 'eval_image_classifier.py',
   'loop': 'eval_image_classifier_loop.py',
   'convert': 'download_and_convert_data.py',
+  'inspect': 'inspect_data.py',
   'list': 'list_networks.py',
   'visualize': 'visualize_attention.py',
   'compare': 'compare_attention.py',

@@ -1,0 +1,149 @@
+"""Inspection of sets whose every flaw is known."""
+
+import io
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets import records
+from engine import inspection
+from engine.job import InspectJob
+from errors import UserError
+
+sys.path.append(str(Path(__file__).parents[1] / 'datasets'))
+from original_files import made, photo_bytes
+
+
+def same_pixels():
+  """One picture as two files."""
+  image = Image.fromarray(made(10, 14, 3, seed=99))
+  found = []
+  for level in (1, 9):
+    file = io.BytesIO()
+    image.save(file, 'PNG', compress_level=level)
+    found.append(file.getvalue())
+  assert found[0] != found[1]
+  return found
+
+
+def record(data, label, **more):
+  return records.encode_example(data, 'png', label, 10, 14, **more)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """Two splits of the digits, with one flaw of each kind."""
+  folder = tmp_path_factory.mktemp('inspected')
+  once, again = same_pixels()
+  box = dict(
+    zip(('ymin', 'xmin', 'ymax', 'xmax'), (0.1, 0.0, 1.0, 1.0), strict=True)
+  )
+  boxes = {f'object__bbox__{side}': [v] for side, v in box.items()}
+  train = [
+    record(photo_bytes('PNG', size=(14, 10), seed=1), 3, **boxes),
+    record(once, 4),
+    record(photo_bytes('PNG', size=(14, 10), seed=2), 12),
+    record(b'no image', 1),
+    b'no example',
+    record(photo_bytes('WEBP', size=(14, 10)), 1),
+    record(photo_bytes('JPEG', 'L', size=(20, 30)), 3),
+    record(photo_bytes('PNG', size=(14, 10), seed=3), 5),
+  ]
+  test = [record(again, 4), record(photo_bytes('PNG', seed=4), 0)]
+  for split, examples in (('train', train), ('test', test)):
+    path = folder / f'digits_{split}.tfrecord'
+    records.write_shard(path, examples, lambda example: example)
+  return folder, train
+
+
+def inspect(folder, capsys, **options):
+  job = InspectJob(
+    dataset_dir=str(folder), dataset_name='digits', num_processes=1, **options
+  )
+  report = inspection.inspect(job)
+  return report, capsys.readouterr().err
+
+
+def test_every_record_is_counted_for_what_it_is(folder, capsys):
+  report, text = inspect(folder[0], capsys)
+  train = report.splits['train']
+  assert train.classes == {3: 2, 4: 1, 5: 1}
+  assert train.kinds == {'PNG RGB': 3, 'JPEG L': 1}
+  assert (train.widths, train.heights) == ([14, 14, 20, 14], [10, 10, 30, 10])
+  assert 'train: 8 records in 1 files, 4 of them cannot be used' in text
+  assert 'formats: 3 PNG RGB, 1 JPEG L' in text
+  assert 'width 14 to 20 (median 14), height 10 to 30 (median 10)' in text
+  assert '\n  3:three  2  0\n' in text
+  assert report.exit_code == 1
+
+
+def test_bad_records_are_told_with_file_and_offset(folder, capsys):
+  folder, train = folder
+  _, text = inspect(folder, capsys)
+  path = folder / 'digits_train.tfrecord'
+  offsets = np.cumsum([0] + [len(data) + 16 for data in train])
+  for number, problem in (
+    (2, 'has a wrong label: label 12 is outside 0..9'),
+    (3, 'has an image that does not decode: cannot identify image file'),
+    (4, 'is no tf.train.Example'),
+    (5, 'has an image in WEBP'),
+  ):
+    place = f'record {number} (from 0) at byte {offsets[number]}'
+    assert f'{path}: {place} {problem}' in text
+
+
+def test_pictures_in_several_splits_are_found_by_their_pixels(folder, capsys):
+  report, text = inspect(folder[0], capsys)
+  (names,) = report.duplicates
+  assert 'digits_train.tfrecord: record 1 ' in names[0]
+  assert 'digits_test.tfrecord: record 0 ' in names[1]
+  assert 'pictures that several splits hold: 1\n' in text
+
+
+@pytest.mark.parametrize(('cut', 'good'), [(None, 3), (-40, 3)])
+def test_damaged_files_are_told(folder, tmp_path, capsys, cut, good):
+  data = bytearray((folder[0] / 'digits_train.tfrecord').read_bytes())
+  if cut is None:
+    (length,) = struct.unpack('<Q', data[:8])
+    data[12 + length // 2] ^= 1
+  (tmp_path / 'digits_train.tfrecord').write_bytes(data[:cut])
+  report, text = inspect(tmp_path, capsys)
+  assert sum(report.splits['train'].classes.values()) == good
+  problem = 'record 0 (from 0) at byte 0 is corrupt: wrong checksum'
+  assert (problem if cut is None else 'is cut short: ') in text
+  assert report.exit_code == 1
+
+
+def test_the_sheet_shows_pictures_and_what_a_network_gets(
+  folder, tmp_path, capsys
+):
+  output = tmp_path / 'sheet.png'
+  options = {'model_name': 'cifarnet', 'output': str(output)}
+  report, text = inspect(folder[0], capsys, **options)
+  assert f'contact sheet: {output}' in text
+  pixels = np.asarray(Image.open(output).convert('RGB')).reshape(-1, 3)
+  # Orange is the box: none of the gray noise around it is.
+  assert (np.abs(pixels.astype(int) - (0xE6, 0x9F, 0)).max(1) < 8).sum() > 20
+  assert len(report.splits['train'].samples) == 4
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'dataset_dir': None}, '--dataset_dir is required'),
+    ({'dataset_name': None}, 'has no dataset.json that would name the set'),
+    ({'output': 'sheet.jpg'}, r'--output=sheet\.jpg: name a \.png file'),
+    ({'output': 'gone/sheet.png'}, r'--output=gone/sheet\.png: name a'),
+    ({'model_name': 'lenett'}, "Did you mean 'lenet'"),
+    ({'dataset_name': 'mnist'}, "No records of 'mnist' in"),
+  ],
+)
+def test_wrong_flags(tmp_path, options, message):
+  (tmp_path / 'digits_train.tfrecord').touch()
+  flags = {'dataset_dir': str(tmp_path), 'dataset_name': 'digits', **options}
+  with pytest.raises(UserError, match=message):
+    inspection.inspect(InspectJob(**flags))
