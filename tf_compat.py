@@ -19,6 +19,9 @@ os.environ['TF_USE_LEGACY_KERAS'] = '1'
 os.environ.setdefault(
   'TF_CPP_MIN_LOG_LEVEL', '2' if glob.glob('/dev/nvidia*') else '3'
 )
+# On CPUs, the gradient of grouped convolutions is oneDNN's alone, which
+# TensorFlow turns on by itself only where it knows the processor well.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 
 import tensorflow as tf2
 
