@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import os
 import sys
+import threading
 import warnings
 
 # tf-slim is written against Keras 2, which lives on as the package tf-keras;
@@ -51,10 +52,23 @@ def _restore_legacy_layers() -> None:
     )
 
 
+def _separate_arg_scopes() -> None:
+  """Gives each thread a stack of arg scopes of its own.
+
+  tf.distribute builds clones in threads that take turns; on the one stack that
+  tf-slim has, they would open and close each other's scopes.
+  """
+  local = threading.local()
+  arg_scope = importlib.import_module('tf_slim.ops.arg_scope')
+  arg_scope._get_arg_stack = lambda: vars(local).setdefault('stack', [{}])
+
+
 _check_version(tf2.__version__)
 _restore_legacy_layers()
 
 import tf_slim as slim  # noqa: E402
+
+_separate_arg_scopes()
 
 tf = tf2.compat.v1
 tf.disable_eager_execution()

@@ -11,7 +11,7 @@ _REWRITERS = {
 
 
 def session_config(
-  mixed_precision: str | None = None, cpu_only: bool = False
+  mixed_precision: str | None = None, cpu_only: bool = False, cpus: int = 1
 ) -> tf.ConfigProto:
   """How a session uses its device.
 
@@ -19,10 +19,12 @@ def session_config(
     mixed_precision: None or 'float32', 'bfloat16', 'float16': what grappler
       may compute in where it keeps the results sound.
     cpu_only: hide the GPUs.
+    cpus: into how many logical ones the CPU is divided, for clones on it.
   """
   config = tf.ConfigProto(allow_soft_placement=True)
   if cpu_only:
     config.device_count['GPU'] = 0
+    config.device_count['CPU'] = cpus
   # An evaluating process beside the training one needs memory too.
   config.gpu_options.allow_growth = True
   rewriter = _REWRITERS.get(mixed_precision or '')

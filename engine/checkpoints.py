@@ -327,14 +327,17 @@ def restorer(mapping: Mapping[tf.Variable, str]) -> Callable:
   """A function (session, checkpoint) that restores variables under names.
 
   One name may serve several variables (an average that starts from its raw
-  weight), which one Saver cannot do: there are as many as it takes.
+  weight, the copies on several devices), which one Saver cannot do: there are
+  as many as it takes.
   """
+  copies = tf.distribute.get_strategy().experimental_local_results
   rounds: list[dict[str, tf.Variable]] = []
   for variable, name in mapping.items():
-    free = next((r for r in rounds if name not in r), None)
-    if free is None:
-      rounds.append(free := {})
-    free[name] = variable
+    for copy in copies(variable):
+      free = next((r for r in rounds if name not in r), None)
+      if free is None:
+        rounds.append(free := {})
+      free[name] = copy
   savers = [tf.train.Saver(names, save_relative_paths=True) for names in rounds]
 
   def restore(session: tf.Session, checkpoint: str) -> None:

@@ -10,7 +10,7 @@ from tf_compat import tf
 
 
 def batches(
-  setup: Setup, is_training: bool, seed: int | None = None
+  setup: Setup, is_training: bool, seed: int | None = None, clones: int = 1
 ) -> tf.data.Iterator:
   """An iterator over the batches of a job's split, on the CPU.
 
@@ -18,6 +18,7 @@ def batches(
     setup: the resolved job.
     is_training: whether to shuffle, distort and repeat for ever.
     seed: of order and distortions.
+    clones: how many share a batch, which is of batch_size for each.
   """
   job = setup.job
   preprocess = preprocessing_factory.get_preprocessing(
@@ -32,7 +33,7 @@ def batches(
       setup.dataset,
       preprocess,
       setup.image_size,
-      job.batch_size,
+      job.batch_size * clones,
       is_training,
       channels=setup.channels,
       labels_offset=job.labels_offset,

@@ -399,7 +399,12 @@ class TrainJob(ModelOptions, ValidationOptions):
   )
 
   num_clones: int = option(1, 'Devices that share a step.', lower=1)
-  clone_on_cpu: bool = option(False, 'Compute on the CPU.')
+  clone_on_cpu: bool = option(
+    False, 'Compute on the CPU, with a logical one for each clone.'
+  )
+  sync_batch_norm: bool = option(
+    False, "Batch norm's mean and variance are of all clones' images together."
+  )
   worker_replicas: int = option(1, 'Worker processes.', lower=1)
   num_ps_tasks: int = option(0, 'Parameter server processes.', lower=0)
   task: int = option(0, "This worker's number.", lower=0)

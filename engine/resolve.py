@@ -15,6 +15,7 @@ from typing import Any
 from datasets import dataset_factory
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS
+from deployment import clones
 from engine import checkpoints, console, data_errors
 from engine import job as jobs
 from engine.job import (
@@ -78,7 +79,9 @@ class Setup:
 def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   """What to train, and the checkpoint to resume from, if there is one."""
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
-  _one_device(job)
+  _one_process(job)
+  if job.num_clones > 1 and not job.clone_on_cpu:
+    clones.check_gpus(job.num_clones)
   check_names(job, given)
   get_augmentations(job.augment)
   start = _newest(job.train_dir)
@@ -224,15 +227,15 @@ def _require(job: Job, name: str, what: str) -> None:
     raise UserError(f'--{name} is required: {what}.')
 
 
-def _one_device(job: TrainJob) -> None:
-  """Refuses what needs more than one device, which is not built yet."""
+def _one_process(job: TrainJob) -> None:
+  """Refuses what needs more than one process, which is not built yet."""
   for name, most in (
-    ('num_clones', 1), ('worker_replicas', 1), ('num_ps_tasks', 0), ('task', 0),
+    ('worker_replicas', 1), ('num_ps_tasks', 0), ('task', 0),
     ('replicas_to_aggregate', 1),
   ):  # fmt: skip
     if (getattr(job, name) or 0) > most:
       raise UserError(
-        f'--{name}={getattr(job, name)}: training runs on one device so far; '
+        f'--{name}={getattr(job, name)}: training runs in one process so far; '
         f'leave it at {most}.'
       )
 

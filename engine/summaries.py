@@ -1,5 +1,6 @@
 """What TensorBoard shows of training; computed at summary steps only."""
 
+from deployment import clones
 from engine import console
 from nets.attention import attend
 from tf_compat import slim, tf
@@ -8,15 +9,17 @@ from tf_compat import slim, tf
 def training(end_points: dict[str, tf.Tensor]) -> tf.Tensor:
   """One merged summary: losses, gates, activations, weights.
 
+  With several clones it is the first one's.
+
   Args:
     end_points: the network's, each shown with how much of it is zero.
   """
   # Placed on the CPU: histograms have no GPU kernel, and asking for one there
   # would copy twice.
   with tf.device('/cpu:0'):
-    for loss in tf.losses.get_losses():
+    for loss in clones.of_first(tf.GraphKeys.LOSSES):
       tf.summary.scalar(f'losses/{loss.op.name}', loss)
-    for gate in tf.get_collection(attend.GATES):
+    for gate in clones.of_first(attend.GATES):
       mean, variance = tf.nn.moments(gate, list(range(gate.shape.ndims)))
       # A dead gate stays at one value: its spread is 0.
       tf.summary.scalar(f'gates/{gate.op.name}/mean', mean)

@@ -1,7 +1,10 @@
 """The graph of one training step: images in, loss out, weights moved."""
 
 import dataclasses
+import functools
+from typing import Any
 
+from deployment import clones, sync_batch_norm
 from engine import inputs, schedules, summaries
 from engine.checkpoints import split_by_scopes
 from engine.job import TrainJob
@@ -21,7 +24,7 @@ class TrainStep:
   Attributes:
     train_op: moves weights, statistics and averages by one step; its value is
       the step's number.
-    loss: the total loss of the step's batch, a scalar.
+    loss: the total loss of the step's batch over all clones, a scalar.
     learning_rate: a scalar.
     global_step: the number of steps made.
     summary: everything TensorBoard shows, heavy ones included.
@@ -40,39 +43,76 @@ class TrainStep:
   images_per_step: int
 
 
-def build(setup: Setup, start_step: int = 0) -> TrainStep:
+def build(
+  setup: Setup,
+  start_step: int = 0,
+  strategy: tf.distribute.Strategy | None = None,
+) -> TrainStep:
   """Builds a training step in the default graph.
 
   Args:
     setup: the resolved job.
     start_step: the step training resumes at; shuffling goes on from there.
+    strategy: what spreads it over devices, its scope entered; None for one
+      device.
   """
   job = setup.job
+  strategy = strategy or tf.distribute.get_strategy()
   # Resuming goes on with other images and dropout, not with the same again.
   seed = None if job.seed is None else job.seed + start_step
   tf.set_random_seed(seed)
   global_step = tf.train.get_or_create_global_step()
-  batches = inputs.batches(setup, is_training=True, seed=seed)
-  end_points = _losses(setup, batches.get_next())
-  skipped = inputs.skipped_count(setup)
-  loss = tf.losses.get_total_loss(name='total_loss')
-  span = schedules.span(job, setup.dataset.num_records, job.batch_size)
-  rate = schedules.learning_rate(job, global_step, span)
-  train_op = _update(job, loss, rate, global_step)
+  batches = inputs.batches(
+    setup, True, seed, clones=strategy.num_replicas_in_sync
+  )
+  with (
+    tf.variable_creator_scope(clones.equal_variables),
+    sync_batch_norm.enabled(
+      job.sync_batch_norm and strategy.num_replicas_in_sync > 1
+    ),
+  ):
+    made = clones.run(
+      strategy,
+      functools.partial(_clone, setup, strategy, global_step),
+      batches.get_next(),
+    )
   return TrainStep(
-    train_op=train_op,
-    loss=loss,
-    learning_rate=rate,
+    train_op=_averaged(job, [clone['moved'] for clone in made], global_step),
+    loss=made[0]['loss'],
+    learning_rate=made[0]['rate'],
     global_step=global_step,
-    summary=summaries.training(end_points),
+    summary=summaries.training(made[0]['end_points']),
     local_init=inputs.initializer(batches),
-    bad_records=skipped,
-    images_per_step=job.batch_size,
+    bad_records=inputs.skipped_count(setup),
+    images_per_step=job.batch_size * strategy.num_replicas_in_sync,
   )
 
 
-def _losses(setup: Setup, batch) -> dict[str, tf.Tensor]:
-  """Adds cross-entropy of the logits, auxiliary ones included."""
+def _clone(
+  setup: Setup, strategy: tf.distribute.Strategy, global_step, batch
+) -> dict[str, Any]:
+  """What one device does of a step: its part of the loss, then the update."""
+  job = setup.job
+  cross_entropies, end_points = _losses(setup, batch)
+  loss = _share(strategy, cross_entropies)
+  span = schedules.span(
+    job,
+    setup.dataset.num_records,
+    job.batch_size * strategy.num_replicas_in_sync,
+  )
+  rate = schedules.learning_rate(job, global_step, span)
+  return {
+    'end_points': end_points,
+    'loss': clones.all_reduce([loss])[0],
+    'rate': rate,
+    'moved': _moved(job, loss, rate, global_step),
+  }
+
+
+def _losses(
+  setup: Setup, batch
+) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
+  """Cross-entropy of the logits, auxiliary ones first, and the end points."""
   job = setup.job
   network_fn = nets_factory.get_network_fn(
     job.model_name,
@@ -87,18 +127,35 @@ def _losses(setup: Setup, batch) -> dict[str, tf.Tensor]:
   labels = inputs.targets(batch, setup.num_classes)
 
   def cross_entropy(logits, weight):
-    tf.losses.softmax_cross_entropy(
+    return tf.losses.softmax_cross_entropy(
       labels, logits, weights=weight, label_smoothing=job.label_smoothing
     )
 
+  losses = []
   if 'AuxLogits' in end_points:
-    cross_entropy(end_points['AuxLogits'], AUX_LOSS_WEIGHT)
-  cross_entropy(logits, 1.0)
-  return end_points
+    losses.append(cross_entropy(end_points['AuxLogits'], AUX_LOSS_WEIGHT))
+  losses.append(cross_entropy(logits, 1.0))
+  return losses, end_points
 
 
-def _update(job: TrainJob, loss, rate, global_step) -> tf.Tensor:
-  """Moves weights and batch-norm statistics, then averages; gives the step."""
+def _share(
+  strategy: tf.distribute.Strategy, cross_entropies: list[tf.Tensor]
+) -> tf.Tensor:
+  """One clone's part of the total loss, which is the sum over all clones.
+
+  Slim makes the variables' L2 once, with the first clone.
+  """
+  replicas = strategy.num_replicas_in_sync
+  if replicas == 1:
+    return tf.losses.get_total_loss(name='total_loss')
+  share = tf.add_n(cross_entropies) / replicas
+  if clones.number() == 0:
+    share += tf.losses.get_regularization_loss()
+  return share
+
+
+def _moved(job: TrainJob, loss, rate, global_step) -> tf.Tensor:
+  """Moves weights and batch-norm statistics."""
   optimizer = OPTIMIZERS[job.optimizer].make(job, rate)
   if job.mixed_precision == 'float16':
     # Small gradients vanish in float16: scale the loss, as far as it goes.
@@ -107,20 +164,27 @@ def _update(job: TrainJob, loss, rate, global_step) -> tf.Tensor:
     )
   gradients = optimizer.compute_gradients(loss, _trainable(job))
   if job.gradient_clip_norm:
+    gradients = [pair for pair in gradients if pair[0] is not None]
     values, variables = zip(*gradients, strict=True)
-    values, _ = tf.clip_by_global_norm(values, job.gradient_clip_norm)
+    # Each clone scales its part by the norm of the sum.
+    norm = tf.global_norm(clones.all_reduce(values))
+    values, _ = tf.clip_by_global_norm(values, job.gradient_clip_norm, norm)
     gradients = list(zip(values, variables, strict=True))
   updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   with tf.control_dependencies(updates):
-    step = optimizer.apply_gradients(gradients, global_step)
+    return optimizer.apply_gradients(gradients, global_step)
+
+
+def _averaged(job: TrainJob, steps, global_step) -> tf.Tensor:
+  """Averages the variables that each clone's step moved; gives its number."""
   if job.moving_average_decay:
     averages = tf.train.ExponentialMovingAverage(
       job.moving_average_decay, global_step
     )
-    with tf.control_dependencies([step]):
-      step = averages.apply(slim.get_model_variables())
+    with tf.control_dependencies(steps):
+      steps = [averages.apply(slim.get_model_variables())]
   # Read here: fetched beside the update it might be the step before.
-  with tf.control_dependencies([step]):
+  with tf.control_dependencies(steps):
     return global_step.read_value()
 
 

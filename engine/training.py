@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Collection
 
-from deployment import devices
+from deployment import clones, devices
 from engine import (
   checkpoints,
   console,
@@ -77,8 +77,9 @@ def _train(
   if start is not None and start >= (job.max_number_of_steps or math.inf):
     return _already_there(job, resumed)
   validate = Validation.within(setup).check if job.eval_every_n_steps else None
-  with tf.Graph().as_default():
-    step = train_step.build(setup, start or 0)
+  strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
+  with tf.Graph().as_default(), strategy.scope():
+    step = train_step.build(setup, start or 0, strategy)
     restore = _restoring(job, resumed)
     # Nothing is refused from here on: an earlier run's end may be forgotten.
     messages.clear(job.train_dir)
@@ -179,7 +180,9 @@ def _run(
   creator = tf.train.ChiefSessionCreator(
     scaffold,
     job.master,
-    devices.session_config(job.mixed_precision, job.clone_on_cpu),
+    devices.session_config(
+      job.mixed_precision, job.clone_on_cpu, job.num_clones
+    ),
   )
   summary = tf.train.SummarySaverHook(
     save_secs=max(1, job.save_summaries_secs),

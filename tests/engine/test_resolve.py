@@ -135,15 +135,14 @@ def test_wrong_names_are_refused_before_any_work(
 @pytest.mark.parametrize(
   ('option', 'value'),
   [
-    ('num_clones', 2),
     ('worker_replicas', 2),
     ('num_ps_tasks', 1),
     ('task', 1),
     ('replicas_to_aggregate', 2),
   ],
 )
-def test_more_than_one_device_is_refused_honestly(train_job, option, value):
-  with pytest.raises(UserError, match=f'--{option}={value}: .*one device'):
+def test_more_than_one_process_is_refused_honestly(train_job, option, value):
+  with pytest.raises(UserError, match=f'--{option}={value}: .*one process'):
     resolve.training(train_job(**{option: value}), {option})
 
 

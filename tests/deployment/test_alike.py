@@ -1,0 +1,74 @@
+"""All clones of a network compute the same."""
+
+import collections
+import re
+
+import pytest
+
+from deployment import clones, sync_batch_norm
+from nets import nets_factory
+from nets.nets_factory import NETWORKS
+from tf_compat import tf
+
+# Without and with batch norm, at which clones take turns.
+ALIKE = ('lenet', 'mobilenet_v1_025')
+
+
+def computed(logits: tf.Tensor) -> collections.Counter:
+  """How often each operation is among those that logits follow from.
+
+  By name, type and shapes, without what tells a clone: its scope, its copy of
+  a variable, and the numbers that keep names apart. What other clones add to a
+  mean over all is left out.
+  """
+  found, todo = {}, [logits.op]
+  while todo:
+    operation = todo.pop()
+    if operation.name not in found:
+      name = operation.name.removeprefix('replica_1/')
+      name = re.sub(r'_\d+(?=/|$)', '', name.removesuffix('/replica_1'))
+      shapes = tuple(str(output.shape) for output in operation.outputs)
+      found[operation.name] = name, operation.type, shapes
+      own = 1 if is_mean(operation) else 0
+      todo += [tensor.op for tensor in operation.inputs][own:]
+  return collections.Counter(found.values())
+
+
+def is_mean(operation: tf.Operation) -> bool:
+  """Whether it is clones.mean, of (the mean, this clone's part)."""
+  try:
+    return operation.get_attr('_gradient_op_type') == b'MeanOverClones'
+  except ValueError:
+    return False
+
+
+@pytest.mark.parametrize('name', ALIKE)
+def test_clones_are_alike(name, graph):
+  """With attention and synchronised statistics, which make them take turns."""
+  network = NETWORKS[name]
+  strategy = clones.strategy(2, on_cpu=True)
+  side = max(network.min_image_size, 32)
+
+  def clone(_):
+    # Named, for the batch beside it has a tensor of zeros as well.
+    images = tf.zeros([2, side, side, network.channels or 3], name='images')
+    network_fn = nets_factory.get_network_fn(
+      name,
+      10,
+      weight_decay=0.1,
+      is_training=True,
+      attention_module='se_block' if network.attention_points else None,
+    )
+    return network_fn(images)[0]
+
+  with (
+    strategy.scope(),
+    tf.variable_creator_scope(clones.equal_variables),
+    sync_batch_norm.enabled(True),
+  ):
+    first, second = clones.run(strategy, clone, {'image': tf.zeros([2, 1])})
+  assert computed(first) == computed(second)
+  types = {kind for _, kind, _ in computed(first)}
+  assert {'MatMul', 'Conv2D'} & types
+  # No batch norm is left that looks at one clone's images alone.
+  assert 'FusedBatchNormV3' not in types

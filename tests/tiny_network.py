@@ -1,0 +1,61 @@
+"""A network without chance in it: two layers, batch norm, L2, attention."""
+
+from nets import nets_factory
+from nets.attention.attend import BLOCK, CLASS, STAGE, attend
+from nets.network import Network
+from registry import Table
+from tf_compat import slim, tf
+
+
+def tiny(images, num_classes, is_training):
+  """[N, H, W, C] -> convolution, batch norm, attention, pool, logits."""
+  with (
+    tf.variable_scope('Tiny'),
+    slim.arg_scope([slim.batch_norm], is_training=is_training),
+  ):
+    net = slim.conv2d(images, 8, 5, stride=2, scope='conv1')
+    net = attend(net, scope='conv1_{tag}', at=(BLOCK, STAGE))
+    # A scope within a scope, in which clones take turns at batch norm.
+    with slim.arg_scope([slim.conv2d], stride=2, activation_fn=tf.nn.elu):
+      net = slim.conv2d(net, 8, 3, scope='conv2')
+      net = slim.conv2d(net, 8, 3, scope='conv3')
+    net = slim.conv2d(net, 8, 3, scope='conv4')
+    net = slim.flatten(attend(net, at=CLASS))
+    logits = slim.fully_connected(
+      net, num_classes, activation_fn=None, scope='logits'
+    )
+  return logits, {'conv4': net, 'Logits': logits}
+
+
+def arg_scope(weight_decay, batch_norm_decay=None):
+  """L2 on all kernels, batch norm after all convolutions."""
+  regularizer = slim.l2_regularizer(weight_decay)
+  with (
+    slim.arg_scope(
+      [slim.conv2d, slim.fully_connected], weights_regularizer=regularizer
+    ),
+    slim.arg_scope([slim.conv2d], normalizer_fn=slim.batch_norm),
+    slim.arg_scope(
+      [slim.batch_norm], decay=batch_norm_decay or 0.9, scale=True
+    ) as scope,
+  ):
+    return scope
+
+
+TINY = Network(
+  name='tiny',
+  build=tiny,
+  arg_scope=arg_scope,
+  image_size=32,
+  min_image_size=8,
+  preprocessing='lenet',
+  attention_points=1,
+  stage_points=1,
+  channels=None,
+)
+
+
+def register(set_attribute=setattr) -> None:
+  """Makes --model_name=tiny known."""
+  table = Table('network', (*nets_factory.NETWORKS.values(), TINY))
+  set_attribute(nets_factory, 'NETWORKS', table)
