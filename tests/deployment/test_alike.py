@@ -12,6 +12,7 @@ from tf_compat import tf
 
 # Without and with batch norm, at which clones take turns.
 ALIKE = ('lenet', 'mobilenet_v1_025')
+LONG_ALIKE = ('resnet_v1_50', 'resnet_v2_50', 'densenet_121', 'inception_v3')
 
 
 def computed(logits: tf.Tensor) -> collections.Counter:
@@ -42,7 +43,10 @@ def is_mean(operation: tf.Operation) -> bool:
     return False
 
 
-@pytest.mark.parametrize('name', ALIKE)
+@pytest.mark.parametrize(
+  'name',
+  [*ALIKE, *(pytest.param(n, marks=pytest.mark.slow) for n in LONG_ALIKE)],
+)
 def test_clones_are_alike(name, graph):
   """With attention and synchronised statistics, which make them take turns."""
   network = NETWORKS[name]
