@@ -112,6 +112,51 @@ def globally_pooled(
   return net, end_points
 
 
+def pooled_then_convolved(
+  net: tf.Tensor,
+  num_classes: int | None,
+  global_pool: bool,
+  spatial_squeeze: bool,
+  collection: str,
+  scope: str,
+) -> tuple[tf.Tensor, EndPoints]:
+  """Mean over space, 1x1 convolution to the logits, softmax.
+
+  Args:
+    net: last feature map, [N, H, W, C].
+    num_classes: 0 or None returns the pooled features.
+    global_pool: whether to take the mean; False leaves a map of logits, which
+      spatial_squeeze=False has to allow.
+    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
+    collection: of the end points that the network's layers were put into.
+    scope: the network's.
+
+  Returns:
+    Logits (or features), and all end points of the network.
+  """
+  end_points = {}
+  net = attend(net, at=CLASS)
+  if global_pool:
+    net = tf.reduce_mean(net, [1, 2], keepdims=True, name='pool5')
+    end_points['global_pool'] = net  # [N, 1, 1, C]
+  if num_classes:
+    net = slim.conv2d(
+      net,
+      num_classes,
+      1,
+      activation_fn=None,
+      normalizer_fn=None,
+      biases_initializer=tf.zeros_initializer(),
+      scope='logits',
+    )
+    if spatial_squeeze:
+      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')  # [N, num_classes]
+      end_points[f'{scope}/spatial_squeeze'] = net
+    end_points['predictions'] = slim.softmax(net, scope='predictions')
+  inner = slim.utils.convert_collection_to_dict(collection)
+  return net, {**inner, **end_points}
+
+
 def convolved(
   net: tf.Tensor,
   num_classes: int | None,

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nets import resnet
+from nets import classifier, resnet
 from nets.attention.attend import BLOCK, STAGE, attend
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
@@ -79,8 +79,8 @@ def densenet(
     blocks: dense layers in each block.
     growth: channels that a dense layer adds.
     scope: variable scope.
-    global_pool: average over space before the classifier; False leaves a map
-      of logits for dense prediction.
+    global_pool: average over space before the classifier; False, with
+      spatial_squeeze=False, leaves a map of logits for dense prediction.
     spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
     reuse: whether to share the variables made under `scope` before.
 
@@ -102,7 +102,7 @@ def densenet(
             net = transition(net)  # [N, H/2, W/2, C/2]
             slim.utils.collect_named_outputs(end_points, between.name, net)
       net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
-      return resnet.classify(
+      return classifier.pooled_then_convolved(
         net, num_classes, global_pool, spatial_squeeze, end_points, outer.name
       )
 

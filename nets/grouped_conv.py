@@ -41,7 +41,7 @@ def grouped_conv2d(
     rate: dilation of the kernel.
     groups: a divisor of C and of depth.
     activation_fn: of what is normalised; None for linear.
-    normalizer_fn: of what is convolved.
+    normalizer_fn: of what is convolved; there must be one.
     normalizer_params: arguments of normalizer_fn.
     weights_initializer: of the kernel.
     weights_regularizer: of the kernel.

@@ -1,4 +1,4 @@
-"""What all ResNets share: root, blocks of units, classifier.
+"""What all ResNets share: root and blocks of units.
 
 A ResNet is a plan: which unit, how many in each block, how wide. A unit is
 unit(net, depth, step, end_points) -> net of `depth` channels.
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from errors import UserError
-from nets.attention.attend import CLASS, STAGE, attend
+from nets import classifier
+from nets.attention.attend import STAGE, attend
 from nets.grouped_conv import grouped_conv2d
 from nets.network import EndPoints, Network
 from tf_compat import slim, tf
@@ -151,38 +152,6 @@ def _steps(plan: Plan, output_stride: int | None) -> Iterator[Step]:
       current *= stride
 
 
-def classify(
-  net: tf.Tensor,
-  num_classes: int | None,
-  global_pool: bool,
-  spatial_squeeze: bool,
-  collection: str,
-  scope: str,
-) -> tuple[tf.Tensor, EndPoints]:
-  """Global mean, 1x1 convolution to the logits, softmax; all end points."""
-  end_points = {}
-  net = attend(net, at=CLASS)
-  if global_pool:
-    net = tf.reduce_mean(net, [1, 2], keepdims=True, name='pool5')
-    end_points['global_pool'] = net  # [N, 1, 1, C]
-  if num_classes:
-    net = slim.conv2d(
-      net,
-      num_classes,
-      1,
-      activation_fn=None,
-      normalizer_fn=None,
-      biases_initializer=tf.zeros_initializer(),
-      scope='logits',
-    )
-    if spatial_squeeze:
-      net = tf.squeeze(net, [1, 2], name='SpatialSqueeze')  # [N, num_classes]
-      end_points[f'{scope}/spatial_squeeze'] = net
-    end_points['predictions'] = slim.softmax(net, scope='predictions')
-  inner = slim.utils.convert_collection_to_dict(collection)
-  return net, {**inner, **end_points}
-
-
 def resnet(
   net: tf.Tensor,
   num_classes: int | None,
@@ -202,8 +171,8 @@ def resnet(
     is_training: whether batch norm uses the batch's statistics.
     plan: which ResNet.
     scope: variable scope.
-    global_pool: average over space before the classifier; False leaves a map
-      of logits for dense prediction.
+    global_pool: average over space before the classifier; False, with
+      spatial_squeeze=False, leaves a map of logits for dense prediction.
     output_stride: pixels of input per pixel of the last map; None is the
       plan's own, 32 for large images. Less gives a larger map by dilating the
       convolutions.
@@ -231,7 +200,7 @@ def resnet(
       # [N, H/output_stride, W/output_stride, C]
       if plan.preactivated:
         net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
-      return classify(
+      return classifier.pooled_then_convolved(
         net, num_classes, global_pool, spatial_squeeze, end_points, outer.name
       )
 

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1807.06514
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nets.attention import layers
+from nets.attention import layers, passes
 from nets.attention.options import (
   Dilation,
   Ratio,
@@ -26,7 +26,7 @@ def bam_block(
   """Net + net · sigmoid(norm(mlp(mean(net))) + norm(convolutions(net)))."""
   hidden = hidden_units(net.shape[-1], ratio)
   with tf.variable_scope('channel'):
-    mean = tf.reduce_mean(net, [1, 2], keepdims=True)
+    net, (mean,) = passes.pool(net, passes.SPACE, ['avg'])
     scores = layers.mlp(mean, hidden, scopes=('mlp_0', 'mlp_1'))
     channel = slim.batch_norm(scores, scale=True, scope='norm')
   with tf.variable_scope('spatial'):

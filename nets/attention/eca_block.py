@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers
+from nets.attention import layers, passes
 from nets.attention.options import is_kernel_size, shapes_of
 from registry import Rule
 from tf_compat import tf
@@ -29,12 +29,12 @@ def eca_block(
   net: tf.Tensor, *, kernel_size: AdaptiveSize = 'adaptive'
 ) -> tuple[tf.Tensor, tuple[tf.Tensor]]:
   """Scales net by sigmoid(convolution of mean(net) along the channels)."""
-  squeeze = tf.reduce_mean(net, [1, 2], keepdims=True)  # [N, 1, 1, C]
+  net, (mean,) = passes.pool(net, passes.SPACE, ['avg'])
   if kernel_size == 'adaptive':
     kernel_size = adaptive_size(net.shape[-1])
-  scores = layers.channel_conv(squeeze, kernel_size, scope='neighbours')
+  scores = layers.channel_conv(mean, kernel_size, scope='neighbours')
   gate = tf.sigmoid(scores, name='gate')  # [N, 1, 1, C]
-  return net * gate, (gate,)
+  return passes.scale_channels(net, gate), (gate,)
 
 
 def adaptive_size(channels: int) -> int:

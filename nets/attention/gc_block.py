@@ -7,7 +7,7 @@ al., 2019: https://arxiv.org/abs/1904.11492
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers
+from nets.attention import layers, passes
 from nets.attention.options import (
   Ratio,
   find_ratio,
@@ -36,13 +36,13 @@ def gc_block(
     context, places = _context(net)
     gates = (places,)
   else:
-    context = tf.reduce_mean(net, [1, 2], keepdims=True)
+    net, (context,) = passes.pool(net, passes.SPACE, ['avg'])
     gates = ()
   term = _transform(context, ratio, fusion)  # [N, 1, 1, C]
   if fusion == 'add':
     return net + term, (*gates, term)
   gate = tf.sigmoid(term, name='gate')
-  return net * gate, (*gates, gate)
+  return passes.scale_channels(net, gate), (*gates, gate)
 
 
 def _context(net: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

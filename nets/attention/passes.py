@@ -34,29 +34,34 @@ def pool(
     The map, [N, H, W, C], and a pool for each kind, [N, 1, 1, C] over SPACE
     and [N, H, W, 1] over CHANNELS.
   """
-
-  @tf.custom_gradient
-  def pooled(net):
-    pools = [POOLS[kind](net, axes) for kind in kinds]
-
-    def gradient(d_net, *d_pools):
-      for kind, pool, d_pool in zip(kinds, pools, d_pools, strict=True):
-        if kind == 'avg':
-          d_net += d_pool / _size(net, axes)
-        else:
-          d_net += tf.gradients(pool, net, d_pool)[0]
-      return d_net
-
-    return (tf.identity(net), *pools), gradient
-
-  net, *pools = pooled(net)
+  net = tf.identity(net)
+  pools = [POOLS[kind](net, axes) for kind in kinds]
+  # Gradients are registered by name, because tf.custom_gradient holds on to
+  # its arguments: to the graph for ever, and in inference to the map, so that a
+  # product could not be written over it.
+  graph = tf.get_default_graph()
+  with graph.gradient_override_map({'IdentityN': 'PooledMap'}):
+    net, *pools = tf.identity_n([net, *pools])
   return net, pools
+
+
+@tf.RegisterGradient('PooledMap')
+def _pooled_map_gradient(
+  op: tf.Operation, d_net: tf.Tensor, *d_pools: tf.Tensor
+) -> list[tf.Tensor | None]:
+  """That of the map and of its pools, all in the first."""
+  net, *pools = op.inputs
+  for pool, d_pool in zip(pools, d_pools, strict=True):
+    if pool.op.type == 'Mean':
+      axes = tf.get_static_value(pool.op.inputs[1]).tolist()
+      d_net += d_pool / _size(net, axes)
+    else:
+      d_net += tf.gradients(pool, net, d_pool)[0]
+  return [d_net, *[None] * len(pools)]
 
 
 def scale_channels(net: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
   """Net [N, H, W, C] · gate [N, 1, 1, C]."""
-  # tf.custom_gradient would hold on to net, and in inference the product could
-  # not be written over it.
   graph = tf.get_default_graph()
   with graph.gradient_override_map({'Mul': 'ScaleChannels'}):
     return net * gate
@@ -71,7 +76,7 @@ def _scale_channels_gradient(
   return d_scaled * gate, _sum_over_space(d_scaled * net)
 
 
-def _size(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor | int:
+def _size(net: tf.Tensor, axes: Sequence[int]) -> tf.Tensor | int:
   """How many values a pool takes together."""
   sides = [net.shape[axis] for axis in axes]
   if None in sides:

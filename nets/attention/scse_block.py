@@ -9,7 +9,7 @@ The maximum: Recalibrating fully convolutional networks with spatial and channel
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers
+from nets.attention import layers, passes
 from nets.attention.options import (
   Ratio,
   find_ratio,
@@ -29,7 +29,7 @@ def scse_block(
   combination: Annotated[str, one_of('add', 'max')] = 'add',
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
   """Net · sigmoid(mlp(mean(net))) and net · sigmoid(w · net), combined."""
-  mean = tf.reduce_mean(net, [1, 2], keepdims=True)
+  net, (mean,) = passes.pool(net, passes.SPACE, ['avg'])
   scores = layers.mlp(
     mean, hidden_units(net.shape[-1], ratio), scopes=('cse/mlp_0', 'cse/mlp_1')
   )

@@ -1,12 +1,15 @@
 """Pools, products and whole modules against TensorFlow's plain ones."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 from benchmarks import plain_attention
 from nets.attention import passes
-from nets.attention.attend import GATES, attend
-from nets.attention.attention_factory import get_attention
+from nets.attention.attend import BLOCK, GATES, STAGE, attend
+from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
 from nets.attention.passes import CHANNELS, SPACE
 from tf_compat import tf
 
@@ -165,3 +168,16 @@ def test_an_imported_graph_computes_the_same(name):
     tf.import_graph_def(frozen, name='')
     got = session.run('gated:0', {'net:0': noise(shape)})
   np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', ATTENTION_MODULES)
+def test_a_graph_goes_with_its_last_user(name):
+  """A gradient that is registered anew at each use would keep it for ever."""
+  with tf.Graph().as_default() as graph:
+    net = tf.zeros([1, 3, 3, 16])
+    total = tf.reduce_sum(attend(net, get_attention(name), at=(BLOCK, STAGE)))
+    tf.gradients(total, net)
+  left = weakref.ref(graph)
+  del graph, net, total
+  gc.collect()
+  assert left() is None
