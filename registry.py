@@ -59,7 +59,9 @@ class Table(Mapping[str, Entry]):
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
   """The message for a name that does not exist: value, near one, what does."""
   known = list(known)
-  near = difflib.get_close_matches(str(name), known, n=1)
+  name = str(name)
+  near = difflib.get_close_matches(name, known, n=1)
+  near = near or [other for other in known if name and other.startswith(name)]
   hint = f' Did you mean {near[0]!r}?' if near else ''
   return f'Unknown {kind} {name!r}.{hint} Known: {", ".join(_folded(known))}.'
 
@@ -69,7 +71,8 @@ def _folded(names: Iterable[str]) -> Iterator[str]:
   before = ''
   for name in names:
     stem, line, end = name.rpartition('_')
-    yield line + end if stem and stem == before else name
+    shared = stem == before and stem and '/' not in stem
+    yield line + end if shared else name
     before = stem
 
 

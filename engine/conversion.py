@@ -47,7 +47,9 @@ def _lines(summary: converters.Summary) -> Iterator[str]:
     )
   splits = ', '.join(f'{n} {split}' for split, n in summary.splits.items())
   use = 'Train on' if 'train' in summary.splits else 'Evaluate on'
-  done = 'is complete already' if summary.already_complete else 'is ready'
+  done = 'is ready'
+  if summary.already_complete:
+    done = 'is complete already (remove it to convert again)'
   yield (
     f'{summary.name} {done} in {summary.dataset_dir}: {splits} records of '
     f'{summary.num_classes} classes. {use} it with --dataset_name='

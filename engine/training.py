@@ -94,6 +94,8 @@ def _announce(setup: Setup, resumed: str | None, told: bool) -> None:
   """Says what will be trained, on what, from where."""
   job = setup.job
   attention = f' with {job.attention_module}' if job.attention_module else ''
+  if job.attention_placement:
+    attention += f' (placed: {job.attention_placement})'
   console.say(
     f'Training {job.model_name}{attention} on '
     f'{setup.dataset.num_records} records of {setup.dataset.name}/'

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 import files
+from datasets import photo
+from datasets.content import UnusableError
 from engine import checkpoints, console, data_errors, inputs, resolve
 from engine.gaze import Looker, Picture
 from engine.job import VisualizeJob
@@ -23,7 +25,6 @@ from registry import unknown
 from tf_compat import tf
 
 GRID = 'attention.png'
-_SUFFIXES = ('.jpg', '.jpeg', '.png', '.gif', '.bmp')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def _sources(setup: Setup) -> Iterator[_Source]:
     console.say(
       f'The first {most} of {len(paths)} images; --num_images shows more.'
     )
-  return _of_files(setup, paths[:most])
+  return _of_files(setup, _pictures(paths[:most]))
 
 
 def _image_files(images: str) -> list[pathlib.Path]:
@@ -116,7 +117,7 @@ def _image_files(images: str) -> list[pathlib.Path]:
   if not found:
     raise UserError(
       f'--images={images} names no image: give files, or a folder of '
-      f'{", ".join(_SUFFIXES)}.'
+      f'{", ".join(photo.SUFFIXES)}.'
     )
   return found
 
@@ -129,7 +130,7 @@ def _image_files_of(path: pathlib.Path) -> Iterable[pathlib.Path]:
   """The file itself, or the images in a folder by name."""
   if path.is_dir():
     inside = path.iterdir()
-    return sorted(p for p in inside if p.suffix.lower() in _SUFFIXES)
+    return sorted(p for p in inside if p.suffix.lower() in photo.SUFFIXES)
   if not path.is_file():
     raise UserError(
       f'There is no image {path}: --images names files, separated by commas, '
@@ -138,8 +139,24 @@ def _image_files_of(path: pathlib.Path) -> Iterable[pathlib.Path]:
   return [path]
 
 
-def _of_files(setup: Setup, paths: Sequence[pathlib.Path]) -> Iterator[_Source]:
-  """Decodes and preprocesses files, each of which must be an image."""
+def _pictures(paths: Sequence[pathlib.Path]) -> list[tuple[str, bytes]]:
+  """Names, and images as conversion has them: upright, in RGB or gray."""
+  pictures = []
+  for path in paths:
+    try:
+      read = photo.check_bytes(path.read_bytes(), path.name)
+      pictures.append((path.name, read.data))
+    except (UnusableError, OSError) as error:
+      console.say(f'Left out: {path} cannot be read as an image: {error}.')
+  if not pictures:
+    raise UserError('--images names nothing that can be read as an image.')
+  return pictures
+
+
+def _of_files(
+  setup: Setup, pictures: Sequence[tuple[str, bytes]]
+) -> Iterator[_Source]:
+  """Decodes and preprocesses encoded images."""
   with tf.Graph().as_default(), tf.Session() as session:
     encoded = tf.placeholder(tf.string, [])
     preprocess = get_preprocessing(
@@ -149,15 +166,8 @@ def _of_files(setup: Setup, paths: Sequence[pathlib.Path]) -> Iterator[_Source]:
     )
     side = setup.image_size
     image = preprocess.from_encoded(encoded, side, side, _decoded(setup))
-    for path in paths:
-      try:
-        value = session.run(image, {encoded: path.read_bytes()})
-      except (tf.errors.InvalidArgumentError, OSError, UnicodeError) as error:
-        raise UserError(
-          f'{path} cannot be read as an image: it is no whole JPEG, PNG, GIF '
-          'or BMP. Leave it out of --images.'
-        ) from error
-      yield _Source(path.name, value)
+    for name, data in pictures:
+      yield _Source(name, session.run(image, {encoded: data}))
 
 
 def _decoded(setup: Setup) -> int:
