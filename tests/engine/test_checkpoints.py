@@ -141,6 +141,7 @@ def plain(classes=10, channels=3, name='lenet'):
 def with_cbam(ratio=8):
   return plain() | {
     'lenet/cbam_block/ch_at/mlp_0/kernel': [32, 32 // ratio],
+    'lenet/cbam_block/ch_at/mlp_0/bias': [32 // ratio],
     'lenet/cbam_block/sp_at/conv/kernel': [7, 7, 2, 1],
   }
 
