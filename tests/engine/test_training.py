@@ -237,7 +237,7 @@ def test_averages_include_statistics_and_attention(train):
     attention_module='se_block', moving_average_decay=0.5,
     max_number_of_steps=1,
   )  # fmt: skip
-  old = values(summary.checkpoint.replace('-1', '-0'))
+  old = values(f'{summary.checkpoint.removesuffix("-1")}-0')
   new = values(summary.checkpoint)
   names = [name for name in new if checkpoints.is_weight(name)]
   assert any(name.endswith('moving_variance') for name in names)
