@@ -42,7 +42,7 @@ FLAGS = {
   ),
   'attention option': (
     {'attention_module': 'cbam_block(ration=8)'},
-    r"no option 'ration'.*cbam_block\(ratio=8, kernel_size=7\)",
+    r"no option 'ration'.*cbam_block\(ratio=8, kernel_size=7, ",
   ),
   'attention value': (
     {'attention_module': 'cbam_block(ratio=0)'},
