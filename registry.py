@@ -6,7 +6,7 @@ import difflib
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from errors import UserError
 
@@ -119,6 +119,11 @@ class Rule:
 def is_whole(value: Any) -> bool:
   """Whether it is an int; True is one to Python, but not to whoever writes it."""
   return isinstance(value, int) and not isinstance(value, bool)
+
+
+Whole = Annotated[
+  int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
+]
 
 
 class Adjustable:

@@ -7,12 +7,9 @@ import math
 from typing import Annotated
 
 from preprocessing import random_ops
-from registry import Rule, is_whole
+from registry import Rule, Whole
 from tf_compat import tf
 
-Side = Annotated[
-  int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
-]
 Part = Annotated[
   float,
   Rule(
@@ -23,7 +20,7 @@ Part = Annotated[
 LOG_ASPECT = math.log(0.3), math.log(1 / 0.3)
 
 
-def cutout(image: tf.Tensor, seed: tf.Tensor, *, size: Side = 16) -> tf.Tensor:
+def cutout(image: tf.Tensor, seed: tf.Tensor, *, size: Whole = 16) -> tf.Tensor:
   """0 in a square of `size` pixels around any place, as far as it is inside.
 
   https://arxiv.org/abs/1708.04552.

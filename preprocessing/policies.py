@@ -4,12 +4,9 @@ from typing import Annotated
 
 from preprocessing import random_ops
 from preprocessing.pixel_ops import PIXEL_OPS
-from registry import Rule, is_whole
+from registry import Rule, Whole
 from tf_compat import tf
 
-Layers = Annotated[
-  int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
-]
 Magnitude = Annotated[
   float,
   Rule(
@@ -53,7 +50,7 @@ def randaugment(
   image: tf.Tensor,
   seed: tf.Tensor,
   *,
-  layers: Layers = 2,
+  layers: Whole = 2,
   magnitude: Magnitude = 9,
 ) -> tf.Tensor:
   """Op_layers(... op_1(image)) of drawn operations, all of one magnitude.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from registry import Rule, is_whole
+from registry import Rule, Whole, is_whole
 
 DEFAULT_RATIO = 8
 
@@ -13,9 +13,7 @@ def is_kernel_size(value: Any) -> bool:
   return is_whole(value) and value % 2 == 1 and value > 0
 
 
-Ratio = Dilation = Annotated[
-  int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
-]
+Ratio = Dilation = Whole
 KernelSize = Annotated[int, Rule('an odd whole number from 1', is_kernel_size)]
 Switch = Annotated[bool, Rule('True or False', lambda v: isinstance(v, bool))]
 
