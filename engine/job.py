@@ -405,9 +405,31 @@ class TrainJob(ModelOptions, ValidationOptions):
   sync_batch_norm: bool = option(
     False, "Batch norm's mean and variance are of all clones' images together."
   )
-  worker_replicas: int = option(1, 'Worker processes.', lower=1)
-  num_ps_tasks: int = option(0, 'Parameter server processes.', lower=0)
-  task: int = option(0, "This worker's number.", lower=0)
+  worker_hosts: str | None = option(
+    None,
+    'The workers that train together, host:port of each, separated by commas; '
+    'the same in all processes; TF_CONFIG can say it instead. More than one '
+    'process is not built yet.',
+  )
+  ps_hosts: str | None = option(None, 'The parameter servers, likewise.')
+  job_name: str = option(
+    'worker', 'What this process is.', known=('worker', 'ps')
+  )
+  task: int = option(
+    0, "This process's number; worker 0 is the chief, which writes.", lower=0
+  )
+  worker_replicas: int = option(
+    1, 'Worker processes: as many as --worker_hosts names.', lower=1
+  )
+  num_ps_tasks: int = option(
+    0, 'Parameter server processes: as many as --ps_hosts names.', lower=0
+  )
+  worker_timeout_secs: int = option(
+    600,
+    'How long to wait for the other processes, at the start and in a step; '
+    'more than saving or an evaluation within training takes.',
+    lower=1,
+  )
   sync_replicas: bool = option(
     False, 'Workers of parameter servers step together.'
   )

@@ -16,6 +16,8 @@ from datasets import dataset_factory
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS
 from deployment import clones
+from deployment import cluster as clusters
+from deployment.cluster import Cluster
 from engine import checkpoints, console, data_errors
 from engine import job as jobs
 from engine.job import (
@@ -54,7 +56,16 @@ _OF_THE_MODEL = (
 # What evaluation calls an option of training.
 _EVALUATIONS_NAME = {'train_image_size': 'eval_image_size'}
 # What a resumed run must be told anew each time, for it names where it is.
-_OF_THE_MOMENT = ('train_dir', 'master')
+_OF_THE_MOMENT = (
+  'train_dir',
+  'master',
+  'worker_hosts',
+  'ps_hosts',
+  'job_name',
+  'task',
+  'worker_replicas',
+  'num_ps_tasks',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +78,7 @@ class Setup:
     num_classes: classes of the network, after labels_offset.
     channels: of the images that the network takes.
     image_size: their side in pixels.
+    cluster: the processes that train together; None for one.
   """
 
   job: Any
@@ -74,12 +86,26 @@ class Setup:
   num_classes: int
   channels: int
   image_size: int
+  cluster: Cluster | None = None
+
+  @property
+  def is_chief(self) -> bool:
+    """Whether this process writes checkpoints, events and results."""
+    return self.cluster is None or self.cluster.is_chief
+
+  @property
+  def shard(self) -> tuple[int, int]:
+    """How many processes share the records, and which part is this one's."""
+    if self.cluster is None:
+      return 1, 0
+    return len(self.cluster.workers), self.cluster.task
 
 
 def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   """What to train, and the checkpoint to resume from, if there is one."""
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
-  _one_process(job)
+  cluster = clusters.find(job, os.environ)
+  _one_process(job, cluster)
   if job.num_clones > 1 and not job.clone_on_cpu:
     clones.check_gpus(job.num_clones)
   check_names(job, given)
@@ -96,7 +122,9 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   setup = _setup(job, dataset, 'train_image_size')
   if recorded:
     _same_classes(setup, recorded, job.train_dir)
-  writable(job.train_dir)
+  setup = dataclasses.replace(setup, cluster=cluster)
+  if setup.is_chief:
+    writable(job.train_dir)
   return setup, start
 
 
@@ -227,17 +255,19 @@ def _require(job: Job, name: str, what: str) -> None:
     raise UserError(f'--{name} is required: {what}.')
 
 
-def _one_process(job: TrainJob) -> None:
+def _one_process(job: TrainJob, cluster: Cluster | None) -> None:
   """Refuses what needs more than one process, which is not built yet."""
-  for name, most in (
-    ('worker_replicas', 1), ('num_ps_tasks', 0), ('task', 0),
-    ('replicas_to_aggregate', 1),
-  ):  # fmt: skip
-    if (getattr(job, name) or 0) > most:
-      raise UserError(
-        f'--{name}={getattr(job, name)}: training runs in one process so far; '
-        f'leave it at {most}.'
-      )
+  if cluster:
+    processes = len(cluster.others) + 1
+    raise UserError(
+      f'The cluster has {processes} processes, but training runs in one so '
+      'far: leave out --worker_hosts and --ps_hosts, or unset TF_CONFIG.'
+    )
+  if (job.replicas_to_aggregate or 1) > 1:
+    raise UserError(
+      f'--replicas_to_aggregate={job.replicas_to_aggregate}, but there is 1 '
+      'worker: leave it out.'
+    )
 
 
 def writable(folder: str) -> None:

@@ -1,0 +1,95 @@
+"""Who trains together, by TF_CONFIG or flags; and what makes no sense."""
+
+import json
+
+import pytest
+
+from deployment import cluster
+from engine.job import TrainJob
+from errors import UserError
+
+WORKERS = 'a:1,b:2'
+
+
+def find(config=None, **flags):
+  environ = {}
+  if config is not None:
+    text = config if isinstance(config, str) else json.dumps(config)
+    environ['TF_CONFIG'] = text
+  return cluster.find(TrainJob(**flags), environ)
+
+
+def config(kind, index, **hosts):
+  return {'cluster': hosts, 'task': {'type': kind, 'index': index}}
+
+
+@pytest.mark.parametrize(
+  'alone',
+  [
+    {},
+    {'config': {}},
+    {'config': {'task': {'type': 'worker', 'index': 0}}},
+    {'config': config('chief', 0, chief=['a:1'])},
+    {'worker_hosts': 'a:1'},
+  ],
+)
+def test_one_process_is_no_cluster(alone):
+  assert find(**alone) is None
+
+
+@pytest.mark.parametrize('task', [0, 1])
+def test_flags_and_config_say_the_same(task):
+  by_flags = find(worker_hosts='a:1, b:2', task=task, worker_replicas=2)
+  assert by_flags == find(config('worker', task, worker=['a:1', 'b:2']))
+  assert by_flags.address == ('a:1', 'b:2')[task]
+  assert by_flags.others == [('b:2', 'a:1')[task]]
+  assert by_flags.is_chief == (task == 0)
+
+
+def test_a_chief_is_the_first_worker():
+  chief = find(config('chief', 0, chief=['a:1'], worker=['b:2', 'c:3']))
+  assert chief.is_chief
+  last = find(config('worker', 1, chief=['a:1'], worker=['b:2', 'c:3']))
+  assert last.workers == ('a:1', 'b:2', 'c:3')
+  assert (last.task, last.address) == (2, 'c:3')
+  assert not last.is_chief
+
+
+def test_parameter_servers_are_no_workers():
+  server = find(worker_hosts='a:1', ps_hosts='b:2', job_name='ps')
+  assert server.hosts == {'worker': ['a:1'], 'ps': ['b:2']}
+  assert server.address == 'b:2'
+  assert not server.is_chief
+
+
+@pytest.mark.parametrize(
+  ('message', 'wrong'),
+  [
+    ('TF_CONFIG=.* cannot be read', {'config': '{'}),
+    ('cannot be read', {'config': '{"cluster": 3}'}),
+    ("'task' is missing", {'config': {'cluster': {'worker': ['a:1']}}}),
+    ('2 chiefs', {'config': config('chief', 0, chief=['a:1', 'b:2'])}),
+    ('eval_image_classifier_loop', {
+      'config': config('evaluator', 0, worker=['a:1', 'b:2'])}),
+    ('both name a cluster', {
+      'config': config('worker', 0, worker=['a:1', 'b:2']),
+      'worker_hosts': WORKERS}),
+    ('worker 2, but the cluster has 2 worker', {
+      'worker_hosts': WORKERS, 'task': 2}),
+    ('ps 0, but the cluster has 2 worker, 0 ps', {
+      'worker_hosts': WORKERS, 'job_name': 'ps'}),
+    ('a:1 is named twice', {'worker_hosts': 'a:1,a:1'}),
+    ("'b' is no address", {'worker_hosts': 'a:1,b'}),
+    ('has no workers', {'ps_hosts': 'a:1', 'job_name': 'ps'}),
+    ('worker_replicas=3, but the cluster has 2', {
+      'worker_hosts': WORKERS, 'worker_replicas': 3}),
+    ('worker_replicas=2, but the cluster has 1', {'worker_replicas': 2}),
+    ('num_ps_tasks=1, but the cluster has 0', {
+      'worker_hosts': WORKERS, 'num_ps_tasks': 1}),
+    ('--task=1: of which cluster', {'task': 1}),
+    ('--job_name=ps .*: of which cluster', {'job_name': 'ps'}),
+  ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(message, wrong):
+  with pytest.raises(UserError, match=message):
+    find(**wrong)
