@@ -52,28 +52,36 @@ def run(
   clone: Callable[[Any], Any],
   batch: dict[str, tf.Tensor],
 ) -> tuple[Any, ...]:
-  """Builds clone(part of the batch) on every device.
+  """Builds clone(part of the batch) on every device of this process.
 
   Args:
     strategy: of this run, whose scope is entered.
     clone: what one device computes of its part.
-    batch: of all clones, which share it evenly.
+    batch: of all clones of this process, which share it evenly.
 
   Returns:
     What each of the calls returned.
   """
-  count = strategy.num_replicas_in_sync
-  if count == 1:
+  if strategy.num_replicas_in_sync == 1:
     return (clone(batch),)
+  count = local_count(strategy)
   with tf.device('/cpu:0'):
     split = {key: tf.split(value, count) for key, value in batch.items()}
   parts = [{key: split[key][n] for key in split} for n in range(count)]
-  made = strategy.run(lambda: clone(parts[number()]))
+  made = strategy.run(lambda: clone(parts[number() % count]))
   return strategy.experimental_local_results(made)
 
 
+def local_count(strategy: tf.distribute.Strategy) -> int:
+  """How many of the clones are this process's."""
+  # The default strategy knows no devices.
+  if strategy.num_replicas_in_sync == 1:
+    return 1
+  return len(strategy.extended.worker_devices)
+
+
 def number() -> int:
-  """Which clone is being built."""
+  """Which of all clones is being built."""
   context = tf.distribute.get_replica_context()
   return int(tf.get_static_value(context.replica_id_in_sync_group))
 

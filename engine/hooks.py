@@ -134,6 +134,29 @@ class Logging(tf.train.SessionRunHook):
     self._bar.close()
 
 
+class Following(tf.train.SessionRunHook):
+  """Knows the last step in a process that is not the chief, which logs it.
+
+  Attributes:
+    step: the last step made.
+    loss: its loss.
+  """
+
+  def __init__(self, step: TrainStep, start: int):
+    self.step, self.loss = start, math.nan
+    self._fetches = [step.train_op, step.loss]
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._fetches)
+
+  def after_run(self, run_context, run_values):
+    step, loss = run_values.results
+    self.step, self.loss = int(step), float(loss)
+
+  def close(self) -> None:
+    """Has nothing to end."""
+
+
 class Saving(tf.train.SessionRunHook):
   """Saves at the start, by the clock, at every n-th step if asked, at the end.
 
@@ -246,6 +269,8 @@ class Saving(tf.train.SessionRunHook):
 class Stopping(tf.train.SessionRunHook):
   """Ends training at the last step, on a signal, or when asked to stop early.
 
+  Processes that step together decide it together, after the same step.
+
   Attributes:
     reason: why training ended by itself; None if it did not.
   """
@@ -253,25 +278,38 @@ class Stopping(tf.train.SessionRunHook):
   _SECONDS_BETWEEN_LOOKS = 1.0
 
   def __init__(self, job: TrainJob, step: TrainStep, signals: Signals):
-    self._train_op, self._signals = step.train_op, signals
+    self._graph, self._signals = step, signals
     self._last, self._train_dir = job.max_number_of_steps, job.train_dir
     self._next_look = 0.0
     self.reason: str | None = None
 
   def before_run(self, run_context):
-    return tf.train.SessionRunArgs(self._train_op)
+    if self._graph.votes is None:
+      return tf.train.SessionRunArgs({'step': self._graph.train_op})
+    votes = [self._is_asked(), bool(self._signals.received)]
+    return tf.train.SessionRunArgs(
+      {'step': self._graph.train_op, 'decided': self._graph.decided},
+      {self._graph.votes: votes},
+    )
 
   def after_run(self, run_context, run_values):
-    if self._last is not None and run_values.results >= self._last:
+    if 'decided' in run_values.results:
+      early, signal = run_values.results['decided']
+      if signal:
+        self._signals.note_peers()
+    else:
+      early, signal = self._is_asked(), self._signals.received
+    if self._last is not None and run_values.results['step'] >= self._last:
       self.reason = 'max_number_of_steps'
-    elif self._time_to_look() and messages.is_asked_to_stop(self._train_dir):
+    elif early:
       self.reason = 'early_stop'
-    if self.reason or self._signals.received:
+    if self.reason or signal:
       run_context.request_stop()
 
-  def _time_to_look(self) -> bool:
+  def _is_asked(self) -> bool:
+    """Whether an evaluation asks for the end; looked up now and then."""
     now = time.monotonic()
     if now < self._next_look:
       return False
     self._next_look = now + self._SECONDS_BETWEEN_LOOKS
-    return True
+    return messages.is_asked_to_stop(self._train_dir)

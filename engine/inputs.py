@@ -42,6 +42,7 @@ def batches(
       seed=seed,
       skip_bad_records=job.skip_bad_records,
       cache=job.cache,
+      shard=setup.shard,
     )
     if preprocess.augmentations.at(augmentation.BATCH):
       mix = functools.partial(

@@ -22,6 +22,10 @@ class Signals:
     """'SIGTERM' or 'SIGINT'."""
     return signal.Signals(self.received).name
 
+  def note_peers(self) -> None:
+    """Counts the signal of another process that trains with this one."""
+    self.received = self.received or signal.SIGTERM
+
   def _note(self, number, frame):
     del frame
     if self.received and number == signal.SIGINT:

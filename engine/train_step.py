@@ -15,6 +15,9 @@ from tf_compat import slim, tf
 
 # The auxiliary classifier's share (arXiv:1409.4842, as TF-Slim weighs it).
 AUX_LOSS_WEIGHT = 0.4
+# How many things processes that step together decide together: to end early,
+# and to end on a signal.
+VOTES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,9 @@ class TrainStep:
     local_init: starts the input.
     bad_records: counts records left out, or None.
     images_per_step: the batch over all clones.
+    votes: where this process feeds what it has to say, VOTES numbers; None
+      where there are no others that step with it.
+    decided: the sum of all processes' votes.
   """
 
   train_op: tf.Tensor
@@ -41,6 +47,8 @@ class TrainStep:
   local_init: tf.Operation
   bad_records: tf.Tensor | None
   images_per_step: int
+  votes: tf.Tensor | None
+  decided: tf.Tensor | None
 
 
 def build(
@@ -60,20 +68,19 @@ def build(
   strategy = strategy or tf.distribute.get_strategy()
   # Resuming goes on with other images and dropout, not with the same again.
   seed = None if job.seed is None else job.seed + start_step
-  tf.set_random_seed(seed)
+  # Each process drops out other units; weights are those of the chief.
+  tf.set_random_seed(None if seed is None else seed + setup.shard[1])
   global_step = tf.train.get_or_create_global_step()
-  batches = inputs.batches(
-    setup, True, seed, clones=strategy.num_replicas_in_sync
-  )
+  here, replicas = clones.local_count(strategy), strategy.num_replicas_in_sync
+  batches = inputs.batches(setup, True, seed, clones=here)
+  votes = tf.placeholder(tf.float32, [VOTES]) if here < replicas else None
   with (
     tf.variable_creator_scope(clones.equal_variables),
-    sync_batch_norm.enabled(
-      job.sync_batch_norm and strategy.num_replicas_in_sync > 1
-    ),
+    sync_batch_norm.enabled(job.sync_batch_norm and replicas > 1),
   ):
     made = clones.run(
       strategy,
-      functools.partial(_clone, setup, strategy, global_step),
+      functools.partial(_clone, setup, strategy, global_step, votes),
       batches.get_next(),
     )
   return TrainStep(
@@ -84,12 +91,14 @@ def build(
     summary=summaries.training(made[0]['end_points']),
     local_init=inputs.initializer(batches),
     bad_records=inputs.skipped_count(setup),
-    images_per_step=job.batch_size * strategy.num_replicas_in_sync,
+    images_per_step=job.batch_size * replicas,
+    votes=votes,
+    decided=made[0]['decided'],
   )
 
 
 def _clone(
-  setup: Setup, strategy: tf.distribute.Strategy, global_step, batch
+  setup: Setup, strategy: tf.distribute.Strategy, global_step, votes, batch
 ) -> dict[str, Any]:
   """What one device does of a step: its part of the loss, then the update."""
   job = setup.job
@@ -101,9 +110,13 @@ def _clone(
     job.batch_size * strategy.num_replicas_in_sync,
   )
   rate = schedules.learning_rate(job, global_step, span)
+  total, *decided = clones.all_reduce(
+    [loss] if votes is None else [loss, votes]
+  )
   return {
     'end_points': end_points,
-    'loss': clones.all_reduce([loss])[0],
+    'loss': total,
+    'decided': decided[0] if decided else None,
     'rate': rate,
     'moved': _moved(job, loss, rate, global_step),
   }
@@ -143,7 +156,8 @@ def _share(
 ) -> tf.Tensor:
   """One clone's part of the total loss, which is the sum over all clones.
 
-  Slim makes the variables' L2 once, with the first clone.
+  Slim makes the variables' L2 with the first clone of a process; the first of
+  all counts it.
   """
   replicas = strategy.num_replicas_in_sync
   if replicas == 1:

@@ -4,12 +4,14 @@ engine/train_step.py holds the graph of a step, engine/hooks.py what happens
 around each one, engine/resolve.py what is checked before any of it.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
-from deployment import clones, devices
+from deployment import deployment as deployments
+from deployment.deployment import Deployment
 from engine import (
   checkpoints,
   console,
@@ -17,6 +19,7 @@ from engine import (
   hooks,
   lock,
   messages,
+  peers,
   progress,
   resolve,
   restoring,
@@ -63,7 +66,10 @@ def train(job: TrainJob, given: Collection[str] = frozenset()) -> Summary:
       checkpoint stays.
   """
   setup, resumed = resolve.training(job, given)
-  with lock.only_one(setup.job.train_dir), Signals() as signals:
+  with contextlib.ExitStack() as held:
+    if setup.is_chief:
+      held.enter_context(lock.only_one(setup.job.train_dir))
+    signals = held.enter_context(Signals())
     return _train(setup, resumed, 'checkpoint_path' in given, signals)
 
 
@@ -75,25 +81,24 @@ def _train(
   start = checkpoints.step_of(resumed) if resumed else None
   _announce(setup, resumed, told)
   if start is not None and start >= (job.max_number_of_steps or math.inf):
-    return _already_there(job, resumed)
-  validate = Validation.within(setup).check if job.eval_every_n_steps else None
-  strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
-  with tf.Graph().as_default(), strategy.scope():
-    step = train_step.build(setup, start or 0, strategy)
+    return _already_there(setup, resumed)
+  validate = _validation(setup)
+  deployment = deployments.deploy(job)
+  with tf.Graph().as_default(), deployment.strategy.scope():
+    step = train_step.build(setup, start or 0, deployment.strategy)
     restore = _restoring(job, resumed)
-    # Nothing is refused from here on: an earlier run's end may be forgotten.
-    messages.clear(job.train_dir)
-    checkpoints.sweep(job.train_dir)
-    progress.truncate(os.path.join(job.train_dir, progress.FILE), start or 0)
-    jobs.write(job, _facts(setup))
+    if setup.is_chief:
+      _begin(setup, start or 0)
     with data_errors.named(setup.dataset, job.labels_offset):
-      return _run(setup, step, restore, start, validate, signals)
+      return _run(setup, deployment, step, restore, start, validate, signals)
 
 
 def _announce(setup: Setup, resumed: str | None, told: bool) -> None:
   """Says what will be trained, on what, from where."""
   job = setup.job
   attention = f' with {job.attention_module}' if job.attention_module else ''
+  workers, number = setup.shard
+  place = f', as worker {number} of {workers}' if workers > 1 else ''
   if job.attention_placement:
     attention += f' (placed: {job.attention_placement})'
   console.say(
@@ -101,7 +106,7 @@ def _announce(setup: Setup, resumed: str | None, told: bool) -> None:
     f'{setup.dataset.num_records} records of {setup.dataset.name}/'
     f'{setup.dataset.split}, {setup.num_classes} classes, images of '
     f'{setup.image_size} x {setup.image_size} x {setup.channels}, into '
-    f'{job.train_dir}.'
+    f'{job.train_dir}{place}.'
   )
   if resumed:
     console.say(f'Resuming from {resumed}.')
@@ -112,14 +117,16 @@ def _announce(setup: Setup, resumed: str | None, told: bool) -> None:
       )
 
 
-def _already_there(job: TrainJob, checkpoint: str) -> Summary:
+def _already_there(setup: Setup, checkpoint: str) -> Summary:
   """The summary of a run that was finished before it began."""
+  job = setup.job
   step = checkpoints.step_of(checkpoint)
   console.say(
     f'Already at step {step}: a --max_number_of_steps above '
     f'{job.max_number_of_steps} goes on.'
   )
-  messages.write_finished(job.train_dir, 'max_number_of_steps', step)
+  if setup.is_chief:
+    messages.write_finished(job.train_dir, 'max_number_of_steps', step)
   return Summary(step, math.nan, 'max_number_of_steps', checkpoint)
 
 
@@ -146,6 +153,15 @@ def _restoring(job: TrainJob, resumed: str | None) -> Callable:
   return restore
 
 
+def _begin(setup: Setup, start: int) -> None:
+  """Forgets an earlier run's end, for nothing is refused from here on."""
+  job = setup.job
+  messages.clear(job.train_dir)
+  checkpoints.sweep(job.train_dir)
+  progress.truncate(os.path.join(job.train_dir, progress.FILE), start)
+  jobs.write(job, _facts(setup))
+
+
 def _facts(setup: Setup) -> dict:
   """What job.json says beside the options."""
   variables = slim.get_model_variables()
@@ -162,6 +178,7 @@ def _facts(setup: Setup) -> dict:
 
 def _run(
   setup: Setup,
+  deployment: Deployment,
   step: TrainStep,
   restore: Callable,
   start: int | None,
@@ -170,8 +187,6 @@ def _run(
 ) -> Summary:
   """The loop: a monitored session, its hooks, and how it ended."""
   job = setup.job
-  writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
-  logging = hooks.Logging(job, step, start or 0, writer)
   stopping = hooks.Stopping(job, step, signals)
   saving = hooks.Saving(job, step, start, validate, signals)
   scaffold = tf.train.Scaffold(
@@ -179,51 +194,96 @@ def _run(
     local_init_op=step.local_init,
     saver=saving.saver,
   )
-  creator = tf.train.ChiefSessionCreator(
-    scaffold,
-    job.master,
-    devices.session_config(
-      job.mixed_precision, job.clone_on_cpu, job.num_clones
-    ),
-  )
-  summary = tf.train.SummarySaverHook(
+  # The guard comes first: nothing is logged or saved of a ruined model.
+  around = [hooks.NanGuard(job, step)] if job.stop_on_nan else []
+  with contextlib.ExitStack() as ends:
+    if setup.is_chief:
+      writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
+      ends.callback(summaries.close, writer)
+      following = hooks.Logging(job, step, start or 0, writer)
+      around += [following, saving, stopping, _summary_hook(job, step, writer)]
+    else:
+      following = hooks.Following(step, start or 0)
+      around += [following, stopping]
+    ends.callback(following.close)
+    with (
+      _ruin_noted(setup),
+      peers.watched(job, setup.cluster) as watch,
+      _session(deployment, scaffold, [*watch, *around]) as session,
+    ):
+      while not session.should_stop():
+        session.run(step.train_op)
+  checkpoint = saving.saved_path if setup.is_chief else None
+  return _ended(job, following, checkpoint, stopping, signals)
+
+
+def _validation(setup: Setup) -> Callable | None:
+  """What evaluates a checkpoint within training, where that is asked for."""
+  if not setup.job.eval_every_n_steps or not setup.is_chief:
+    return None
+  return Validation.within(setup).check
+
+
+def _summary_hook(
+  job: TrainJob, step: TrainStep, writer: tf.summary.FileWriter
+) -> tf.train.SummarySaverHook:
+  """Writes what TensorBoard shows, now and then."""
+  return tf.train.SummarySaverHook(
     save_secs=max(1, job.save_summaries_secs),
     summary_writer=writer,
     summary_op=step.summary,
   )
-  # The guard comes first: nothing is logged or saved of a ruined model.
-  guards = [hooks.NanGuard(job, step)] if job.stop_on_nan else []
-  around = [*guards, logging, saving, stopping, summary]
+
+
+def _session(
+  deployment: Deployment, scaffold: tf.train.Scaffold, around: list
+) -> tf.train.MonitoredSession:
+  """A session with hooks, which recovers from errors unless others wait."""
+  if deployment.cluster:
+    # To recover is to wait for the lost one, while those that are left wait
+    # for this one.
+    return tf.train.SingularMonitoredSession(
+      around, scaffold, deployment.target, deployment.config
+    )
+  creator = tf.train.ChiefSessionCreator(
+    scaffold, deployment.target, deployment.config
+  )
+  return tf.train.MonitoredSession(creator, around)
+
+
+@contextlib.contextmanager
+def _ruin_noted(setup: Setup) -> Iterator[None]:
+  """Leaves finished.json where the body ends for a ruined model."""
   try:
-    with tf.train.MonitoredSession(creator, around) as session:
-      while not session.should_stop():
-        session.run(step.train_op)
+    yield
   except hooks.NonFiniteError as error:
-    messages.write_finished(job.train_dir, 'non_finite', error.step)
+    if setup.is_chief:
+      messages.write_finished(setup.job.train_dir, 'non_finite', error.step)
     raise
-  finally:
-    logging.close()
-    summaries.close(writer)
-  return _ended(job, logging, saving.saved_path, stopping, signals)
 
 
-def _ended(job, logging, checkpoint, stopping, signals) -> Summary:
-  """Says how the run ended, and leaves finished.json if it ended by itself."""
+def _ended(
+  job: TrainJob,
+  following: hooks.Logging | hooks.Following,
+  checkpoint: str | None,
+  stopping: hooks.Stopping,
+  signals: Signals,
+) -> Summary:
+  """Says how the run ended, and leaves finished.json if it ended by itself.
+
+  Only the chief has a checkpoint to name, and files to leave.
+  """
+  step, loss = following.step, following.loss
+  saved = f', saved as {checkpoint}' if checkpoint else ''
   if not stopping.reason:
     console.say(
-      f'Stopped by {signals.name} at step {logging.step}, saved as '
-      f'{checkpoint}: the same command goes on from there.'
+      f'Stopped by {signals.name} at step {step}{saved}: the same command goes '
+      'on from there.'
     )
-    return Summary(
-      logging.step,
-      logging.loss,
-      signals.name,
-      checkpoint,
-      128 + signals.received,
-    )
+    return Summary(step, loss, signals.name, checkpoint, 128 + signals.received)
   console.say(
-    f'Finished at step {logging.step} ({stopping.reason}), loss '
-    f'{logging.loss:.4f}, saved as {checkpoint}.'
+    f'Finished at step {step} ({stopping.reason}), loss {loss:.4f}{saved}.'
   )
-  messages.write_finished(job.train_dir, stopping.reason, logging.step)
-  return Summary(logging.step, logging.loss, stopping.reason, checkpoint)
+  if checkpoint:
+    messages.write_finished(job.train_dir, stopping.reason, step)
+  return Summary(step, loss, stopping.reason, checkpoint)

@@ -1,0 +1,43 @@
+"""Where a job runs: its devices and processes, made of its options."""
+
+import dataclasses
+from typing import Any
+
+from deployment import clones, devices
+from deployment.cluster import Cluster
+from tf_compat import tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+  """Where a job runs.
+
+  Attributes:
+    strategy: what spreads a step over devices; its scope is entered to build.
+    target: the TensorFlow server whose sessions run it; '' for in-process.
+    config: how these use their devices.
+    cluster: the processes that train together; None for one.
+    server: this process's own, which lives as long as something holds it.
+  """
+
+  strategy: tf.distribute.Strategy
+  target: str
+  config: tf.ConfigProto
+  cluster: Cluster | None = None
+  server: tf.train.Server | None = None
+
+
+def deploy(job: Any) -> Deployment:
+  """Takes the devices of a training job.
+
+  Args:
+    job: has num_clones, clone_on_cpu, mixed_precision and master.
+
+  Raises:
+    UserError: if devices are lacking.
+  """
+  config = devices.session_config(
+    job.mixed_precision, job.clone_on_cpu, job.num_clones
+  )
+  strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
+  return Deployment(strategy, job.master, config)

@@ -1,0 +1,91 @@
+"""What becomes of a process when others that it trains with are lost."""
+
+import contextlib
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+from deployment.cluster import Cluster
+from engine import checkpoints, console
+from engine.job import TrainJob
+from errors import UserError
+from tf_compat import tf
+
+# What a session raises when another process of its cluster is gone.
+GONE = (
+  tf.errors.UnavailableError,
+  tf.errors.AbortedError,
+  tf.errors.CancelledError,
+  tf.errors.DeadlineExceededError,
+  tf.errors.InternalError,
+)
+
+
+@contextlib.contextmanager
+def watched(job: TrainJob, cluster: Cluster | None) -> Iterator[list]:
+  """Gives the hooks to run around each step, before all others.
+
+  Raises:
+    UserError: where an error in the body says that another process is gone.
+  """
+  if cluster is None:
+    yield []
+    return
+  deadline = Deadline(job)
+  try:
+    yield [deadline]
+  except GONE as error:
+    raise lost(str(error).splitlines()[0], job) from error
+  finally:
+    deadline.close()
+
+
+def lost(why: str, job: TrainJob) -> UserError:
+  """The error for other processes that do not answer any more."""
+  saved = checkpoints.newest_whole(job.train_dir, tell=False)
+  return UserError(
+    f'Another process of the cluster was lost ({why}). The last checkpoint is '
+    f'{saved or "none yet"}: the same commands, all of them again, go on from '
+    'it.'
+  )
+
+
+class Deadline(tf.train.SessionRunHook):
+  """Ends the process when a step takes too long: others may be gone.
+
+  TensorFlow waits for ever for a machine that has vanished without a word, and
+  nothing interrupts that wait.
+  """
+
+  _SECONDS_BETWEEN_LOOKS = 0.5
+
+  def __init__(self, job: TrainJob):
+    self._job, self._seconds = job, job.worker_timeout_secs
+    self._due: float | None = math.inf
+
+  def begin(self):
+    self._due = time.monotonic() + self._seconds
+    threading.Thread(target=self._watch, daemon=True).start()
+
+  def after_create_session(self, session, coord):
+    self._due = math.inf
+
+  def before_run(self, run_context):
+    self._due = time.monotonic() + self._seconds
+
+  def after_run(self, run_context, run_values):
+    self._due = math.inf
+
+  def close(self) -> None:
+    """Watches no longer."""
+    self._due = None
+
+  def _watch(self) -> None:
+    while (due := self._due) is not None and time.monotonic() < due:
+      time.sleep(self._SECONDS_BETWEEN_LOOKS)
+    if due is not None:
+      why = f'no step was made in {self._seconds} s'
+      console.say(f'error: {lost(why, self._job)}')
+      os._exit(2)
