@@ -1,0 +1,70 @@
+"""TensorFlow's servers: how the processes of a cluster meet."""
+
+import socket
+import time
+from collections.abc import Callable
+
+from deployment.cluster import Cluster
+from errors import UserError
+from tf_compat import tf
+
+_SECONDS_BETWEEN_CALLS = 0.2
+
+
+def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
+  """Starts this process's server, which lives as long as something holds it.
+
+  Raises:
+    UserError: if its port is taken.
+  """
+  port = int(cluster.address.rpartition(':')[2])
+  try:
+    # TensorFlow's own error would not say which port.
+    with socket.socket() as probe:
+      probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      probe.bind(('', port))
+    return tf.train.Server(
+      tf.train.ClusterSpec(cluster.hosts),
+      job_name=cluster.job_name,
+      task_index=cluster.task,
+      config=config,
+    )
+  except (OSError, tf.errors.UnknownError) as error:
+    raise UserError(
+      f'Port {port} of {cluster.address} is taken, by another program or '
+      f'another {cluster.job_name} {cluster.task}: end that, or name another '
+      'port in all processes.'
+    ) from error
+
+
+def wait_for_all(
+  cluster: Cluster, seconds: float, tell: Callable[[str], None]
+) -> None:
+  """Until all other processes answer.
+
+  Raises:
+    UserError: if one does not within so many seconds.
+  """
+  deadline = time.monotonic() + seconds
+  missing = [address for address in cluster.others if not _answers(address)]
+  if missing:
+    tell(f'Waiting for {", ".join(missing)}.')
+  while missing:
+    if time.monotonic() > deadline:
+      raise UserError(
+        f'No answer from {", ".join(missing)} in {seconds:g} s: start all '
+        'processes of the cluster, with the same addresses; '
+        '--worker_timeout_secs waits longer.'
+      )
+    time.sleep(_SECONDS_BETWEEN_CALLS)
+    missing = [address for address in missing if not _answers(address)]
+
+
+def _answers(address: str) -> bool:
+  """Whether a process listens there."""
+  host, _, port = address.rpartition(':')
+  try:
+    with socket.create_connection((host.strip('[]'), int(port)), timeout=2):
+      return True
+  except OSError:
+    return False
