@@ -37,7 +37,7 @@ def deploy(job: Any) -> Deployment:
     UserError: if devices are lacking.
   """
   config = devices.session_config(
-    job.mixed_precision, job.clone_on_cpu, job.num_clones
+    job.mixed_precision, job.clone_on_cpu, job.num_clones, job.xla
   )
   strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
   return Deployment(strategy, job.master, config)

@@ -1,4 +1,4 @@
-"""The session's settings: memory, placement, and reduced precision."""
+"""The session's settings: memory, placement, reduced precision and XLA."""
 
 from tf_compat import tf
 
@@ -11,7 +11,10 @@ _REWRITERS = {
 
 
 def session_config(
-  mixed_precision: str | None = None, cpu_only: bool = False, cpus: int = 1
+  mixed_precision: str | None = None,
+  cpu_only: bool = False,
+  cpus: int = 1,
+  xla: bool = False,
 ) -> tf.ConfigProto:
   """How a session uses its device.
 
@@ -20,6 +23,7 @@ def session_config(
       may compute in where it keeps the results sound.
     cpu_only: hide the GPUs.
     cpus: into how many logical ones the CPU is divided, for clones on it.
+    xla: compile what XLA can of the graph, where the device is a GPU.
   """
   config = tf.ConfigProto(allow_soft_placement=True)
   if cpu_only:
@@ -31,4 +35,7 @@ def session_config(
   if rewriter:
     # 1 is RewriterConfig.ON.
     setattr(config.graph_options.rewrite_options, rewriter, 1)
+  if xla:
+    options = config.graph_options.optimizer_options
+    options.global_jit_level = tf.OptimizerOptions.ON_1
   return config

@@ -54,7 +54,9 @@ class Evaluator:
     with self._graph.as_default():
       self._build()
     self._session = tf.Session(
-      setup.job.master, graph=self._graph, config=devices.session_config()
+      setup.job.master,
+      graph=self._graph,
+      config=devices.session_config(xla=setup.job.xla),
     )
 
   def __enter__(self) -> 'Evaluator':

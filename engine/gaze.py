@@ -82,7 +82,9 @@ class Looker:
     with self._graph.as_default():
       self._build(end_point)
     self._session = tf.Session(
-      setup.job.master, graph=self._graph, config=devices.session_config()
+      setup.job.master,
+      graph=self._graph,
+      config=devices.session_config(xla=setup.job.xla),
     )
 
   def __enter__(self) -> 'Looker':

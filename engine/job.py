@@ -245,6 +245,11 @@ class ModelOptions(NetworkOptions):
   skip_bad_records: bool = option(
     False, 'Leave out records that cannot be read, counting and reporting them.'
   )
+  xla: bool = option(
+    False,
+    'Compile what XLA can of the graph on GPUs; CPUs compile only with '
+    'TF_XLA_FLAGS=--tf_xla_cpu_global_jit, to try it.',
+  )
   master: str = option('', 'A TensorFlow server to run in; here by default.')
 
 

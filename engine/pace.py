@@ -52,7 +52,7 @@ def _stepper(setup: Setup):
   """step(), which makes one training step of a network of its own."""
   job = setup.job
   config = devices.session_config(
-    job.mixed_precision, job.clone_on_cpu, job.num_clones
+    job.mixed_precision, job.clone_on_cpu, job.num_clones, job.xla
   )
   strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
   with tf.Graph().as_default() as graph, strategy.scope():

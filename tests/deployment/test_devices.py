@@ -1,0 +1,83 @@
+"""The session's settings, and that every session has them.
+
+Without TF_XLA_FLAGS a CPU compiles nothing: but for the last test, --xla is held
+by its wiring alone.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from deployment import devices
+from engine import progress
+from tf_compat import tf
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def is_compiled(config: tf.ConfigProto) -> bool:
+  level = config.graph_options.optimizer_options.global_jit_level
+  return level == tf.OptimizerOptions.ON_1
+
+
+def test_xla_and_precision_are_settings_of_their_own():
+  assert not is_compiled(devices.session_config('bfloat16'))
+  config = devices.session_config('bfloat16', xla=True)
+  assert is_compiled(config)
+  rewrite = config.graph_options.rewrite_options
+  assert rewrite.auto_mixed_precision_onednn_bfloat16
+
+
+@pytest.mark.parametrize('options', [{}, {'num_clones': 2}])
+def test_training_and_its_evaluation_take_xla(train, monkeypatch, options):
+  configs = []
+  for owner in (tf, tf.train.ChiefSessionCreator):
+    name = 'Session' if owner is tf else '__init__'
+    init = getattr(owner, name)
+
+    def spy(*args, init=init, **kwargs):
+      found = [*args, *kwargs.values()]
+      configs.extend(c for c in found if isinstance(c, tf.ConfigProto))
+      return init(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, spy)
+  train('run', xla=True, clone_on_cpu=True, eval_every_n_steps=3, **options)
+  assert len(configs) >= 2
+  assert all(map(is_compiled, configs))
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_the_same(train, digits, tmp_path):
+  """On a CPU that is told to compile, in reduced precision's company."""
+  options = {
+    'model_name': 'lenet', 'mixed_precision': 'bfloat16',
+    'max_number_of_steps': 2,
+  }  # fmt: skip
+  train('plain', **options)
+  flags = {
+    **options, 'train_dir': tmp_path / 'compiled', 'dataset_dir': digits,
+    'dataset_name': 'digits', 'batch_size': 8, 'optimizer': 'momentum',
+    'learning_rate': 0.05, 'log_every_n_steps': 1, 'seed': 1,
+    'num_readers': 1, 'num_preprocessing_threads': 1, 'xla': True,
+  }  # fmt: skip
+  environment = {
+    'TF_XLA_FLAGS': '--tf_xla_cpu_global_jit', 'TF_CPP_MIN_LOG_LEVEL': '0',
+  }  # fmt: skip
+  process = subprocess.run(
+    [sys.executable, ROOT / 'train_image_classifier.py']
+    + [f'--{name}={value}' for name, value in flags.items()],
+    env=os.environ | environment,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert process.returncode == 0, process.stderr
+  assert 'Compiled cluster using XLA' in process.stderr
+  plain, compiled = (
+    progress.read(tmp_path / name / progress.FILE)['loss']
+    for name in ('plain', 'compiled')
+  )
+  np.testing.assert_allclose(compiled, plain, rtol=1e-3)
