@@ -17,7 +17,7 @@ import re
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from absl import logging
 from google.protobuf import message as protobuf
@@ -79,9 +79,23 @@ def find_bad_record(
         count, ends_well = count_records(pathlib.Path(file))
         session.run(records.initializer, {path: file, whole: count})
         number, error = _first_failure(session, used)
-        if number is not None or not ends_well:
-          number = count if number is None else number
+        if number is not None:
           return _describe(file, number, error, dataset, labels_offset)
+        if not ends_well:
+          return _describe_end(file, count)
+  return None
+
+
+def find_cut_short(files: Iterable[str]) -> str | None:
+  """As `find_bad_record`, of a record that does not end within its file.
+
+  TensorFlow makes room for whatever length it finds, if the length's checksum
+  is right, and dies of one that is beyond all memory. This reads lengths only.
+  """
+  for file in files:
+    count, ends_well = count_records(pathlib.Path(file))
+    if not ends_well:
+      return _describe_end(file, count)
   return None
 
 
@@ -183,20 +197,37 @@ def _first_failure(
 def _describe(
   path: str,
   number: int,
-  error: Exception | None,
+  error: Exception,
   dataset: Dataset,
   labels_offset: int,
 ) -> str:
   """The line about the record at which reading a file failed."""
-  record = next(r for r in walk(path, number) if r.number == number)
+  record = _record(path, number)
   problem = record.problem or _content_problem(
     record.data, error, dataset.num_classes, labels_offset
   )
-  return f'{path}: record {number} (from 0) at byte {record.offset} {problem}'
+  return _line(path, record, problem)
+
+
+def _describe_end(path: str, whole: int) -> str:
+  """The line about what follows a file's whole records."""
+  record = _record(path, whole)
+  return _line(path, record, record.problem)
+
+
+def _record(path: str, number: int) -> Record:
+  """One record of a file in which those before it are whole."""
+  return next(r for r in walk(path, number) if r.number == number)
+
+
+def _line(path: str, record: Record, problem: str) -> str:
+  return (
+    f'{path}: record {record.number} (from 0) at byte {record.offset} {problem}'
+  )
 
 
 def _content_problem(
-  data: bytes, error: Exception | None, num_classes: int, labels_offset: int
+  data: bytes, error: Exception, num_classes: int, labels_offset: int
 ) -> str:
   """What is wrong with a record that reads."""
   try:
@@ -213,7 +244,7 @@ def _content_problem(
   return f'has an image that does not decode: {_reason(error)}'
 
 
-def _reason(error: Exception | None) -> str:
+def _reason(error: Exception) -> str:
   """TensorFlow's reason, without the graph's nodes and traces around it."""
   found = re.search(r'([^\n]+)\n\s*\[\[\{\{node', str(error))
   line = found[1] if found else str(error).splitlines()[0]

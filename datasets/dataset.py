@@ -15,7 +15,8 @@ class Dataset:
     num_classes: how many labels there are, background included.
     channels: 1 for grayscale images, 3 for color.
     class_names: a name for each label; the label's number where unknown.
-    cut_short: those of the files that end within a record.
+    cut_short: those of the files that end within a record; None where nobody
+      has looked.
   """
 
   name: str
@@ -25,4 +26,4 @@ class Dataset:
   num_classes: int
   channels: int
   class_names: tuple[str, ...]
-  cut_short: tuple[str, ...] = ()
+  cut_short: tuple[str, ...] | None = None

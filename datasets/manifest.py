@@ -24,6 +24,9 @@ class Shard:
   bytes: int
 
 
+_UNKNOWN = Shard(0, -1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Manifest:
   """The contents of dataset.json.
@@ -82,36 +85,64 @@ def count(
 ) -> tuple[int, tuple[str, ...]]:
   """How many whole records the files hold, and which files are cut short.
 
-  Files that are new or have changed are counted; where that can be written,
-  dataset.json keeps the counts of whole files.
+  Files that dataset.json does not know, or that have another size than it says
+  or are not older, are counted; of the other splits as well, for where that can
+  be written, dataset.json keeps the counts and is the newest again.
   """
-  known = manifest.splits.get(split, {})
-  counted = {
-    path: count_records(path)
-    for path in files
-    if not has_size(path, getattr(known.get(path.name), 'bytes', -1))
-  }
-  shards = dict(known)
-  for path, (records, _) in counted.items():
-    if manifest.complete and path.name in known:
-      logging.warning(
-        '%s has changed since it was converted: %d records now, %d then.',
-        path,
-        records,
-        known[path.name].records,
-      )
-    shards[path.name] = Shard(records, path.stat().st_size)
-  cut_short = tuple(
-    str(path) for path, (_, whole) in counted.items() if not whole
-  )
+  folder = files[0].parent
+  splits = {name: dict(shards) for name, shards in manifest.splits.items()}
+  own = splits.setdefault(split, {})
+  own.update({p.name: _UNKNOWN for p in files if p.name not in own})
+  counted, cut_short = False, []
+  for shards in splits.values():
+    for path in _changed(shards, folder):
+      records, whole = count_records(path)
+      shard = Shard(records, path.stat().st_size)
+      _tell_of_change(manifest, path, shards[path.name], shard)
+      shards[path.name], counted = shard, True
+      cut_short += [] if whole else [path]
   if counted and not cut_short:
-    splits = {**manifest.splits, split: shards}
-    kept = dataclasses.replace(manifest, splits=splits, complete=False)
+    complete = manifest.complete and splits == manifest.splits
+    kept = dataclasses.replace(manifest, splits=splits, complete=complete)
     try:
-      write(kept, files[0].parent)
+      write(kept, folder)
     except OSError as error:
       logging.info('The count of records is not kept: %s', error)
-  return sum(shards[path.name].records for path in files), cut_short
+  return (
+    sum(own[path.name].records for path in files),
+    tuple(str(path) for path in cut_short if path in files),
+  )
+
+
+def _changed(
+  shards: Mapping[str, Shard], folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """The files that may hold something else than dataset.json says."""
+  mark = folder / _MANIFEST
+  written = mark.stat().st_mtime_ns if mark.exists() else 0
+  stats = {
+    path: path.stat()
+    for path in (folder / name for name in shards)
+    if path.is_file()
+  }
+  return [
+    path
+    for path, stat in stats.items()
+    if stat.st_size != shards[path.name].bytes or stat.st_mtime_ns >= written
+  ]
+
+
+def _tell_of_change(
+  manifest: Manifest, path: pathlib.Path, known: Shard, found: Shard
+) -> None:
+  """Warns of a file that is not as its converter left it."""
+  if manifest.complete and known not in (_UNKNOWN, found):
+    logging.warning(
+      '%s has changed since it was converted: %d records now, %d then.',
+      path,
+      found.records,
+      known.records,
+    )
 
 
 def remove(folder: pathlib.Path) -> None:

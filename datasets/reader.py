@@ -32,7 +32,7 @@ from collections.abc import Callable
 from typing import Any
 
 from datasets import example
-from datasets.bad_records import find_bad_record, mend
+from datasets.bad_records import find_bad_record, find_cut_short, mend
 from datasets.dataset import Dataset
 from errors import UserError
 from tf_compat import tf
@@ -90,9 +90,9 @@ def read(
     record's place, in evaluation), int64 [N]; `filename` string [N] or empty.
 
   Raises:
-    UserError: for fewer records than workers, or too many to cache.
+    UserError: for too few records, too many to cache, or one that is cut short.
   """
-  _check(dataset, shard, cache)
+  _check(dataset, shard, cache, skip_bad_records)
   options = _options(not is_training or seed is not None)
   seed = random.randrange(1 << 31) if seed is None else seed
   dataset = mend(dataset) if skip_bad_records else dataset
@@ -123,7 +123,9 @@ def skipped_count() -> tf.Tensor:
   return _counter().read_value()
 
 
-def _check(dataset: Dataset, shard: tuple[int, int], cache: bool) -> None:
+def _check(
+  dataset: Dataset, shard: tuple[int, int], cache: bool, skip_bad_records: bool
+) -> None:
   """Raises UserError if a worker has nothing to read, or more than it can."""
   if not dataset.files:
     raise UserError(
@@ -136,6 +138,18 @@ def _check(dataset: Dataset, shard: tuple[int, int], cache: bool) -> None:
     )
   if cache:
     _check_cache(dataset)
+  if not skip_bad_records:
+    _check_ends(dataset)
+
+
+def _check_ends(dataset: Dataset) -> None:
+  """Raises UserError for a record whose length leads beyond its file."""
+  files = dataset.files if dataset.cut_short is None else dataset.cut_short
+  if cut_short := find_cut_short(files):
+    raise UserError(
+      f'{cut_short}. Convert the data again, or leave it out with '
+      '--skip_bad_records.'
+    )
 
 
 def _check_cache(dataset: Dataset) -> None:

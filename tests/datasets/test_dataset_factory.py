@@ -62,6 +62,7 @@ def test_records_of_tf_slim_are_found_and_counted(
     num_classes=spec.num_classes,
     channels=spec.channels,
     class_names=spec.class_names,
+    cut_short=(),
   )
   assert evaluation_split(name, str(tmp_path)) == spec.evaluation_split
   assert get_dataset(name, 'train', str(tmp_path)).num_records == 3
@@ -109,7 +110,7 @@ def test_a_folder_of_photos_by_its_manifest(tmp_path):
   manifests.write(Manifest('my_birds', 2, 1, {}), tmp_path)
   assert evaluation_split('my_birds', str(tmp_path)) == 'test'
   assert get_dataset('my_birds', None, str(tmp_path)) == Dataset(
-    'my_birds', 'test', (path,), 1, 2, 1, ('0', '1')
+    'my_birds', 'test', (path,), 1, 2, 1, ('0', '1'), cut_short=()
   )
 
 

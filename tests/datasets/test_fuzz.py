@@ -69,15 +69,19 @@ WHOLE = b''.join(map(frame, [*RECORDS, RECORDS[0]]))
 
 @st.composite
 def damaged(draw, data: bytes) -> bytes:
-  """The bytes cut, with a bit turned, or with some overwritten."""
+  """The bytes cut, with a bit turned, a wrong start, or others in some place."""
   place = draw(st.integers(0, len(data) - 1))
-  kind = draw(st.sampled_from(['cut', 'bit', 'overwrite']))
+  kind = draw(st.sampled_from(['cut', 'bit', 'magic', 'huge', 'overwrite']))
   if kind == 'cut':
     return data[:place]
   if kind == 'bit':
     bit = 1 << draw(st.integers(0, 7))
     return data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
   new = draw(st.binary(min_size=1, max_size=12))
+  if kind == 'magic':
+    place = 0
+  elif kind == 'huge':
+    new = b'\xff\xff\xff\x7f'
   return (data[:place] + new + data[place + len(new) :])[: len(data)]
 
 

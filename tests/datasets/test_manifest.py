@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import struct
 
 import pytest
 from absl import logging
@@ -102,6 +104,7 @@ def shards(tmp_path):
   paths = [tmp_path / name for name in ('a', 'b')]
   for path, count in zip(paths, (3, 4), strict=True):
     write_shard(path, [(made(2, 2), 0)] * count, encode_pixels)
+    os.utime(path, (0, 0))  # older than any dataset.json
   return paths
 
 
@@ -143,6 +146,34 @@ def test_a_changed_shard_is_counted_anew(tmp_path, shards):
   kept = manifests.read(tmp_path)
   assert manifests.count(kept, 'train', shards) == (13, ())
   assert manifests.read(tmp_path).num_records() == {'train': 13}
+
+
+def test_a_shard_of_the_same_size_that_is_newer_is_counted_anew(
+  tmp_path, shards
+):
+  manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
+  kept = manifests.read(tmp_path)
+  data = shards[1].read_bytes()
+  # A length beyond the file, under a checksum that nobody looks at here.
+  shards[1].write_bytes(struct.pack('<Q', 1 << 40) + data[8:])
+  assert manifests.count(kept, 'train', shards) == (3, (str(shards[1]),))
+  assert manifests.read(tmp_path) == kept
+
+
+def test_a_copied_set_is_counted_once_and_stays_complete(
+  tmp_path, shards, monkeypatch
+):
+  manifests.count(Manifest('birds', 3, 3, {}), 'train', shards[:1])
+  manifests.count(manifests.read(tmp_path), 'test', shards[1:])
+  whole = dataclasses.replace(manifests.read(tmp_path), complete=True)
+  manifests.write(whole, tmp_path)
+  # Copied before the records were.
+  os.utime(tmp_path / 'dataset.json', (0, 0))
+  counted = count_calls(monkeypatch)
+  for split, files in (('train', shards[:1]), ('test', shards[1:])) * 2:
+    manifests.count(manifests.read(tmp_path), split, files)
+  assert sorted(counted) == ['a', 'b']
+  assert manifests.read(tmp_path) == whole
 
 
 def test_a_shard_cut_short_is_told_every_time(tmp_path, shards):

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import reader
+from datasets import bad_records, reader
 from datasets.dataset import Dataset
 from errors import UserError
+from preprocessing import decoding
 from preprocessing.preprocessing_factory import get_preprocessing
 from tf_compat import tf
 
@@ -365,6 +366,14 @@ def test_a_small_shuffle_buffer_for_large_records(tmp_path, monkeypatch):
   assert 5 <= reader._shuffle_buffer(dataset) <= 20
 
 
+class MeanColor:
+  """The least of a recipe: a photo's mean color [1, 1, 3]."""
+
+  def from_encoded(self, encoded, height, width, channels, *, seed):
+    pixels = tf.cast(decoding.decode(encoded, channels), tf.float32)
+    return tf.reduce_mean(pixels, [0, 1], keepdims=True)
+
+
 def test_reads_slim_s_own_records(slim_test_data):
   folder = slim_test_data / 'flowers_slim_tfrecords'
   files = sorted(map(str, folder.glob('*.tfrecord')))
@@ -382,10 +391,20 @@ def test_reads_slim_s_own_records(slim_test_data):
   labels = np.concatenate([batch['label'] for batch in got])
   expected = [e['image/class/label'].int64_list.value[0] for e in examples]
   np.testing.assert_array_equal(labels, expected)
-  # The middle 87.5% of the first photo, as Pillow decodes and averages it.
-  photo = Image.open(
-    io.BytesIO(examples[0]['image/encoded'].bytes_list.value[0])
+  # Every photo has the color that Pillow sees in it.
+  got = batches(reader.read(dataset, MeanColor(), 1, 50, is_training=False))
+  photos = [
+    Image.open(io.BytesIO(e['image/encoded'].bytes_list.value[0]))
+    for e in examples
+  ]
+  np.testing.assert_allclose(
+    np.concatenate([batch['image'] for batch in got])[:, 0, 0],
+    [np.asarray(photo).mean((0, 1)) for photo in photos],
+    atol=2,  # of 255: two decoders of colors at half the resolution
   )
+  got = batches(reader.read(dataset, fn, 64, 1, is_training=False), 1)
+  # The middle 87.5% of the first photo, as Pillow decodes and averages it.
+  photo = photos[0]
   height, width = photo.height, photo.width
   top, left = height // 16, width // 16
   middle = np.asarray(photo)[top : height - top, left : width - left]
@@ -578,8 +597,30 @@ def test_a_bad_record_stops_reading(tmp_path, name, is_training):
   records, damage, _, _ = BAD[name]
   dataset = write(tmp_path, records)
   damage(dataset)
-  with pytest.raises((tf.errors.DataLossError, tf.errors.InvalidArgumentError)):
+  refusals = tf.errors.DataLossError, tf.errors.InvalidArgumentError, UserError
+  with pytest.raises(refusals):
     batches(read(dataset, is_training=is_training), 10)
+
+
+@pytest.mark.parametrize('is_training', [False, True])
+@pytest.mark.parametrize('length', [1 << 20, 1 << 40, (1 << 64) - 17])
+def test_a_length_beyond_the_file_is_refused_before_any_is_read(
+  tmp_path, is_training, length
+):
+  dataset = write(tmp_path, [0, 1], GOOD)
+  header = length.to_bytes(8, 'little')
+  header += bad_records._checksum(header)
+  _change(
+    dataset,
+    2,
+    lambda data, start, end: data.__setitem__(slice(start, start + 12), header),
+  )
+  with pytest.raises(
+    UserError,
+    match=re.escape(dataset.files[1]) + r': record 2 .* is cut short: \d{7,} ',
+  ):
+    read(dataset, is_training=is_training)
+  assert values(read(dataset, skip_bad_records=True)) == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize('name', ['no image', 'flipped length'])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import records
+from datasets import bad_records, records
 from engine import inspection
 from engine.job import InspectJob
 from errors import UserError
@@ -104,17 +104,38 @@ def test_pictures_in_several_splits_are_found_by_their_pixels(folder, capsys):
   assert 'pictures that several splits hold: 1\n' in text
 
 
-@pytest.mark.parametrize(('cut', 'good'), [(None, 3), (-40, 3)])
-def test_damaged_files_are_told(folder, tmp_path, capsys, cut, good):
+def turn_a_bit(data):
+  (length,) = struct.unpack('<Q', data[:8])
+  data[12 + length // 2] ^= 1
+
+
+def cut(data):
+  del data[-40:]
+
+
+def lie(data):
+  """A length beyond all memory, under a checksum that is right."""
+  data[:8] = struct.pack('<Q', 1 << 50)
+  data[8:12] = bad_records._checksum(bytes(data[:8]))
+
+
+@pytest.mark.parametrize(
+  ('damage', 'good', 'problem'),
+  [
+    (turn_a_bit, 3, 'record 0 (from 0) at byte 0 is corrupt: wrong checksum'),
+    (cut, 3, 'is cut short: '),
+    (lie, 0, 'record 0 (from 0) at byte 0 is cut short: 1125899'),
+  ],
+)
+def test_damaged_files_are_told(
+  folder, tmp_path, capsys, damage, good, problem
+):
   data = bytearray((folder[0] / 'digits_train.tfrecord').read_bytes())
-  if cut is None:
-    (length,) = struct.unpack('<Q', data[:8])
-    data[12 + length // 2] ^= 1
-  (tmp_path / 'digits_train.tfrecord').write_bytes(data[:cut])
+  damage(data)
+  (tmp_path / 'digits_train.tfrecord').write_bytes(data)
   report, text = inspect(tmp_path, capsys)
   assert sum(report.splits['train'].classes.values()) == good
-  problem = 'record 0 (from 0) at byte 0 is corrupt: wrong checksum'
-  assert (problem if cut is None else 'is cut short: ') in text
+  assert problem in text
   assert report.exit_code == 1
 
 

@@ -373,6 +373,17 @@ def corrupt(path: pathlib.Path) -> None:
   path.write_bytes(content)
 
 
+def endless(path: pathlib.Path) -> None:
+  """A length beyond all memory under a right checksum; the size stays."""
+  from datasets import bad_records
+
+  offset, _ = records_of(path)[7]
+  content = bytearray(path.read_bytes())
+  length = (1 << 50).to_bytes(8, 'little')
+  content[offset - 12 : offset] = length + bad_records._checksum(length)
+  path.write_bytes(content)
+
+
 def mislabelled(path: pathlib.Path) -> None:
   from datasets import records
 
@@ -397,6 +408,7 @@ def not_an_example(path: pathlib.Path) -> None:
 # Damage -> (what is said of it, how many records it costs of 23).
 DAMAGES = {
   truncated: (r'is cut short', None),
+  endless: (r'is cut short: 1125899\d+ bytes', None),
   corrupt: (r'is corrupt: wrong checksum', 1),
   mislabelled: (r'label 12 is outside 0\.\.9', 1),
   undecodable: (r'does not decode', 1),
@@ -410,6 +422,12 @@ def damaged(request, digits, tmp_path):
   folder = tmp_path / 'data'
   shutil.copytree(digits, folder)
   (folder / 'dataset.json').unlink(missing_ok=True)
+  if request.param is endless:
+    from datasets import dataset_factory
+
+    # Not found by being counted for the first time.
+    for split in ('train', 'test'):
+      dataset_factory.get_dataset('digits', split, str(folder))
   for path in folder.glob('*.tfrecord'):
     request.param(path)
   return folder, *DAMAGES[request.param]
