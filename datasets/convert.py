@@ -101,7 +101,7 @@ def convert(
     staging.discard()
     return _summary(folder, already_complete=True)
   spec = _spec(name, source_dir, options)
-  _make_folder(folder)
+  make_folder(folder)
   try:
     originals = _originals(spec, source_dir, folder / _DOWNLOADS)
     done = _convert(spec, originals, staging, options)
@@ -115,8 +115,12 @@ def convert(
   return _summary(folder, done)
 
 
-def _make_folder(folder: pathlib.Path) -> None:
-  """Makes the folder for the records."""
+def make_folder(folder: pathlib.Path) -> None:
+  """Makes the folder for the records.
+
+  Raises:
+    UserError: if that is not possible.
+  """
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:

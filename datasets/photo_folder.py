@@ -20,7 +20,7 @@ from absl import logging
 
 from datasets import photo
 from datasets.spec import DatasetSpec
-from datasets.tree import Blob, list_files, without_root
+from datasets.tree import Blob, list_files, whole, without_root
 from errors import UserError
 
 VALIDATION_FRACTION = 0.1
@@ -178,8 +178,7 @@ def _of_row(
       f'{", ".join(SPLITS)}.'
     )
   path = source.parent / values['path']
-  size = path.stat().st_size if path.is_file() else -1
-  blob = Blob(str(path), 0, size)
+  blob = whole(path) if path.is_file() else Blob(str(path))
   return values['path'], blob, values['label'], split and SPLITS[split]
 
 

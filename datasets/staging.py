@@ -1,13 +1,15 @@
 """Where a set lies until it is whole: a hidden folder beside its place.
 
 A shard that is done has a note beside it, which says of which originals it was
-made and what came of them. A conversion that goes on skips those shards. When
-all are done the manifest is written, still hidden, and everything moves out,
-the manifest last. A kill in between is made good by moving the rest.
+made and what came of them. A conversion that goes on skips those shards, unless
+an original of theirs has another size or was written since. When all are done
+the manifest is written, still hidden, and everything moves out, the manifest
+last. A kill in between is made good by moving the rest.
 """
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -21,6 +23,7 @@ from datasets import manifest as manifests
 from datasets.content import Content
 from datasets.manifest import Manifest
 from datasets.records import serialize, write_shard
+from datasets.tree import Blob
 from datasets.workers import Rejected
 
 REJECTED = 'rejected.csv'
@@ -142,9 +145,23 @@ class Staging:
     return self._folder / f'{name}.done'
 
 
+class _Pickler(pickle.Pickler):
+  """Of a file counts its size and when it was written, not where it lies.
+
+  An archive is unpacked into another folder each time.
+  """
+
+  def reducer_override(self, value: Any) -> Any:
+    if isinstance(value, Blob):
+      return Blob, ('', value.offset, value.size, value.modified)
+    return NotImplemented
+
+
 def _digest(items: Sequence[Any]) -> str:
   """Tells other originals of a shard, or another order of them."""
   digest = hashlib.sha256()
   for item in items:
-    digest.update(pickle.dumps(item, protocol=4))
+    pickled = io.BytesIO()
+    _Pickler(pickled, protocol=4).dump(item)
+    digest.update(pickled.getbuffer())
   return digest.hexdigest()

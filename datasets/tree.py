@@ -29,16 +29,31 @@ _MAGIC = {b'\x1f\x8b': gzip.open, b'BZh': bz2.open, b'\xfd7zXZ': lzma.open}
 
 @dataclasses.dataclass(frozen=True)
 class Blob:
-  """Where some bytes lie: a file, or a part of one."""
+  """Where some bytes lie: a file, or a part of one.
+
+  Attributes:
+    path: of the file.
+    offset: of the first byte.
+    size: in bytes; -1: all there are.
+    modified: when the file, or the archive it is of, was written last, in
+      nanoseconds.
+  """
 
   path: str
   offset: int = 0
   size: int = -1
+  modified: int = 0
 
   def read(self) -> bytes:
     with open(self.path, 'rb') as file:
       file.seek(self.offset)
       return file.read(self.size)
+
+
+def whole(path: str | os.PathLike) -> Blob:
+  """A file that is there."""
+  stat = os.stat(path)
+  return Blob(os.fspath(path), 0, stat.st_size, stat.st_mtime_ns)
 
 
 def list_files(source: pathlib.Path) -> dict[str, Blob]:
@@ -62,8 +77,7 @@ def members(archive: pathlib.Path) -> Iterator[tuple[str, Blob]]:
   Raises:
     UserError: if it is no tar archive, or damaged.
   """
-  archive = _decompressed(archive)
-  yield from _members(Blob(str(archive), 0, archive.stat().st_size))
+  yield from _members(whole(_decompressed(archive)))
 
 
 def members_of_member(archive: Blob) -> Iterator[tuple[str, Blob]]:
@@ -94,7 +108,7 @@ def _walk(
       if entry.is_dir():
         yield from _walk(folder / entry.name, f'{name}/', (*above, real))
       elif entry.is_file():
-        yield name, Blob(entry.path, 0, entry.stat().st_size)
+        yield name, whole(entry.path)
 
 
 def _visible(name: str) -> bool:
@@ -113,7 +127,9 @@ def _members(archive: Blob) -> Iterator[tuple[str, Blob]]:
       with tarfile.open(fileobj=file, mode='r:') as tar:
         for member in tar:
           if member.isreg() and not member.issparse():
-            blob = Blob(archive.path, member.offset_data, member.size)
+            blob = dataclasses.replace(
+              archive, offset=member.offset_data, size=member.size
+            )
             _check_inside(archive, member.name, blob)
             yield member.name.removeprefix('./'), blob
   # A damaged header makes tarfile raise almost anything.
@@ -135,7 +151,7 @@ def _check_inside(archive: Blob, name: str, blob: Blob) -> None:
 def _decompressed(archive: pathlib.Path) -> pathlib.Path:
   """The archive itself, or a copy without its compression.
 
-  The copy lies in $TMPDIR until the program ends.
+  The copy lies in $TMPDIR until the program ends, and is as old as the archive.
   """
   with archive.open('rb') as file:
     start = file.read(6)
@@ -152,6 +168,7 @@ def _decompressed(archive: pathlib.Path) -> pathlib.Path:
         plain.write(chunk)
         if plain.tell() > most:
           raise OSError(f'it grows beyond {most:,} bytes')
+    shutil.copystat(archive, target)
   except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
     raise UserError(f'Cannot unpack {archive}: {error}.') from error
   return target

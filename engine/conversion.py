@@ -1,10 +1,12 @@
 """Conversion of a data set: what download_and_convert_data.py does."""
 
+import contextlib
+import pathlib
 import shlex
 from collections.abc import Collection, Iterator
 
 from datasets import convert as converters
-from engine import console
+from engine import console, lock
 from engine.job import ConvertJob
 from errors import UserError
 
@@ -15,7 +17,8 @@ def convert(
   """Converts a data set to TFRecord and says what to do with it.
 
   Raises:
-    UserError: for wrong input, or originals that are missing or damaged.
+    UserError: for wrong input, originals that are missing or damaged, or a
+      folder into which another process converts.
   """
   del given  # A conversion has no earlier job to inherit from.
   for name in ('dataset_name', 'dataset_dir'):
@@ -28,12 +31,28 @@ def convert(
     num_processes=job.num_processes,
     resume=job.resume,
   )
-  summary = converters.convert(
-    job.dataset_name, job.dataset_dir, job.source_dir, options
-  )
+  with _alone(job.dataset_dir):
+    summary = converters.convert(
+      job.dataset_name, job.dataset_dir, job.source_dir, options
+    )
   for line in _lines(summary):
     console.say(line)
   return summary
+
+
+@contextlib.contextmanager
+def _alone(dataset_dir: str) -> Iterator[None]:
+  """Holds the folder, which is made for it and not left behind empty."""
+  folder = pathlib.Path(dataset_dir).expanduser()
+  is_new = not folder.exists()
+  converters.make_folder(folder)
+  try:
+    with lock.only_one(folder, 'converting into', '--dataset_dir'):
+      yield
+  finally:
+    if is_new:
+      with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _lines(summary: converters.Summary) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One training at a time in a train_dir."""
+"""One process at a time that works in a folder."""
 
 import contextlib
 import fcntl
@@ -9,23 +9,32 @@ from errors import UserError
 
 
 @contextlib.contextmanager
-def only_one(train_dir: str) -> Iterator[None]:
-  """Holds train_dir while the body runs; a kill lets go of it too.
+def only_one(
+  folder: str | pathlib.Path,
+  work: str = 'training in',
+  flag: str = '--train_dir',
+) -> Iterator[None]:
+  """Holds a folder while the body runs; a kill lets go of it too.
+
+  Args:
+    folder: it must be there.
+    work: what is done with it, in words that a message can have before it.
+    flag: the option that names it.
 
   Raises:
-    UserError: if another process trains there.
+    UserError: if another process holds it.
   """
-  path = pathlib.Path(train_dir, '.lock')
+  path = pathlib.Path(folder, '.lock')
   with path.open('a') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       raise UserError(
-        f'Another process is training in {train_dir}: wait for it, stop it, or '
-        'name another --train_dir.'
+        f'Another process is {work} {folder}: wait for it, stop it, or name '
+        f'another {flag}.'
       ) from error
     except OSError:
-      # Some network file systems have no locks; training can do without.
+      # Some network file systems have no locks; the work can do without.
       yield
       return
     try:

@@ -13,6 +13,7 @@ from original_files import (
   photo_bytes,
   read_examples,
   write_photos,
+  write_tarball,
   write_tree,
 )
 
@@ -371,6 +372,45 @@ def test_resume_does_not_trust_shards_of_other_originals(
   changed = Options(num_processes=1, resume=True)
   convert('birds', str(folder), source, changed)
   convert('birds', str(tmp_path / 'expected'), source, changed)
+  assert contents(folder) == contents(tmp_path / 'expected')
+
+
+def test_resume_sees_photos_that_were_replaced_by_others_of_their_size(
+  tmp_path, monkeypatch, small_shards
+):
+  names = [f'{["crow", "gull"][n % 2]}/{n}.bmp' for n in range(PHOTOS)]
+  files = {name: photo_bytes('BMP', seed=n) for n, name in enumerate(names)}
+  write_tree(tmp_path / 'in', files)
+  source, folder = str(tmp_path / 'in'), tmp_path / 'out'
+  with monkeypatch.context() as patched:
+    stop_at(patched, 'train-00002', KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+      convert('birds', str(folder), source, Options(num_processes=1))
+  for n, path in enumerate(sorted((tmp_path / 'in').glob('*/*'))):
+    before = path.stat()
+    path.write_bytes(photo_bytes('BMP', seed=100 + n))
+    assert path.stat().st_size == before.st_size
+    os.utime(path, ns=(0, before.st_mtime_ns + 1))
+  convert('birds', str(folder), source, Options(num_processes=1, resume=True))
+  convert('birds', str(tmp_path / 'expected'), source, Options(num_processes=1))
+  assert contents(folder) == contents(tmp_path / 'expected')
+
+
+@pytest.mark.parametrize('compression', ['', 'gz'])
+def test_resume_goes_on_with_an_archive(
+  tmp_path, monkeypatch, small_shards, compression
+):
+  write_tarball(tmp_path / 'in.tar', write_birds(tmp_path / 'in'), compression)
+  source, folder = str(tmp_path / 'in.tar'), tmp_path / 'out'
+  with monkeypatch.context() as patched:
+    stop_at(patched, 'train-00002', KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+      convert('birds', str(folder), source, Options(num_processes=1))
+  done = folder / '.conversion/birds_train-00001-of-00003.tfrecord'
+  inode = done.stat().st_ino
+  convert('birds', str(folder), source, Options(num_processes=1, resume=True))
+  assert (folder / done.name).stat().st_ino == inode
+  convert('birds', str(tmp_path / 'expected'), source)
   assert contents(folder) == contents(tmp_path / 'expected')
 
 

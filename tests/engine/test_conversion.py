@@ -1,0 +1,32 @@
+"""Conversion as the program does it: alone in its folder."""
+
+import pytest
+
+from engine import conversion, lock
+from engine.job import ConvertJob
+from errors import UserError
+
+
+def test_only_one_converts_into_a_folder(tmp_path):
+  job = ConvertJob(dataset_name='digits', dataset_dir=str(tmp_path))
+  with lock.only_one(tmp_path):
+    with pytest.raises(
+      UserError,
+      match=r'Another process is converting into .* another --dataset_dir',
+    ):
+      conversion.convert(job)
+    assert [path.name for path in tmp_path.iterdir()] == ['.lock']
+  assert conversion.convert(job).splits == {'train': 1437, 'test': 360}
+  assert not (tmp_path / '.lock').exists()
+
+
+@pytest.mark.parametrize('is_there', [False, True])
+def test_what_fails_leaves_folders_as_they_were(tmp_path, is_there):
+  folder = tmp_path / 'out'
+  if is_there:
+    folder.mkdir()
+  job = ConvertJob(dataset_name='digit', dataset_dir=str(folder))
+  with pytest.raises(UserError, match="Did you mean 'digits'"):
+    conversion.convert(job)
+  assert folder.exists() == is_there
+  assert not is_there or not list(folder.iterdir())
