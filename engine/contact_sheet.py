@@ -6,10 +6,11 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from datasets.dataset import Dataset
 from datasets.sight import Sight
@@ -49,7 +50,7 @@ def draw(
     path: of the PNG file.
   """
   inputs = [
-    _preprocessed(
+    _inputs(
       sights, dataset.channels, preprocessing_name, image_size, is_training
     )
     for is_training in (False, True)
@@ -63,20 +64,27 @@ def draw(
     row, group = divmod(place, _GROUPS)
     raw, evaluation, training = cells[row, 3 * group : 3 * group + 3]
     _show_raw(raw, sight, dataset.class_names)
-    _show_input(evaluation, inputs[0][place], 'evaluation')
-    _show_input(training, inputs[1][place], 'training')
+    _show_input(evaluation, *inputs[0][place], 'evaluation')
+    _show_input(training, *inputs[1][place], 'training')
   figure.tight_layout(pad=0.3)
   picture.save(figure, path)
 
 
-def _preprocessed(
+def _inputs(
   sights: Sequence[Sight],
   channels: int,
   name: str,
   size: int,
   is_training: bool,
-) -> list[np.ndarray]:
-  """Each picture as the recipe makes it, float32 [size, size, channels]."""
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Of each picture what the recipe makes of it, and of its boxes.
+
+  The boxes' outlines are a picture that goes the same way, with the same seed:
+  whatever the recipe does to places, they are where the objects are.
+
+  Returns:
+    (float32 [size, size, channels], bool [size, size]) for each.
+  """
   with tf.Graph().as_default(), tf.device('/cpu:0'):
     recipe = preprocessing_factory.get_preprocessing(name, is_training)
     encoded = tf.placeholder(tf.string, [])
@@ -85,10 +93,37 @@ def _preprocessed(
     image = recipe.from_encoded(encoded, size, size, channels, seed=seed)
     config = tf.ConfigProto(device_count={'GPU': 0})
     with tf.Session(config=config) as session:
-      return [
-        session.run(image, {encoded: sight.encoded, place: number})
+      made = [
+        [
+          session.run(image, {encoded: data, place: number})
+          for data in (sight.encoded, _outlines(sight, size))
+        ]
         for number, sight in enumerate(sights)
       ]
+  return [(picture, _is_white(outlines)) for picture, outlines in made]
+
+
+def _outlines(sight: Sight, size: int) -> bytes:
+  """A PNG of the boxes, white on black, about two pixels of the input wide."""
+  width, height = sight.look.width, sight.look.height
+  image = Image.new('L', (width, height))
+  line = max(1, round(2 * min(width, height) / size))
+  for box in np.nan_to_num(np.clip(sight.boxes, 0, 1)).reshape(-1, 2, 2):
+    # Of (ymin, xmin), (ymax, xmax).
+    corners = np.rint(np.sort(box, 0)[:, ::-1] * (width, height))
+    first, last = corners[0], np.maximum(corners[1] - 1, corners[0])
+    ImageDraw.Draw(image).rectangle(
+      [*first, *last], outline='white', width=line
+    )
+  file = io.BytesIO()
+  image.save(file, 'PNG')
+  return file.getvalue()
+
+
+def _is_white(image: np.ndarray) -> np.ndarray:
+  """Where an input [H, W, C] of a black and white picture is of the white."""
+  light = image.max(-1)
+  return light > (light.min() + light.max()) / 2
 
 
 def _show_raw(cell: Axes, sight: Sight, class_names: Sequence[str]) -> None:
@@ -106,8 +141,13 @@ def _show_raw(cell: Axes, sight: Sight, class_names: Sequence[str]) -> None:
   cell.set_title(f'{name}\n{width} × {height}', fontsize=6, pad=2)
 
 
-def _show_input(cell: Axes, image: np.ndarray, purpose: str) -> None:
+def _show_input(
+  cell: Axes, image: np.ndarray, outlines: np.ndarray, purpose: str
+) -> None:
   """A network's input; its range, which the title tells, fills the scale."""
   low, high = float(image.min()), float(image.max())
-  cell.imshow((image - low) / max(high - low, 1e-6), cmap='gray')
+  shown = (image - low) / max(high - low, 1e-6)
+  shown = np.broadcast_to(shown, (*shown.shape[:2], 3)).copy()
+  shown[outlines] = colors.to_rgb(picture.ORANGE)
+  cell.imshow(shown)
   cell.set_title(f'{purpose}\n{low:.1f} to {high:.1f}', fontsize=6, pad=2)
