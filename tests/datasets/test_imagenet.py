@@ -303,25 +303,3 @@ def test_a_damaged_list_of_boxes_is_named(tmp_path, line):
   write_files(tmp_path / 'train/n02123045', {'a.JPEG': photo_bytes()})
   with pytest.raises(UserError, match=r'bounding_boxes\.csv: .*xmin, ymin'):
     convert('imagenet', str(tmp_path / 'out'), str(tmp_path))
-
-
-@pytest.mark.slow
-def test_the_sample_keeps_every_byte(slim_test_data, tmp_path):
-  source = slim_test_data / 'imagenet_sample'
-  summary = convert('imagenet', str(tmp_path), str(source))
-  assert summary.splits == {'validation': 1000}
-  order = [
-    synset for synset, _ in json.loads((source / 'synsets.json').read_text())
-  ]
-  seen = {}
-  for shard in sorted(tmp_path.glob('validation-*-of-00007')):
-    for example in read_examples(shard):
-      synset = example['image/class/synset'].decode()
-      path = source / 'validation' / synset / example['image/filename'].decode()
-      assert example['image/encoded'] == path.read_bytes()
-      assert example['image/class/label'] == 1 + order.index(synset)
-      size = example['image/width'], example['image/height']
-      with Image.open(path) as photo:
-        assert photo.size == size
-      seen[path] = True
-  assert len(seen) == 1000
