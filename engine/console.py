@@ -1,5 +1,9 @@
-"""What a person sees while a job runs: plain lines on stderr, or a bar."""
+"""What a person sees while a job runs: plain lines on stderr, or a bar.
 
+What lies below engine/ knows no console and logs its warnings instead.
+"""
+
+import logging
 import sys
 
 import tqdm
@@ -21,3 +25,17 @@ def bar(total: int | None, initial: int = 0, unit: str = 'step') -> tqdm.tqdm:
     disable=not sys.stderr.isatty(),
     file=sys.stderr,
   )
+
+
+class _Lines(logging.Handler):
+  """Says what is logged."""
+
+  def emit(self, record: logging.LogRecord) -> None:
+    say(self.format(record))
+
+
+def take_logs() -> None:
+  """Makes absl's log, from warnings on, look as all else does."""
+  log = logging.getLogger('absl')
+  log.handlers[:] = [_Lines()]
+  log.propagate = False

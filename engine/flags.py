@@ -73,6 +73,7 @@ def run(job_class: type[job.Job], call: Callable) -> None:
   """
 
   def main(arguments: list[str]) -> int:
+    console.take_logs()
     try:
       if len(arguments) > 1:
         raise UserError(

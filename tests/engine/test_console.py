@@ -1,3 +1,7 @@
+import logging
+
+from absl import logging as absl_logging
+
 from engine import console
 
 
@@ -13,3 +17,14 @@ def test_no_bar_is_drawn_where_there_is_no_terminal(capsys):
     bar.update()
   assert bar.disable
   assert capsys.readouterr().err == ''
+
+
+def test_what_is_logged_looks_like_all_else(capsys, monkeypatch):
+  log = logging.getLogger('absl')
+  monkeypatch.setattr(log, 'handlers', [*log.handlers])
+  monkeypatch.setattr(log, 'propagate', log.propagate)
+  for _ in range(2):
+    console.take_logs()
+  absl_logging.warning('%d photos ignored', 3)
+  absl_logging.info('nobody asked')
+  assert capsys.readouterr().err == '3 photos ignored\n'

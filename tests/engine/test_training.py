@@ -11,6 +11,7 @@ from datasets import records
 from engine import checkpoints, lock, messages, progress, results
 from engine.schedules import SCHEDULES
 from errors import UserError
+from preprocessing.augmentation import AUGMENTATIONS
 from tf_compat import tf
 
 
@@ -101,7 +102,9 @@ def test_the_same_seed_gives_identical_losses(train, tmp_path):
 
 
 def test_augmentation_repeats_with_the_seed_and_trains(train, tmp_path):
-  text = 'randaugment(layers=1) + cutout(size=4) + mixup + cutmix'
+  text = 'randaugment(layers=1) + autoaugment + cutout(size=4) + '
+  text += 'random_erasing + mixup + cutmix'
+  assert all(name in text for name in AUGMENTATIONS)
   for name in 'ab':
     train(train_dir=str(tmp_path / name), max_number_of_steps=4, augment=text)
   train(train_dir=str(tmp_path / 'c'), max_number_of_steps=4)
