@@ -38,13 +38,18 @@ def strategy(num_clones: int, on_cpu: bool) -> tf.distribute.Strategy:
 
 def check_gpus(num_clones: int) -> None:
   """Raises UserError unless there is a GPU for every clone."""
-  gpus = len(tf.config.experimental.list_physical_devices('GPU'))
+  gpus = count_gpus()
   if num_clones > gpus:
     raise UserError(
       f'--num_clones={num_clones}, but TensorFlow sees {gpus} GPUs here '
       '(CUDA_VISIBLE_DEVICES limits them): ask for fewer, or try with '
       '--clone_on_cpu.'
     )
+
+
+def count_gpus() -> int:
+  """How many GPUs TensorFlow sees on this machine."""
+  return len(tf.config.experimental.list_physical_devices('GPU'))
 
 
 def run(

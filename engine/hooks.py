@@ -134,6 +134,38 @@ class Logging(tf.train.SessionRunHook):
     self._bar.close()
 
 
+class Summaries(tf.train.SessionRunHook):
+  """Writes what TensorBoard shows: of the first step, and then by the clock.
+
+  TensorFlow's own hook reads the global step as its initial value if need be.
+  In a worker, that is to wait for a broadcast which others take no part in.
+  """
+
+  def __init__(
+    self, job: TrainJob, step: TrainStep, writer: tf.summary.FileWriter
+  ):
+    self._graph, self._writer = step, writer
+    self._seconds, self._due = max(1, job.save_summaries_secs), 0.0
+    self._started = False
+
+  def before_run(self, run_context):
+    fetches = {'step': self._graph.train_op}
+    if time.monotonic() >= self._due:
+      fetches['summary'] = self._graph.summary
+    return tf.train.SessionRunArgs(fetches)
+
+  def after_run(self, run_context, run_values):
+    values, step = run_values.results, int(run_values.results['step'])
+    if not self._started:
+      # TensorBoard drops what a run wrote that was killed after this step.
+      start = tf.SessionLog(status=tf.SessionLog.START)
+      self._writer.add_session_log(start, step)
+      self._started = True
+    if 'summary' in values:
+      self._writer.add_summary(values['summary'], step)
+      self._due = time.monotonic() + self._seconds
+
+
 class Following(tf.train.SessionRunHook):
   """Knows the last step in a process that is not the chief, which logs it.
 
@@ -277,8 +309,10 @@ class Stopping(tf.train.SessionRunHook):
 
   _SECONDS_BETWEEN_LOOKS = 1.0
 
-  def __init__(self, job: TrainJob, step: TrainStep, signals: Signals):
-    self._graph, self._signals = step, signals
+  def __init__(
+    self, job: TrainJob, step: TrainStep, start: int, signals: Signals
+  ):
+    self._graph, self._start, self._signals = step, start, signals
     self._last, self._train_dir = job.max_number_of_steps, job.train_dir
     self._next_look = 0.0
     self.reason: str | None = None
@@ -286,7 +320,7 @@ class Stopping(tf.train.SessionRunHook):
   def before_run(self, run_context):
     if self._graph.votes is None:
       return tf.train.SessionRunArgs({'step': self._graph.train_op})
-    votes = [self._is_asked(), bool(self._signals.received)]
+    votes = [self._is_asked(), bool(self._signals.received), self._start]
     return tf.train.SessionRunArgs(
       {'step': self._graph.train_op, 'decided': self._graph.decided},
       {self._graph.votes: votes},
@@ -294,7 +328,8 @@ class Stopping(tf.train.SessionRunHook):
 
   def after_run(self, run_context, run_values):
     if 'decided' in run_values.results:
-      early, signal = run_values.results['decided']
+      early, signal, start = run_values.results['decided']
+      self._agree(start)
       if signal:
         self._signals.note_peers()
     else:
@@ -305,6 +340,14 @@ class Stopping(tf.train.SessionRunHook):
       self.reason = 'early_stop'
     if self.reason or signal:
       run_context.request_stop()
+
+  def _agree(self, start: float) -> None:
+    """Raises UserError unless all started where this process did."""
+    if not math.isclose(start, self._start, rel_tol=1e-4):
+      raise UserError(
+        f'This process started from step {self._start}, others from another '
+        f'step: all of them must see the same --train_dir={self._train_dir}.'
+      )
 
   def _is_asked(self) -> bool:
     """Whether an evaluation asks for the end; looked up now and then."""

@@ -413,10 +413,11 @@ class TrainJob(ModelOptions, ValidationOptions):
   worker_hosts: str | None = option(
     None,
     'The workers that train together, host:port of each, separated by commas; '
-    'the same in all processes; TF_CONFIG can say it instead. More than one '
-    'process is not built yet.',
+    'the same in all processes; TF_CONFIG can say it instead.',
   )
-  ps_hosts: str | None = option(None, 'The parameter servers, likewise.')
+  ps_hosts: str | None = option(
+    None, 'The parameter servers, likewise; not built yet.'
+  )
   job_name: str = option(
     'worker', 'What this process is.', known=('worker', 'ps')
   )

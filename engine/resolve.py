@@ -105,7 +105,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   """What to train, and the checkpoint to resume from, if there is one."""
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
   cluster = clusters.find(job, os.environ)
-  _one_process(job, cluster)
+  _no_parameter_servers(job, cluster)
   if job.num_clones > 1 and not job.clone_on_cpu:
     clones.check_gpus(job.num_clones)
   check_names(job, given)
@@ -255,18 +255,18 @@ def _require(job: Job, name: str, what: str) -> None:
     raise UserError(f'--{name} is required: {what}.')
 
 
-def _one_process(job: TrainJob, cluster: Cluster | None) -> None:
-  """Refuses what needs more than one process, which is not built yet."""
-  if cluster:
-    processes = len(cluster.others) + 1
+def _no_parameter_servers(job: TrainJob, cluster: Cluster | None) -> None:
+  """Refuses what needs parameter servers, which are not built yet."""
+  if cluster and cluster.servers:
     raise UserError(
-      f'The cluster has {processes} processes, but training runs in one so '
-      'far: leave out --worker_hosts and --ps_hosts, or unset TF_CONFIG.'
+      'Parameter servers (--ps_hosts) are not built yet: leave them out, and '
+      'every worker keeps all variables.'
     )
-  if (job.replicas_to_aggregate or 1) > 1:
+  workers = len(cluster.workers) if cluster else 1
+  if job.replicas_to_aggregate not in (None, workers):
     raise UserError(
-      f'--replicas_to_aggregate={job.replicas_to_aggregate}, but there is 1 '
-      'worker: leave it out.'
+      f'--replicas_to_aggregate={job.replicas_to_aggregate}, but there are '
+      f'{workers} workers, which always step together: leave it out.'
     )
 
 

@@ -1,7 +1,9 @@
 """SIGTERM and Ctrl-C, noticed between two steps instead of within one."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 
 
 class Signals:
@@ -25,6 +27,15 @@ class Signals:
   def note_peers(self) -> None:
     """Counts the signal of another process that trains with this one."""
     self.received = self.received or signal.SIGTERM
+
+  @contextlib.contextmanager
+  def at_once(self) -> Iterator[None]:
+    """Lets a signal end the process while the body runs, as if not here."""
+    self.__exit__()
+    try:
+      yield
+    finally:
+      self.__enter__()
 
   def _note(self, number, frame):
     del frame

@@ -15,9 +15,9 @@ from tf_compat import slim, tf
 
 # The auxiliary classifier's share (arXiv:1409.4842, as TF-Slim weighs it).
 AUX_LOSS_WEIGHT = 0.4
-# How many things processes that step together decide together: to end early,
-# and to end on a signal.
-VOTES = 2
+# What processes that step together tell one another: whether to end early,
+# whether a signal came, and from which step they started.
+VOTES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TrainStep:
     images_per_step: the batch over all clones.
     votes: where this process feeds what it has to say, VOTES numbers; None
       where there are no others that step with it.
-    decided: the sum of all processes' votes.
+    decided: the mean of all processes' votes.
   """
 
   train_op: tf.Tensor
@@ -104,10 +104,9 @@ def _clone(
   job = setup.job
   cross_entropies, end_points = _losses(setup, batch)
   loss = _share(strategy, cross_entropies)
+  replicas = strategy.num_replicas_in_sync
   span = schedules.span(
-    job,
-    setup.dataset.num_records,
-    job.batch_size * strategy.num_replicas_in_sync,
+    job, setup.dataset.num_records, job.batch_size * replicas
   )
   rate = schedules.learning_rate(job, global_step, span)
   total, *decided = clones.all_reduce(
@@ -116,7 +115,7 @@ def _clone(
   return {
     'end_points': end_points,
     'loss': total,
-    'decided': decided[0] if decided else None,
+    'decided': decided[0] / replicas if decided else None,
     'rate': rate,
     'moved': _moved(job, loss, rate, global_step),
   }

@@ -83,7 +83,8 @@ def _train(
   if start is not None and start >= (job.max_number_of_steps or math.inf):
     return _already_there(setup, resumed)
   validate = _validation(setup)
-  deployment = deployments.deploy(job)
+  with signals.at_once() if setup.cluster else contextlib.nullcontext():
+    deployment = deployments.deploy(job, setup.cluster, console.say)
   with tf.Graph().as_default(), deployment.strategy.scope():
     step = train_step.build(setup, start or 0, deployment.strategy)
     restore = _restoring(job, resumed)
@@ -187,7 +188,7 @@ def _run(
 ) -> Summary:
   """The loop: a monitored session, its hooks, and how it ended."""
   job = setup.job
-  stopping = hooks.Stopping(job, step, signals)
+  stopping = hooks.Stopping(job, step, start or 0, signals)
   saving = hooks.Saving(job, step, start, validate, signals)
   scaffold = tf.train.Scaffold(
     init_fn=lambda _, session: restore(session, saving.saver),
@@ -201,7 +202,12 @@ def _run(
       writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
       ends.callback(summaries.close, writer)
       following = hooks.Logging(job, step, start or 0, writer)
-      around += [following, saving, stopping, _summary_hook(job, step, writer)]
+      around += [
+        following,
+        saving,
+        stopping,
+        hooks.Summaries(job, step, writer),
+      ]
     else:
       following = hooks.Following(step, start or 0)
       around += [following, stopping]
@@ -222,17 +228,6 @@ def _validation(setup: Setup) -> Callable | None:
   if not setup.job.eval_every_n_steps or not setup.is_chief:
     return None
   return Validation.within(setup).check
-
-
-def _summary_hook(
-  job: TrainJob, step: TrainStep, writer: tf.summary.FileWriter
-) -> tf.train.SummarySaverHook:
-  """Writes what TensorBoard shows, now and then."""
-  return tf.train.SummarySaverHook(
-    save_secs=max(1, job.save_summaries_secs),
-    summary_writer=writer,
-    summary_op=step.summary,
-  )
 
 
 def _session(

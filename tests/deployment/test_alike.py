@@ -1,4 +1,4 @@
-"""All clones of a network compute the same."""
+"""All clones of every network compute the same."""
 
 import collections
 import re
@@ -11,8 +11,7 @@ from nets.nets_factory import NETWORKS
 from tf_compat import tf
 
 # Without and with batch norm, at which clones take turns.
-ALIKE = ('lenet', 'mobilenet_v1_025')
-LONG_ALIKE = ('resnet_v1_50', 'resnet_v2_50', 'densenet_121', 'inception_v3')
+QUICK = ('lenet', 'mobilenet_v1_025')
 
 
 def computed(logits: tf.Tensor) -> collections.Counter:
@@ -45,7 +44,10 @@ def is_mean(operation: tf.Operation) -> bool:
 
 @pytest.mark.parametrize(
   'name',
-  [*ALIKE, *(pytest.param(n, marks=pytest.mark.slow) for n in LONG_ALIKE)],
+  [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in NETWORKS
+  ],
 )
 def test_clones_are_alike(name, graph):
   """With attention and synchronised statistics, which make them take turns."""

@@ -135,13 +135,15 @@ def test_wrong_names_are_refused_before_any_work(
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'worker_hosts': 'a:1,b:1'}, '2 processes, but training runs in one'),
-    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, '2 processes, but'),
+    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, 'servers .* not built yet'),
     ({'worker_replicas': 2}, 'worker_replicas=2, but the cluster has 1'),
-    ({'replicas_to_aggregate': 2}, 'aggregate=2, but there is 1 worker'),
+    ({'replicas_to_aggregate': 2}, 'aggregate=2, but there are 1 workers'),
+    ({'worker_hosts': 'a:1,b:1', 'replicas_to_aggregate': 1}, 'are 2 workers'),
   ],
 )
-def test_more_than_one_process_is_refused_honestly(train_job, options, message):
+def test_processes_that_cannot_train_together_are_refused(
+  train_job, options, message
+):
   with pytest.raises(UserError, match=message):
     resolve.training(train_job(**options), {*options})
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 SECONDS = 300.0
 # '2025-01-31 09:30:00.0: I …' in older versions, 'I0000 00:00:0.0 …' in newer.
@@ -111,6 +111,8 @@ class Server:
     cwd: pathlib.Path,
     cold: bool = False,
     file_size: int | None = None,
+    environ: Mapping[str, str] | None = None,
+    tiny: bool = False,
     **more: object,
   ) -> Process:
     """Starts a program of the checkout.
@@ -121,6 +123,8 @@ class Server:
       cwd: the working directory.
       cold: a Python started anew, which takes seconds to import TensorFlow.
       file_size: most bytes it may write into a file.
+      environ: further variables of its environment.
+      tiny: make --model_name=tiny known.
       **more: further flags by name; None leaves one out.
     """
     folder = self._folder / str(len(self._started))
@@ -133,6 +137,8 @@ class Server:
       'cwd': str(cwd),
       'cold': cold,
       'file_size': file_size,
+      'environ': dict(environ or {}),
+      'tiny': tiny,
     }
     self._process.stdin.write(json.dumps(request).encode() + b'\n')
     self._process.stdin.flush()

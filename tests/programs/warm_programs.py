@@ -1,13 +1,16 @@
 """Runs the programs in processes of their own, TensorFlow imported once.
 
 Reads one request a line on stdin: a JSON object with `folder`, `program`,
-`flags`, `cwd`, `cold` and `file_size`. Each is run in a fork that looks like
+`flags`, `cwd`, `cold`, `file_size`, `environ` and `tiny`. Each is run in a fork that looks like
 `python program flags`, or with `cold` is exactly that; `file_size` limits what
-it may write into one file, which is what a full disk looks like to it. In
+it may write into one file, which is what a full disk looks like to it, `environ`
+is added to its environment, and `tiny` makes the network of tests/tiny_network.py
+known. In
 `folder` appear `pid`, `stdout`, `stderr`, and at the end `code`, negative for
 a signal as subprocess has it.
 """
 
+import importlib
 import json
 import os
 import pathlib
@@ -58,10 +61,13 @@ def _become(request: dict) -> str:
     mode = os.O_RDWR | os.O_CREAT | os.O_APPEND
     os.dup2(os.open(folder / name, mode), number)
   os.chdir(request['cwd'])
+  os.environ.update(request['environ'])
   if request['file_size']:
     limit = request['file_size']
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
   program = str(CHECKOUT / request['program'])
+  if request['tiny']:
+    importlib.import_module('tiny_network').register()
   sys.argv = [program, *request['flags']]
   if request['cold']:
     os.execve(sys.executable, [sys.executable, *sys.argv], _ENVIRONMENT)
@@ -71,6 +77,7 @@ def _become(request: dict) -> str:
 if __name__ == '__main__':
   _ENVIRONMENT = dict(os.environ)
   sys.path[0] = str(CHECKOUT)
+  sys.path.append(str(CHECKOUT / 'tests'))
   from engine import conversion, flags, training, validation  # noqa: F401
 
   request = main()

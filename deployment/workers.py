@@ -1,0 +1,44 @@
+"""Workers: processes, on one machine or many, that make every step together.
+
+Each has a TensorFlow server, all variables, and its part of the records;
+tf.distribute adds up their gradients (by NCCL between GPUs, a ring of gRPC
+calls otherwise).
+"""
+
+from deployment import clones
+from deployment.cluster import WORKER, Cluster
+from errors import UserError
+from tf_compat import tf
+
+
+def strategy(
+  cluster: Cluster, num_clones: int, on_cpu: bool
+) -> tf.distribute.Strategy:
+  """What spreads a step over the clones of all workers.
+
+  Args:
+    cluster: the workers, each of which has as many clones.
+    num_clones: of this worker.
+    on_cpu: take the CPU rather than GPUs, also where there are some.
+
+  Raises:
+    UserError: if this worker has too few devices.
+  """
+  if num_clones > 1:
+    if on_cpu:
+      raise UserError(
+        f'--num_clones={num_clones} --clone_on_cpu: TensorFlow gives a worker '
+        'one clone on the CPU; start more workers instead.'
+      )
+    clones.check_gpus(num_clones)
+  gpus = 0 if on_cpu else min(num_clones, clones.count_gpus())
+  resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+    tf.train.ClusterSpec(cluster.hosts),
+    task_type=WORKER,
+    task_id=cluster.task,
+    num_accelerators={'GPU': gpus},
+    rpc_layer='grpc',
+  )
+  return tf.distribute.experimental.MultiWorkerMirroredStrategy(
+    cluster_resolver=resolver
+  )

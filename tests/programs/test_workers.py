@@ -1,0 +1,185 @@
+"""Workers as processes on loopback: they agree, stop together, are killed."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from processes import Process
+
+from engine import checkpoints, progress
+
+pytestmark = pytest.mark.slow
+
+ROOT = pathlib.Path(__file__).parents[2]
+# The tests' own network, which has no chance in it.
+TINY = {
+  'dataset_name': 'digits', 'model_name': 'tiny', 'batch_size': 4, 'seed': 1,
+  'num_readers': 1, 'num_preprocessing_threads': 1, 'learning_rate': 0.05,
+  'optimizer': 'momentum', 'log_every_n_steps': 1, 'clone_on_cpu': True,
+}  # fmt: skip
+
+
+def free_addresses(count: int) -> list[str]:
+  """Where nothing listens."""
+  sockets = [socket.socket() for _ in range(count)]
+  for each in sockets:
+    each.bind(('127.0.0.1', 0))
+  addresses = [f'127.0.0.1:{each.getsockname()[1]}' for each in sockets]
+  for each in sockets:
+    each.close()
+  return addresses
+
+
+@pytest.fixture
+def start_workers(start, digits):
+  """start_workers(**flags) -> two workers of one run, by TF_CONFIG."""
+
+  def start_workers(**flags) -> list[Process]:
+    cluster = {'worker': free_addresses(2)}
+    return [
+      start(
+        'train',
+        tiny=True,
+        environ={
+          'TF_CONFIG': json.dumps(
+            {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
+          )
+        },
+        **{'train_dir': 'train', 'dataset_dir': digits, **TINY, **flags},
+      )
+      for index in range(2)
+    ]
+
+  return start_workers
+
+
+def finished(workers: list[Process]) -> None:
+  for worker in workers:
+    assert worker.wait() == 0, worker.stderr
+
+
+def values(checkpoint: pathlib.Path) -> dict[str, np.ndarray]:
+  """Everything in a checkpoint."""
+  from tf_compat import tf
+
+  reader = tf.train.load_checkpoint(str(checkpoint))
+  return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+
+
+def test_two_workers_agree_with_one_device(
+  start_workers, run, digits, tmp_path
+):
+  """All records in one step: whichever worker reads which, the sum is one."""
+  options = {
+    'max_number_of_steps': 3, 'sync_batch_norm': True, 'weight_decay': 0.01,
+    'moving_average_decay': 0.9, 'gradient_clip_norm': 0.5,
+    'num_epochs_per_decay': 2.0, 'attention_module': 'se_block',
+  }  # fmt: skip
+  workers = start_workers(batch_size=20, **options)
+  flags = {**TINY, **options, 'batch_size': 40}
+  alone = run(
+    'train', tiny=True, train_dir='alone', dataset_dir=digits, **flags
+  )
+  finished([*workers, alone])
+  together, one = (
+    progress.read(tmp_path / name / progress.FILE)
+    for name in ('train', 'alone')
+  )
+  np.testing.assert_allclose(together['loss'], one['loss'], rtol=1e-3)
+  assert (together['learning_rate'] == one['learning_rate']).all()
+  assert len(set(one['learning_rate'])) == 2
+  found, expected = (
+    values(tmp_path / name / 'model.ckpt-3') for name in ('train', 'alone')
+  )
+  assert set(found) == set(expected)
+  for name, value in expected.items():
+    scale = np.abs(value).max() + 1e-3
+    np.testing.assert_allclose(
+      found[name] / scale, value / scale, atol=1e-3, err_msg=name
+    )
+  only_the_chief_wrote(workers, tmp_path / 'train')
+
+
+def only_the_chief_wrote(workers: list[Process], train_dir: pathlib.Path):
+  assert 'saved as' in workers[0].stderr
+  assert 'saved as' not in workers[1].stderr
+  assert 'global step' not in workers[1].stderr
+  assert len(list(train_dir.glob('events.out.*'))) == 1
+  end = json.loads((train_dir / 'finished.json').read_text())
+  assert end['global_step'] == 3
+
+
+def test_a_signal_to_one_stops_all_after_the_same_step(start_workers):
+  workers = start_workers()
+  workers[0].wait_for(r'global step 3[^\d]')
+  workers[1].signal(signal.SIGTERM)
+  for worker in workers:
+    assert worker.wait() == 128 + signal.SIGTERM, worker.stderr
+  steps = {
+    worker.wait_for(r'Stopped by SIGTERM at step (\d+)')[1]
+    for worker in workers
+  }
+  assert len(steps) == 1
+
+
+@pytest.mark.parametrize('killed', [0, 1])
+def test_a_killed_worker_ends_the_others_and_all_go_on(
+  start_workers, tmp_path, killed
+):
+  workers = start_workers(save_interval_secs=0, worker_timeout_secs=60)
+  workers[0].wait_for(r'global step 3[^\d]')
+  workers[killed].signal(signal.SIGKILL)
+  error = workers[1 - killed].error
+  assert 'Another process of the cluster was lost' in error
+  assert 'the same commands, all of them again' in error
+  newest = checkpoints.newest_whole(tmp_path / 'train')
+  reached = checkpoints.step_of(newest)
+  assert reached >= 2
+  again = start_workers(max_number_of_steps=reached + 2)
+  finished(again)
+  for worker in again:
+    assert f'Resuming from train/model.ckpt-{reached}.' in worker.stderr
+  steps = progress.read(tmp_path / 'train' / progress.FILE)['step']
+  assert steps[-1] == reached + 2
+
+
+def test_a_worker_that_stands_still_ends_the_others(start_workers):
+  workers = start_workers(worker_timeout_secs=5)
+  workers[0].wait_for(r'global step 3[^\d]')
+  workers[1].signal(signal.SIGSTOP)
+  assert 'no step was made in 5 s' in workers[0].error
+  workers[1].signal(signal.SIGKILL)
+
+
+def test_hosts_that_do_not_answer_are_named(start, digits):
+  own, other = free_addresses(2)
+  process = start(
+    'train', tiny=True, train_dir='train', dataset_dir=digits,
+    worker_timeout_secs=1, worker_hosts=f'{own},{other}', **TINY,
+  )  # fmt: skip
+  assert f'No answer from {other} in 1 s' in process.error
+
+
+def test_a_cluster_on_this_machine(digits, tmp_path):
+  """The launcher, whose workers are told by flags, and the programs as such."""
+  flags = {
+    **TINY, 'model_name': 'lenet', 'max_number_of_steps': 2,
+    'dataset_dir': digits, 'train_dir': tmp_path / 'train',
+  }  # fmt: skip
+  result = subprocess.run(
+    [
+      'bash', ROOT / 'scripts' / 'launch_local.sh', '-w', '2', '--',
+      'train_image_classifier.py', *(f'--{k}={v}' for k, v in flags.items()),
+    ],
+    env={**os.environ, 'PYTHON': sys.executable},
+    capture_output=True, text=True, timeout=300,
+  )  # fmt: skip
+  assert result.returncode == 0, result.stderr
+  assert '[worker 0] global step 2/2' in result.stderr
+  assert '[worker 1] Finished at step 2' in result.stderr
