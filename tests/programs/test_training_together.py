@@ -80,6 +80,7 @@ def test_two_workers_agree_with_one_device(
     'max_number_of_steps': 3, 'sync_batch_norm': True, 'weight_decay': 0.01,
     'moving_average_decay': 0.9, 'gradient_clip_norm': 0.5,
     'num_epochs_per_decay': 2.0, 'attention_module': 'se_block',
+    'eval_every_n_steps': 3,
   }  # fmt: skip
   workers = start_workers(batch_size=20, **options)
   flags = {**TINY, **options, 'batch_size': 40}
@@ -107,9 +108,10 @@ def test_two_workers_agree_with_one_device(
 
 
 def only_the_chief_wrote(workers: list[Process], train_dir: pathlib.Path):
-  assert 'saved as' in workers[0].stderr
-  assert 'saved as' not in workers[1].stderr
-  assert 'global step' not in workers[1].stderr
+  for told in ('saved as', 'global step', 'Evaluating'):
+    assert told in workers[0].stderr
+    assert told not in workers[1].stderr
+  assert (train_dir / 'best' / 'model.ckpt-3.index').exists()
   assert len(list(train_dir.glob('events.out.*'))) == 1
   end = json.loads((train_dir / 'finished.json').read_text())
   assert end['global_step'] == 3
