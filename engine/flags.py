@@ -91,4 +91,13 @@ def run(job_class: type[job.Job], call: Callable) -> None:
     return getattr(summary, 'exit_code', 0)
 
   define(job_class)
-  sys.exit(app.run(main))
+  sys.exit(app.run(main, flags_parser=_parse))
+
+
+def _parse(arguments: list[str]) -> list[str]:
+  """What is left when flags are parsed; mistakes end as all others do."""
+  try:
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    console.say(f'error: {error}\n--help lists every flag.')
+    sys.exit(2)

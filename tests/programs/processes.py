@@ -86,12 +86,9 @@ class Process:
     """What follows 'error: ' of a command that failed as it should."""
     assert self.wait() not in (0, None), self.stderr
     assert 'Traceback' not in self.stderr, self.stderr
-    # absl's own, of flags that cannot be read, have another mark.
-    found = re.search(
-      r'(?ms)^(error: |FATAL Flags parsing error:)(.*)', self.stderr
-    )
+    found = re.search(r'(?ms)^error: (.*)', self.stderr)
     assert found, self.stderr
-    return found[2].strip()
+    return found[1].strip()
 
 
 class Server:

@@ -123,7 +123,7 @@ def test_flags_of_training(train, tmp_path, name):
   flags, pattern = FLAGS[name]
   process = train(**flags)
   shown(process, pattern)
-  assert process.code == (1 if name in ('type', 'truth', 'flag') else 2)
+  assert process.code == 2
   assert held(tmp_path) == before
   # What scopes there are is known when the network is built.
   assert name == 'scope to train' or not (tmp_path / 'train').exists()
