@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -46,7 +47,8 @@ def draw(train_dir: str | os.PathLike, eval_results: Paths = ()) -> str | None:
     eval_results = [eval_results]
   try:
     history = _history(os.path.join(train_dir, progress.FILE))
-    picture.save(_figure(history, _accuracies(eval_results)), path)
+    accuracies = _accuracies(eval_results, history)
+    picture.save(_figure(history, accuracies), path)
   except Exception as error:
     logging.warning('%s could not be drawn: %r', path, error)
     return None
@@ -62,18 +64,30 @@ def _history(path: str) -> dict[str, np.ndarray]:
   return {name: column[kept] for name, column in history.items()}
 
 
-def _accuracies(paths: Iterable[str | os.PathLike]) -> dict[str, Series]:
+def _accuracies(
+  paths: Iterable[str | os.PathLike], history: Mapping[str, np.ndarray]
+) -> dict[str, Series]:
   """Split -> steps and accuracies; the last word on a step counts."""
   splits: dict[str, dict[int, float]] = {}
   for path in paths:
     for row in results.read_results_csv(path):
       if 'Accuracy' in row and 'global_step' in row:
+        if _is_abandoned(row, history):
+          continue
         split = splits.setdefault(row.get('split', ''), {})
         split[row['global_step']] = row['Accuracy']
   return {
     name: (np.array(sorted(split)), np.array([split[s] for s in sorted(split)]))
     for name, split in splits.items()
   }
+
+
+def _is_abandoned(
+  row: Mapping[str, Any], history: Mapping[str, np.ndarray]
+) -> bool:
+  """Whether training did again, since then, steps that lead to the evaluated."""
+  before = np.searchsorted(history['step'], row['global_step'], 'right')
+  return before > 0 and row.get('time', '') < history['time'][before - 1]
 
 
 def _figure(

@@ -90,11 +90,32 @@ def test_evaluations_add_a_panel(tmp_path):
 def test_the_last_word_on_a_step_counts_and_splits_stay_apart(tmp_path):
   one = evaluate(tmp_path / '1.csv', [(20, 0.5), (10, 0.25), (20, 0.75)])
   two = evaluate(tmp_path / '2.csv', [(10, 0.125)], split='train')
-  found = curves._accuracies([one, two])
+  found = curves._accuracies([one, two], curves._history(tmp_path / 'none'))
   assert {
     name: (steps.tolist(), values.tolist())
     for name, (steps, values) in found.items()
   } == {'test': ([10, 20], [0.25, 0.75]), 'train': ([10], [0.125])}
+
+
+def test_evaluations_of_steps_that_were_done_again_are_not_drawn(tmp_path):
+  """Step 30 was damaged: training went on from 20, and is at 30 again."""
+  train(tmp_path, [4, 3, 2], steps=[10, 20, 25])
+  lines = rows.read(tmp_path / 'progress.csv')
+  for line, minute in zip(lines, (0, 1, 9), strict=True):
+    line['time'] = f'2026-01-01T00:0{minute}:00+00:00'
+  rows.write(tmp_path / 'progress.csv', progress.COLUMNS, lines)
+  evaluations = [(10, 1), (20, 2), (30, 4), (10, 5), (30, 9)]
+  lines = [
+    {'time': f'2026-01-01T00:0{minute}:30+00:00', 'global_step': step,
+     'count': 9, 'split': 'test', 'Accuracy': minute / 10}
+    for step, minute in evaluations
+  ]  # fmt: skip
+  for left, expected in ((5, [0.5, 0.2, 0.9]), (4, [0.5, 0.2])):
+    rows.write(tmp_path / 'results.csv', RESULTS, lines[:left])
+    found = curves._accuracies(
+      [tmp_path / 'results.csv'], curves._history(tmp_path / 'progress.csv')
+    )
+    assert found['test'][1].tolist() == expected
 
 
 def test_steps_done_again_after_a_resume_are_drawn_once(tmp_path):
