@@ -59,11 +59,8 @@ def alexnet_v2(
     return net, classifier.scoped(outer.name, {**ends, **last})
 
 
-def alexnet_v2_arg_scope(
-  weight_decay: float = 0.0005, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def alexnet_v2_arg_scope(weight_decay: float) -> dict[str, Any]:
   """L2 on every layer, biases from 0.1; there is no batch norm."""
-  del batch_norm_decay
   with (
     slim.arg_scope(
       [slim.conv2d],

@@ -64,11 +64,8 @@ def cifarnet(
   return net, end_points
 
 
-def cifarnet_arg_scope(
-  weight_decay: float = 0.004, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def cifarnet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """L2 on the fully connected layers alone; there is no batch norm."""
-  del batch_norm_decay
   with (
     slim.arg_scope(
       [slim.conv2d],

@@ -107,13 +107,11 @@ def densenet(
       )
 
 
-def densenet_arg_scope(
-  weight_decay: float = 0.0001, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def densenet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """ResNet's, with batch norm's decay 0.9, and pools that keep the margin."""
-  decay = 0.9 if batch_norm_decay is None else batch_norm_decay
   with (
-    slim.arg_scope(resnet.resnet_arg_scope(weight_decay, decay)),
+    slim.arg_scope(resnet.resnet_arg_scope(weight_decay)),
+    slim.arg_scope([slim.batch_norm], decay=0.9),
     slim.arg_scope([slim.avg_pool2d], padding='SAME') as scope,
   ):
     return scope

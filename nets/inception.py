@@ -148,15 +148,8 @@ def cell_scope() -> Any:
   )
 
 
-def inception_arg_scope(
-  weight_decay: float = 0.00004, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def inception_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Convolution, fused batch norm (decay 0.9997, epsilon 1e-3), relu; L2."""
-  batch_norm = {
-    'decay': 0.9997 if batch_norm_decay is None else batch_norm_decay,
-    'epsilon': 0.001,
-    'fused': True,
-  }
   with (
     slim.arg_scope(
       [slim.conv2d, slim.fully_connected],
@@ -167,6 +160,8 @@ def inception_arg_scope(
       weights_initializer=slim.variance_scaling_initializer(),
       normalizer_fn=slim.batch_norm,
     ),
-    slim.arg_scope([slim.batch_norm], **batch_norm) as scope,
+    slim.arg_scope(
+      [slim.batch_norm], decay=0.9997, epsilon=0.001, fused=True
+    ) as scope,
   ):
     return scope

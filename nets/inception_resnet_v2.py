@@ -186,12 +186,10 @@ def inception_resnet_v2(
   return net, {**ends, **last}
 
 
-def inception_resnet_v2_arg_scope(
-  weight_decay: float = 0.00004, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def inception_resnet_v2_arg_scope(weight_decay: float) -> dict[str, Any]:
   """The Inceptions', but L2 on biases as well and Glorot's initial weights."""
   with (
-    slim.arg_scope(inception_arg_scope(weight_decay, batch_norm_decay)),
+    slim.arg_scope(inception_arg_scope(weight_decay)),
     slim.arg_scope(
       [slim.conv2d], weights_initializer=slim.xavier_initializer()
     ),

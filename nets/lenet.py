@@ -44,11 +44,8 @@ def lenet(
   return net, end_points
 
 
-def lenet_arg_scope(
-  weight_decay: float = 0.0, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
-  """L2 on every layer; there is no batch norm whose decay could be set."""
-  del batch_norm_decay
+def lenet_arg_scope(weight_decay: float) -> dict[str, Any]:
+  """L2 on every layer."""
   with slim.arg_scope(
     [slim.conv2d, slim.fully_connected],
     weights_initializer=tf.truncated_normal_initializer(stddev=0.1),

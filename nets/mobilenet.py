@@ -197,15 +197,8 @@ def attention_points(blocks: Sequence[Block]) -> dict[str, int]:
   }
 
 
-def mobilenet_arg_scope(
-  weight_decay: float = 0.00004, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def mobilenet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Fused batch norm (decay 0.997); L2 on all but depthwise kernels."""
-  batch_norm = {
-    'decay': 0.997 if batch_norm_decay is None else batch_norm_decay,
-    'scale': True,
-    'fused': True,
-  }
   with (
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d],
@@ -215,6 +208,8 @@ def mobilenet_arg_scope(
     slim.arg_scope(
       [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
     ),
-    slim.arg_scope([slim.batch_norm], **batch_norm) as scope,
+    slim.arg_scope(
+      [slim.batch_norm], decay=0.997, scale=True, fused=True
+    ) as scope,
   ):
     return scope

@@ -143,16 +143,8 @@ def _strides_and_rates(output_stride: int | None) -> Iterator[tuple[int, int]]:
       current *= stride
 
 
-def mobilenet_v1_arg_scope(
-  weight_decay: float = 0.00004, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def mobilenet_v1_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Fused batch norm (decay 0.9997, epsilon 1e-3), relu6; L2 but depthwise."""
-  batch_norm = {
-    'decay': 0.9997 if batch_norm_decay is None else batch_norm_decay,
-    'epsilon': 0.001,
-    'scale': True,
-    'fused': True,
-  }
   with (
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d],
@@ -160,7 +152,9 @@ def mobilenet_v1_arg_scope(
       activation_fn=tf.nn.relu6,
       normalizer_fn=slim.batch_norm,
     ),
-    slim.arg_scope([slim.batch_norm], **batch_norm),
+    slim.arg_scope(
+      [slim.batch_norm], decay=0.9997, epsilon=0.001, scale=True, fused=True
+    ),
     slim.arg_scope(
       [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
     ) as scope,

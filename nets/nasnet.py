@@ -402,21 +402,9 @@ def nasnet(
 
 
 def nasnet_arg_scope(
-  weight_decay: float = 0.00004,
-  batch_norm_decay: float | None = None,
-  decay: float = 0.9997,
-  epsilon: float = 0.001,
+  weight_decay: float, decay: float = 0.9997, epsilon: float = 0.001
 ) -> dict[str, Any]:
-  """Linear layers without biases, L2 on all; fused batch norm on its own.
-
-  `decay` is the family's, which batch_norm_decay takes the place of.
-  """
-  batch_norm = {
-    'decay': decay if batch_norm_decay is None else batch_norm_decay,
-    'epsilon': epsilon,
-    'scale': True,
-    'fused': True,
-  }
+  """Linear layers without biases, L2 on all; fused batch norm on its own."""
   with (
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d, slim.fully_connected],
@@ -427,7 +415,9 @@ def nasnet_arg_scope(
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d], biases_initializer=None
     ),
-    slim.arg_scope([slim.batch_norm], **batch_norm) as scope,
+    slim.arg_scope(
+      [slim.batch_norm], decay=decay, epsilon=epsilon, scale=True, fused=True
+    ) as scope,
   ):
     return scope
 

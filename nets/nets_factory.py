@@ -97,14 +97,14 @@ def get_network_fn(
   def network_fn(images: tf.Tensor, **kwargs) -> tuple[tf.Tensor, EndPoints]:
     _check_size(network, images)
     with (
-      slim.arg_scope(network.arg_scope(weight_decay, batch_norm_decay)),
+      slim.arg_scope(network.arg_scope(weight_decay)),
       # Inside: an arg scope given as a dict replaces all those around it.
       slim.arg_scope(
         [attend],
         module=attention,
         weights_regularizer=slim.l2_regularizer(weight_decay),
       ),
-      # For attention's batch norm in networks that have none of their own.
+      # Over the family's own decay; and for attention where there is none.
       slim.arg_scope([slim.batch_norm], is_training=is_training, **decay),
     ):
       return network.build(images, num_classes, is_training, **kwargs)

@@ -19,8 +19,7 @@ class Network:
     build: build(images [N, H, W, C], num_classes, is_training, **kwargs) ->
       logits [N, num_classes], end points; num_classes=0 gives the features
       before the classifier.
-    arg_scope: arg_scope(weight_decay, batch_norm_decay=None) -> slim arg
-      scope; None is the family's own decay.
+    arg_scope: arg_scope(weight_decay) -> slim arg scope.
     image_size: height and width it is trained and evaluated at unless told
       otherwise, pixels.
     min_image_size: smallest height and width that leave a feature map.
@@ -42,7 +41,7 @@ class Network:
 
   name: str
   build: Callable[..., tuple[tf.Tensor, EndPoints]]
-  arg_scope: Callable[..., dict[str, Any]]
+  arg_scope: Callable[[float], dict[str, Any]]
   image_size: int
   min_image_size: int
   preprocessing: str

@@ -205,16 +205,8 @@ def resnet(
       )
 
 
-def resnet_arg_scope(
-  weight_decay: float = 0.0001, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Convolution, fused batch norm (decay 0.997, epsilon 1e-5), relu; L2."""
-  batch_norm = {
-    'decay': 0.997 if batch_norm_decay is None else batch_norm_decay,
-    'epsilon': 1e-5,
-    'scale': True,
-    'fused': True,
-  }
   with (
     slim.arg_scope(
       [slim.conv2d, grouped_conv2d],
@@ -223,7 +215,9 @@ def resnet_arg_scope(
       activation_fn=tf.nn.relu,
       normalizer_fn=slim.batch_norm,
     ),
-    slim.arg_scope([slim.batch_norm], **batch_norm),
+    slim.arg_scope(
+      [slim.batch_norm], decay=0.997, epsilon=1e-5, scale=True, fused=True
+    ),
     slim.arg_scope([slim.max_pool2d], padding='SAME') as scope,
   ):
     return scope
@@ -232,7 +226,7 @@ def resnet_arg_scope(
 def network(
   name: str,
   plan: Plan,
-  arg_scope: Callable[..., dict[str, Any]] = resnet_arg_scope,
+  arg_scope: Callable[[float], dict[str, Any]] = resnet_arg_scope,
   image_size: int = 224,
   preprocessing: str = 'vgg',
   labels_offset: int | None = None,

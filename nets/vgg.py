@@ -86,11 +86,8 @@ def vgg(
     return net, classifier.scoped(outer.name, {**ends, **last})
 
 
-def vgg_arg_scope(
-  weight_decay: float = 0.0005, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def vgg_arg_scope(weight_decay: float) -> dict[str, Any]:
   """L2 on every layer; there is no batch norm."""
-  del batch_norm_decay
   with slim.arg_scope(
     [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
   ) as scope:

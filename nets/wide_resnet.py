@@ -11,12 +11,10 @@ from nets import resnet, resnet_v1, resnet_v2
 from tf_compat import slim
 
 
-def wide_resnet_arg_scope(
-  weight_decay: float = 0.0005, batch_norm_decay: float | None = None
-) -> dict[str, Any]:
+def wide_resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """The ResNets' own; no convolution but the classifier has biases."""
   with (
-    slim.arg_scope(resnet.resnet_arg_scope(weight_decay, batch_norm_decay)),
+    slim.arg_scope(resnet.resnet_arg_scope(weight_decay)),
     slim.arg_scope([slim.conv2d], biases_initializer=None) as scope,
   ):
     return scope

@@ -27,7 +27,7 @@ def tiny(images, num_classes, is_training):
   return logits, {'conv4': net, 'Logits': logits}
 
 
-def arg_scope(weight_decay, batch_norm_decay=None):
+def arg_scope(weight_decay):
   """L2 on all kernels, batch norm after all convolutions."""
   regularizer = slim.l2_regularizer(weight_decay)
   with (
@@ -35,9 +35,7 @@ def arg_scope(weight_decay, batch_norm_decay=None):
       [slim.conv2d, slim.fully_connected], weights_regularizer=regularizer
     ),
     slim.arg_scope([slim.conv2d], normalizer_fn=slim.batch_norm),
-    slim.arg_scope(
-      [slim.batch_norm], decay=batch_norm_decay or 0.9, scale=True
-    ) as scope,
+    slim.arg_scope([slim.batch_norm], decay=0.9, scale=True) as scope,
   ):
     return scope
 

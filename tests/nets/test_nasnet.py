@@ -17,11 +17,9 @@ BUILDERS = {'nasnet': nasnet.nasnet, 'pnasnet': pnasnet.pnasnet}
 def tiny(request, graph):
   """build(images, num_classes=10, is_training=False, **config)."""
 
-  def build(
-    images, num_classes=10, is_training=False, reuse=None, decay=None, **config
-  ):
+  def build(images, num_classes=10, is_training=False, reuse=None, **config):
     config = dataclasses.replace(TINY, **config)
-    with slim.arg_scope(nasnet.nasnet_arg_scope(0.0, decay)):
+    with slim.arg_scope(nasnet.nasnet_arg_scope(0.0)):
       return BUILDERS[request.param](
         images, num_classes, is_training, config, reuse=reuse
       )
@@ -39,7 +37,7 @@ def test_halved(graph):
   """Every second pixel, and every second one from (1, 1) with zeros after."""
   net = np.random.default_rng(0).normal(size=(2, 5, 6, 4)).astype('float32')
   with (
-    slim.arg_scope(nasnet.nasnet_arg_scope()),
+    slim.arg_scope(nasnet.nasnet_arg_scope(0.0)),
     slim.arg_scope([slim.batch_norm], is_training=False),
   ):
     halved = nasnet.halved(tf.constant(net), 7)
@@ -136,11 +134,10 @@ def test_every_variable_gets_a_gradient(tiny):
   ('name', 'decay', 'epsilon'),
   [('nasnet_cifar', 0.9, 1e-5), ('nasnet_mobile', 0.9997, 1e-3)],
 )
-@pytest.mark.parametrize('given', [None, 0.5])
-def test_batch_norm(name, decay, epsilon, given):
-  scope = nets_factory.NETWORKS[name].arg_scope(0.0, batch_norm_decay=given)
+def test_batch_norm(name, decay, epsilon):
+  scope = nets_factory.NETWORKS[name].arg_scope(0.0)
   settings = scope[slim.arg_scope_func_key(slim.batch_norm)]
-  assert settings['decay'] == (given or decay)
+  assert settings['decay'] == decay
   assert settings['epsilon'] == epsilon
 
 
