@@ -5,6 +5,7 @@ localization, Selvaraju et al., 2017: https://arxiv.org/abs/1610.02391
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -181,15 +182,21 @@ def _feature_map(
 
 def _spatial_gates() -> dict[str, tf.Tensor]:
   """Name -> gate [N, H, W, 1 or C] that differs from place to place."""
-  return {
-    _point(gate): gate
-    for gate in tf.get_collection(attend.GATES)
-    if _is_spatial(*gate.shape.as_list()[1:])
-  }
+  gates = tf.get_collection(attend.GATES)
+  spatial = {_point(g): g for g in gates if _is_spatial(*g.shape[1:])}
+  # A gate for each row and one for each column of the same map multiply.
+  for down, across in itertools.pairwise(gates):
+    if _is_line(*down.shape[1:3]) and _is_line(*across.shape[2:0:-1]):
+      spatial[_point(down)] = down * across
+  return spatial
 
 
 def _is_spatial(height: int, width: int, depth: int) -> bool:
   return depth == 1 or (height > 1 and width > 1)
+
+
+def _is_line(length: int, breadth: int) -> bool:
+  return length > 1 and breadth == 1
 
 
 def _over_channels(gate: np.ndarray) -> np.ndarray:
@@ -199,4 +206,5 @@ def _over_channels(gate: np.ndarray) -> np.ndarray:
 
 def _point(gate: tf.Tensor) -> str:
   """'resnet_v1_50/block1/…/cbam_block/sp_at/gate' -> 'block1/…/sp_at'."""
-  return '/'.join(gate.op.name.split('/')[1:]).removesuffix('/gate')
+  name = '/'.join(gate.op.name.split('/')[1:])
+  return name.removesuffix('/gate').removesuffix('/rows')

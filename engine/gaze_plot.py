@@ -146,7 +146,7 @@ def _draw_gates(
   high = max(float(gate.max()) for gate in gates)
   for axes, picture, gate in zip(column, pictures, gates, strict=True):
     axes.imshow(overlay(picture.image, stretched(gate, low, high)))
-    _caption(axes, f'{gate.min():.2f} to {gate.max():.2f}\n')
+    _caption(axes, f'{gate.min():.3g} to {gate.max():.3g}\n')
   side = '×'.join(map(str, gates[0].shape))
   _head(column[0], f'{_folded(point)}, {side}')
   _explain(scale, Normalize(low, high), 'gate')

@@ -57,6 +57,11 @@ def visualize(
   sources = list(_sources(setup))
   with Looker(setup, job.end_point) as looker:
     points = choose(job.points, looker.gates)
+    if setup.job.attention_module and not looker.gates:
+      console.say(
+        f'{setup.job.attention_module} has no gate that differs from place to '
+        'place: Grad-CAM is shown alone.'
+      )
     looker.restore(checkpoint)
     pictures = [_look(looker, setup, s, label, points) for s in sources]
   _write(pictures, grid, job.output_dir, _title(setup.job, checkpoint))
