@@ -3,9 +3,11 @@
 import csv
 import dataclasses
 import io
+import itertools
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import tqdm
 
@@ -239,7 +241,7 @@ class _Part:
 
   split: str
   shard: str
-  items: slice
+  items: Sequence[Any]
 
 
 def _convert(
@@ -253,7 +255,7 @@ def _convert(
   parts = [
     part
     for split, items in splits.items()
-    for part in _plan(spec, split, len(items))
+    for part in _plan(spec, split, items)
   ]
   _check_leftovers(spec, staging.target, {part.shard for part in parts})
   staging.open(options.resume)
@@ -264,28 +266,37 @@ def _convert(
     Workers(spec.encode, options.num_processes, total) as workers,
     tqdm.tqdm(desc=spec.name, total=total, unit='', disable=None) as progress,
   ):
-    for part in parts:
-      items = splits[part.split][part.items]
-      known = staging.find(part.shard, items)
-      if known is None:
-        results = _watched(workers.encode(items), rejections, progress)
-        known = staging.write(part.shard, items, results)
+    known = [staging.find(part.shard, part.items) for part in parts]
+    # In one go over all shards: no process waits at the end of each.
+    missing = [
+      item
+      for part, shard in zip(parts, known, strict=True)
+      if shard is None
+      for item in part.items
+    ]
+    results = _watched(workers.encode(missing), rejections, progress)
+    for part, shard in zip(parts, known, strict=True):
+      if shard is None:
+        own = itertools.islice(results, len(part.items))
+        shard = staging.write(part.shard, part.items, own)
       else:
-        progress.update(len(items))
-        rejections.add(known.rejected)
-      done.append(known)
+        progress.update(len(part.items))
+        rejections.add(shard.rejected)
+      done.append(shard)
   staging.publish(
     _manifest(spec, parts, done), spec.class_names, rejections.as_csv()
   )
   return done
 
 
-def _plan(spec: DatasetSpec, split: str, records: int) -> Iterator[_Part]:
+def _plan(
+  spec: DatasetSpec, split: str, items: Sequence[Any]
+) -> Iterator[_Part]:
   """The shards of a split, of equal size, give or take a record."""
-  shards = num_shards(spec, split, records)
+  records, shards = len(items), num_shards(spec, split, len(items))
   for place, name in enumerate(shard_names(spec.file_pattern, split, shards)):
     start, end = place * records // shards, (place + 1) * records // shards
-    yield _Part(split, name, slice(start, end))
+    yield _Part(split, name, items[start:end])
 
 
 def num_shards(spec: DatasetSpec, split: str, records: int) -> int:

@@ -13,8 +13,6 @@ import pathlib
 import warnings
 from collections.abc import Mapping
 
-import numpy as np
-from absl import logging
 from PIL import Image, ImageOps
 
 from datasets.content import Content, UnusableError, image_features
@@ -70,6 +68,8 @@ def only_photos(
   files: Mapping[str, Blob], where: pathlib.Path
 ) -> dict[str, Blob]:
   """Those of the files that are named as photos; others are told of."""
+  from absl import logging  # Workers start sooner without it.
+
   photos = {path: files[path] for path in files if _suffix(path) in SUFFIXES}
   others = collections.Counter(
     _suffix(path) or 'no ending' for path in files if path not in photos
@@ -233,6 +233,8 @@ def _plain(
       f'has pixels of 32 bits, of unknown range ({image.mode})'
     )
   if image.mode.startswith('I'):
+    import numpy as np  # As above: few photos need it.
+
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   if image.has_transparency_data:
     color = image.convert('RGBA')

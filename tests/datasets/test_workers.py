@@ -29,6 +29,16 @@ def test_what_workers_import_is_free_of_tensorflow():
   assert done.stdout == b'False\n'
 
 
+def test_workers_start_for_photos_without_numpy():
+  """It is most of what they would wait for, before their first photo."""
+  code = 'import datasets.photo, datasets.workers, sys'
+  code += '; print("numpy" in sys.modules)'
+  done = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, check=True
+  )
+  assert done.stdout == b'False\n'
+
+
 class Item:
   def __init__(self, number):
     self.number = number
