@@ -72,7 +72,7 @@ def read(
 
   Args:
     dataset: its files.
-    preprocess: has from_encoded(encoded, height, width, channels, seed=seed).
+    preprocess: has from_encoded(encoded, …, seed=seed), of [] or [N] images.
     image_size: the images' side in pixels, or height and width.
     batch_size: records a batch.
     is_training: whether to shuffle and repeat for ever.
@@ -263,19 +263,13 @@ def _make(
   """Of one record an element of what `read` gives; of [N], as many."""
   index, data = record
   features = example.parse(data, num_classes, labels_offset)
-  seeds = tf.stack([tf.fill(tf.shape(turn), tf.cast(seed, tf.int64)), turn], -1)
-
-  def image(encoded_and_seed):
-    encoded, seed = encoded_and_seed
-    return preprocess.from_encoded(encoded, *shape, seed=seed)
-
-  encoded = features['image/encoded']
-  if turn.shape.rank == 0:
-    images = image((encoded, seeds))
-  else:
-    images = tf.map_fn(
-      image, (encoded, seeds), tf.float32, parallel_iterations=1
-    )
+  # Those of a group follow from its first one's.
+  first = turn if turn.shape.rank == 0 else turn[0]
+  images = preprocess.from_encoded(
+    features['image/encoded'],
+    *shape,
+    seed=tf.stack([tf.constant(seed, tf.int64), first]),
+  )
   return {
     'image': images,
     'label': features['image/class/label'] - labels_offset,

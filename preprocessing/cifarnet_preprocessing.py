@@ -1,37 +1,43 @@
 """CIFAR's recipe: pad, crop, flip, brightness, contrast; then standardise."""
 
 from preprocessing import decoding, random_ops
-from preprocessing.recipe import Recipe, Steps
+from preprocessing.decoding import Image
+from preprocessing.recipe import Recipe, Steps, mirror
 from tf_compat import tf
 
 PADDING = 4
-MAX_BRIGHTNESS = 63.0
-CONTRAST = 0.2, 1.8
+DRAWS = {'flip': (0, 1), 'brightness': (-63, 63), 'contrast': (0.2, 1.8)}
+
+
+def crop(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
+) -> tf.Tensor:
+  """A random crop of the padded image."""
+  del bbox
+  image = _pad(image.whole(), height, width)
+  return random_ops.crop(image, height, width, seed)
 
 
 def distort(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+  images: tf.Tensor, flip: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor
 ) -> tf.Tensor:
-  """A random crop of the padded image, flipped, relit and standardised."""
-  image = _pad(tf.cast(image, tf.float32), height, width)
-  image = random_ops.crop(image, height, width, seed)
-  image = random_ops.flip(image, seed)
-  image += random_ops.uniform(
-    seed, 'brightness', -MAX_BRIGHTNESS, MAX_BRIGHTNESS
-  )
-  contrast = random_ops.uniform(seed, 'contrast', *CONTRAST)
-  image = tf.image.adjust_contrast(image, contrast)
-  return tf.image.per_image_standardization(image)
+  """standardise(adjust_contrast(flip(images) + brightness))."""
+  images = mirror(images, flip) + brightness
+  mean = tf.reduce_mean(images, [1, 2], keepdims=True)
+  return standardise((images - mean) * contrast + mean)
 
 
 def center(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """standardise(crop_or_pad(image))."""
-  del seed
-  image = tf.cast(image, tf.float32)
-  image = decoding.crop_or_pad(image, height, width)
-  return tf.image.per_image_standardization(image)
+  """crop_or_pad(image)."""
+  del seed, bbox
+  return decoding.crop_or_pad(image.whole(), height, width)
+
+
+def standardise(images: tf.Tensor) -> tf.Tensor:
+  """(images - mean) / deviation, of each."""
+  return tf.image.per_image_standardization(images)
 
 
 def _pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -42,5 +48,7 @@ def _pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 
 CIFARNET = Recipe(
-  name='cifarnet', training=Steps(distort), evaluation=Steps(center)
+  name='cifarnet',
+  training=Steps(crop, distort, DRAWS),
+  evaluation=Steps(center, standardise),
 )

@@ -3,9 +3,12 @@
 Records name a format too, but photos on the web lie about theirs.
 """
 
+import functools
 from collections.abc import Callable
 
 from tf_compat import tf
+
+Change = Callable[[tf.Tensor], tf.Tensor]
 
 # Color is stored at half the resolution, and smoothed between neighbors when
 # it is enlarged: without neighbors, the pixels at a window's edges would differ
@@ -30,36 +33,97 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
   )
 
 
-def decode_window(
-  encoded: tf.Tensor,
-  channels: int,
-  window: Callable[[tf.Tensor], tf.Tensor],
-) -> tf.Tensor:
-  """crop(decode(encoded), window(size)); a JPEG's other blocks are not decoded.
+class Image:
+  """Pixels [H, W, C], of which a recipe takes what it needs.
 
   Args:
-    encoded: a scalar of bytes.
-    channels: 1 for luma, 3 for color.
-    window: gives top, left, height and width [4] of size [2].
-
-  Raises:
-    InvalidArgumentError: in the session, if the bytes are no whole image.
+    pixels: uint8 [H, W, C], C known.
+    change: what happens to the part that is taken.
   """
 
-  def while_decoding():
-    size = tf.image.extract_jpeg_shape(encoded)[:2]
-    outer, inner = _with_margin(window(size), size)
-    image = tf.image.decode_and_crop_jpeg(encoded, outer, channels=channels)
-    return crop(image, inner)
+  def __init__(self, pixels: tf.Tensor | None, change: Change = tf.identity):
+    self._pixels = pixels
+    self._change = change
 
-  def after_decoding():
-    image = decode(encoded, channels)
-    return crop(image, window(tf.shape(image)[:2]))
+  @property
+  def size(self) -> tf.Tensor:
+    """Height and width, int32 [2]."""
+    return tf.shape(self._pixels)[:2]
 
-  is_jpeg = tf.image.is_jpeg(encoded)
-  image = tf.cond(is_jpeg, while_decoding, after_decoding)
-  image.set_shape([None, None, channels])
-  return image
+  def whole(self) -> tf.Tensor:
+    """All pixels."""
+    return self._change(self._pixels)
+
+  def crop(self, window: tf.Tensor, smooth: bool = True) -> tf.Tensor:
+    """Those that start and extend as window [4].
+
+    Args:
+      window: top, left, height and width.
+      smooth: False spares the smoothing of a JPEG's color, which is stored at
+        half the resolution, and so a tenth of the time.
+    """
+    del smooth
+    return self._change(crop(self._pixels, window))
+
+
+class EncodedImage(Image):
+  """The same of bytes: the parts of a JPEG that are not taken stay encoded.
+
+  Args:
+    encoded: a scalar of bytes. A session that runs what comes of them raises
+      InvalidArgumentError if they are no whole image.
+    channels: to decode to: 1 for luma, 3 for color.
+    change: what happens to the part that is taken.
+  """
+
+  def __init__(
+    self, encoded: tf.Tensor, channels: int, change: Change = tf.identity
+  ):
+    super().__init__(None, change)
+    self._encoded = encoded
+    self._channels = channels
+
+  @property
+  def size(self) -> tf.Tensor:
+    return self._beginning[0]
+
+  def whole(self) -> tf.Tensor:
+    return self._change(decode(self._encoded, self._channels))
+
+  def crop(self, window: tf.Tensor, smooth: bool = True) -> tf.Tensor:
+    _, decoded = self._beginning
+    pixels = tf.cond(
+      tf.image.is_jpeg(self._encoded),
+      lambda: self._crop_while_decoding(window, smooth),
+      lambda: crop(decoded, window),
+    )
+    pixels.set_shape([None, None, self._channels])
+    return self._change(pixels)
+
+  @functools.cached_property
+  def _beginning(self) -> tuple[tf.Tensor, tf.Tensor]:
+    """(Height and width, all pixels), but of a JPEG no pixels yet."""
+
+    def of_jpeg():
+      size = tf.image.extract_jpeg_shape(self._encoded)[:2]
+      return size, tf.zeros([0, 0, self._channels], tf.uint8)
+
+    def of_others():
+      pixels = decode(self._encoded, self._channels)
+      return tf.shape(pixels)[:2], pixels
+
+    return tf.cond(tf.image.is_jpeg(self._encoded), of_jpeg, of_others)
+
+  def _crop_while_decoding(self, window: tf.Tensor, smooth: bool) -> tf.Tensor:
+    if not smooth:
+      return tf.image.decode_and_crop_jpeg(
+        self._encoded, window, channels=self._channels, fancy_upscaling=False
+      )
+    outer, inner = _with_margin(window, self.size)
+    pixels = tf.image.decode_and_crop_jpeg(
+      self._encoded, outer, channels=self._channels
+    )
+    return crop(pixels, inner)
 
 
 def crop(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
@@ -76,7 +140,8 @@ def crop_or_pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
   image = crop(image, tf.stack([top, left, kept[0], kept[1]]))
   before = tf.maximum((target - size) // 2, 0)
   margins = tf.stack([before, target - kept - before], 1)
-  return tf.pad(image, tf.concat([margins, [[0, 0]]], 0))
+  padded = tf.pad(image, tf.concat([margins, [[0, 0]]], 0))
+  return tf.ensure_shape(padded, [height, width, image.shape[2]])
 
 
 def _with_margin(

@@ -6,10 +6,10 @@ resize, and of four orders of brightness, saturation, hue and contrast. An image
 of one channel gets brightness and contrast only.
 
 The fast form makes all four changes by one affine map of a pixel's (R, G, B) x,
-with the ranges of the full form:
+with the ranges of the full form, the mean being that of each STRIDE-th row and
+column; nor is the color of a JPEG smoothed:
 
-  x' = M x + (1 - contrast) M' mean(x) + brightness, M = contrast M',
-  M' = hue saturation, where
+  x' = hue saturation (contrast (x - mean) + mean) + brightness, where
   saturation = s I + (1 - s) 1 luma^T: away from the pixel's luma, or towards;
   hue = cos(a) I + (1 - cos(a)) / 3 J + sin(a) K: a turn by a around the grays,
   with J all ones and K the cross product with (1, 1, 1) / sqrt(3).
@@ -18,7 +18,8 @@ with the ranges of the full form:
 import math
 
 from preprocessing import random_ops
-from preprocessing.recipe import Recipe, Steps
+from preprocessing.decoding import Image
+from preprocessing.recipe import Recipe, Steps, mirror
 from tf_compat import tf
 
 CENTRAL_FRACTION = 0.875
@@ -38,50 +39,46 @@ ORDERS = (
   ('contrast', 'hue', 'brightness', 'saturation'),
   ('hue', 'saturation', 'contrast', 'brightness'),
 )
-# Name: the operation and the range of its random argument.
 COLOR_OPS = {
-  'brightness': (tf.image.adjust_brightness, -32 / 255, 32 / 255),
-  'saturation': (tf.image.adjust_saturation, 0.5, 1.5),
-  'hue': (tf.image.adjust_hue, -0.2, 0.2),
-  'contrast': (tf.image.adjust_contrast, 0.5, 1.5),
+  'brightness': tf.image.adjust_brightness,
+  'saturation': tf.image.adjust_saturation,
+  'hue': tf.image.adjust_hue,
+  'contrast': tf.image.adjust_contrast,
+}
+# Of their random arguments.
+COLOR_RANGES = {
+  'brightness': (-32 / 255, 32 / 255),
+  'saturation': (0.5, 1.5),
+  'hue': (-0.2, 0.2),
+  'contrast': (0.5, 1.5),
 }
 NEEDS_COLOR = ('saturation', 'hue')
 LUMA = 0.299, 0.587, 0.114
-BLOCK = 8
+STRIDE = 8
+FLIP = {'flip': (0, 1)}
 
 
-def sample_window(
-  size: tf.Tensor,
-  seed: tf.Tensor,
-  bbox: tf.Tensor | None,
-  crop: tuple[int, int],
+def sample(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """A random part: 5% to 100% of the area, sides 3:4 to 4:3."""
-  del crop
-  if bbox is None:
-    bbox = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
-  return random_ops.sample_window(
-    size, seed, bbox, MIN_OBJECT_COVERED, ASPECT_RATIO_RANGE, AREA_RANGE
-  )
+  """A random part, resized, in [0, 255]."""
+  window = sample_window(image.size, seed, bbox)
+  return resize(image.crop(window), height, width)
 
 
-def central_window(
-  size: tf.Tensor,
-  seed: tf.Tensor,
-  bbox: tf.Tensor | None,
-  crop: tuple[int, int],
+def sample_roughly(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """The middle 87.5% of either side, as tf.image.central_crop rounds it."""
-  del seed, bbox, crop
-  sides = tf.cast(size, tf.float64)
-  begin = tf.cast((sides - sides * CENTRAL_FRACTION) / 2, tf.int32)
-  return tf.concat([begin, size - 2 * begin], 0)
+  """A random part, without smoothing a JPEG's color, resized."""
+  window = sample_window(image.size, seed, bbox)
+  return resize(image.crop(window, smooth=False), height, width)
 
 
-def distort_fully(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+def sample_fully(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """scale(recolor(flip(resize(image, by one of four methods))))."""
+  """A random part, resized in one of four ways, recolored in one of four."""
+  image = image.crop(sample_window(image.size, seed, bbox))
   image = tf.image.convert_image_dtype(image, tf.float32)
   image = random_ops.choose(
     seed,
@@ -93,63 +90,81 @@ def distort_fully(
       for method in RESIZE_METHODS
     ],
   )
-  image = random_ops.flip(image, seed)
-  image = random_ops.choose(
+  return 255 * random_ops.choose(
     seed,
     'order',
     [lambda order=order: _recolor(image, order, seed) for order in ORDERS],
   )
-  return _scale(image)
+
+
+def center(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
+) -> tf.Tensor:
+  """The middle 87.5% of either side, resized, in [0, 255]."""
+  del seed, bbox
+  return resize(image.crop(central_window(image.size)), height, width)
+
+
+def sample_window(
+  size: tf.Tensor, seed: tf.Tensor, bbox: tf.Tensor | None
+) -> tf.Tensor:
+  """A random part [4]: 5% to 100% of the area, sides 3:4 to 4:3."""
+  if bbox is None:
+    bbox = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
+  return random_ops.sample_window(
+    size, seed, bbox, MIN_OBJECT_COVERED, ASPECT_RATIO_RANGE, AREA_RANGE
+  )
+
+
+def central_window(size: tf.Tensor) -> tf.Tensor:
+  """The middle part [4], as tf.image.central_crop rounds it."""
+  sides = tf.cast(size, tf.float64)
+  begin = tf.cast((sides - sides * CENTRAL_FRACTION) / 2, tf.int32)
+  return tf.concat([begin, size - 2 * begin], 0)
 
 
 def distort(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+  images: tf.Tensor,
+  flip: tf.Tensor,
+  brightness: tf.Tensor,
+  saturation: tf.Tensor,
 ) -> tf.Tensor:
-  """scale(saturate(brighten(flip(resize(image))))); one channel: no saturate."""
-  image = _resize(image, height, width)
-  image = random_ops.flip(image, seed)
-  brightness = _draw(seed, 'brightness')
-  if image.shape[2] == 1:
-    return _clip(image * (2 / 255) + (2 * brightness - 1))
-  return _saturate(image, brightness * 255, _draw(seed, 'saturation'))
+  """scale(saturate(brighten(flip(images)))); one channel: no saturate."""
+  images = mirror(images, flip)
+  if images.shape[3] == 3:
+    return _saturate(images, brightness * 255, saturation)
+  return _clip(scale(images + brightness * 255))
 
 
 def distort_affinely(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+  images: tf.Tensor,
+  flip: tf.Tensor,
+  brightness: tf.Tensor,
+  saturation: tf.Tensor,
+  hue: tf.Tensor,
+  contrast: tf.Tensor,
 ) -> tf.Tensor:
-  """scale(the affine map of flip(resize(image)))."""
-  image = _resize(image, height, width)
-  image = random_ops.flip(image, seed)
-  contrast, brightness = _draw(seed, 'contrast'), _draw(seed, 'brightness')
-  mean = tf.reduce_mean(tf.reduce_mean(image, 0), 0, keepdims=True)
-  matrix = tf.eye(image.shape[2])
-  if image.shape[2] == 3:
-    matrix = _color_matrix(_draw(seed, 'saturation'), _draw(seed, 'hue'))
-  rest = (1 - contrast) * (2 / 255) * tf.matmul(mean, matrix, transpose_b=True)
-  image = _map_color(image, contrast * (2 / 255) * matrix)
-  # By rows: spreading so few numbers over an inner dimension takes long.
-  rows = tf.reshape(image, [height, width * image.shape[2]])
-  rows += tf.tile(rest[0] + (2 * brightness - 1), [width])
-  return _clip(tf.reshape(rows, [height, width, image.shape[2]]))
+  """scale(the affine map of flip(images))."""
+  mean = tf.reduce_mean(images[:, ::STRIDE, ::STRIDE], [1, 2], keepdims=True)
+  images = contrast * (mirror(images, flip) - mean) + mean
+  if images.shape[3] == 3:
+    images = _turn(images, saturation, hue)
+  return _clip(scale(images + brightness * 255))
 
 
-def resize(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
-) -> tf.Tensor:
-  """scale(resize_bilinear(image))."""
-  del seed
-  return _resize(image, height, width) * (2 / 255) - 1.0
+def flip_and_scale(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+  """scale(flip(images))."""
+  return _clip(scale(mirror(images, flip)))
 
 
-def _resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-  """The image as float32 in [0, 255]; colors go to [-1, 1] in a later step."""
+def scale(images: tf.Tensor) -> tf.Tensor:
+  """[0, 255] to [-1, 1]."""
+  return images * (2 / 255) - 1.0
+
+
+def resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+  """Linearly, to float32 in [0, 255]."""
   return tf.image.resize_bilinear(image[tf.newaxis], [height, width])[0]
-
-
-def _draw(seed: tf.Tensor, name: str) -> tf.Tensor:
-  """The random argument of one of COLOR_OPS."""
-  _, low, high = COLOR_OPS[name]
-  return random_ops.uniform(seed, name, low, high)
 
 
 def _clip(image: tf.Tensor) -> tf.Tensor:
@@ -157,48 +172,40 @@ def _clip(image: tf.Tensor) -> tf.Tensor:
 
 
 def _saturate(
-  image: tf.Tensor, brightness: tf.Tensor, factor: tf.Tensor
+  images: tf.Tensor, brightness: tf.Tensor, factor: tf.Tensor
 ) -> tf.Tensor:
-  """scale(adjust_saturation(image + brightness, factor)), without HSV.
+  """scale(adjust_saturation(images + brightness, factor)), without HSV.
 
   With v the largest and m the least of a pixel's three colors x, its saturation
   in HSV is s = (v - m) / v. To hold hue and v while s becomes min(1, factor s)
   is to make v - x greater by min(factor, 1 / s).
   """
-  planes = tf.unstack(tf.reshape(image, [-1, 3]), axis=1)
+  planes = tf.unstack(images, axis=3)  # [N, H, W]
+  brightness, factor = brightness[..., 0], factor[..., 0]
   highest = tf.maximum(tf.maximum(planes[0], planes[1]), planes[2])
   lowest = tf.minimum(tf.minimum(planes[0], planes[1]), planes[2])
   spread = tf.maximum(highest - lowest, 1e-6)  # Grays have no saturation.
   value = highest + brightness
   slope = tf.minimum(factor, value / spread)
-  start = (value - slope * highest) * (2 / 255) - 1.0
-  slope *= 2 / 255
-  planes = tf.stack([start + slope * plane for plane in planes])
-  return _clip(tf.reshape(tf.transpose(planes), tf.shape(image)))
+  planes = [value - slope * (highest - plane) for plane in planes]
+  return _clip(scale(tf.stack(planes, 3)))
 
 
-def _color_matrix(saturation: tf.Tensor, hue: tf.Tensor) -> tf.Tensor:
-  """M' [3, 3] of the fast form; `hue` in whole turns."""
-  luma = tf.constant([LUMA] * 3)
-  saturate = saturation * tf.eye(3) + (1 - saturation) * luma
-  cos, sin = tf.cos(2 * math.pi * hue), tf.sin(2 * math.pi * hue)
-  cross = tf.constant([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
-  turn = cos * tf.eye(3) + (1 - cos) / 3 + sin / math.sqrt(3) * cross
-  return tf.matmul(turn, saturate)
-
-
-def _map_color(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-  """matrix x for each pixel x.
-
-  A product with so small a matrix is slow: BLOCK pixels are taken as one row,
-  where their number allows, and multiplied by the matrix repeated as blocks.
-  """
-  height, width, channels = image.shape
-  block = BLOCK if height * width % BLOCK == 0 else 1
-  blocks = tf.einsum('ab,cd->acbd', tf.eye(block), tf.transpose(matrix))
-  blocks = tf.reshape(blocks, [block * channels, block * channels])
-  rows = tf.matmul(tf.reshape(image, [-1, block * channels]), blocks)
-  return tf.reshape(rows, [height, width, channels])
+def _turn(
+  images: tf.Tensor, saturation: tf.Tensor, hue: tf.Tensor
+) -> tf.Tensor:
+  """Hue saturation x of the fast form; `hue` in whole turns."""
+  planes = tf.unstack(images, axis=3)  # [N, H, W]
+  saturation, angle = saturation[..., 0], 2 * math.pi * hue[..., 0]
+  luma = sum(share * plane for share, plane in zip(LUMA, planes, strict=True))
+  planes = [luma + saturation * (plane - luma) for plane in planes]
+  cos, sin = tf.cos(angle), tf.sin(angle) / math.sqrt(3)
+  gray = sum(planes) / 3
+  planes = [
+    gray + cos * (planes[i] - gray) + sin * (planes[i - 1] - planes[i - 2])
+    for i in range(3)
+  ]
+  return tf.stack(planes, 3)
 
 
 def _recolor(
@@ -207,20 +214,20 @@ def _recolor(
   """clip(op_n(... op_1(image))) to [0, 1], each op by a random argument."""
   for name in order:
     if image.shape[2] == 3 or name not in NEEDS_COLOR:
-      image = COLOR_OPS[name][0](image, _draw(seed, name))
+      number = random_ops.uniform(seed, name, *COLOR_RANGES[name])
+      image = COLOR_OPS[name](image, number)
   return tf.clip_by_value(image, 0.0, 1.0)
-
-
-def _scale(image: tf.Tensor) -> tf.Tensor:
-  """[0, 1] to [-1, 1]: (image - 0.5) * 2."""
-  return (image - 0.5) * 2.0
 
 
 INCEPTION = Recipe(
   name='inception',
-  training=Steps(distort, sample_window),
-  evaluation=Steps(resize, central_window),
-  full_training=Steps(distort_fully, sample_window),
-  fast_training=Steps(distort_affinely, sample_window),
+  training=Steps(
+    sample,
+    distort,
+    FLIP | {name: COLOR_RANGES[name] for name in ('brightness', 'saturation')},
+  ),
+  evaluation=Steps(center, scale),
+  full_training=Steps(sample_fully, flip_and_scale, FLIP),
+  fast_training=Steps(sample_roughly, distort_affinely, FLIP | COLOR_RANGES),
   visible=lambda image: image / 2 + 0.5,
 )

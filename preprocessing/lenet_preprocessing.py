@@ -1,23 +1,28 @@
 """LeNet's recipe: cut or pad to size, then (image - 128) / 128."""
 
 from preprocessing import decoding
+from preprocessing.decoding import Image
 from preprocessing.recipe import Recipe, Steps
 from tf_compat import tf
 
 
-def center_and_scale(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+def center(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """(crop_or_pad(image) - 128) / 128; nothing here is random."""
-  del seed
-  image = tf.cast(image, tf.float32)
-  image = decoding.crop_or_pad(image, height, width)
-  return (image - 128.0) / 128.0
+  """crop_or_pad(image)."""
+  del seed, bbox
+  return decoding.crop_or_pad(image.whole(), height, width)
 
 
+def scale(images: tf.Tensor) -> tf.Tensor:
+  """(images - 128) / 128; nothing here is random."""
+  return (images - 128.0) / 128.0
+
+
+STEPS = Steps(center, scale)
 LENET = Recipe(
   name='lenet',
-  training=Steps(center_and_scale),
-  evaluation=Steps(center_and_scale),
+  training=STEPS,
+  evaluation=STEPS,
   visible=lambda image: (image * 128 + 128) / 255,
 )

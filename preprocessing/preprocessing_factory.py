@@ -1,8 +1,9 @@
 """The table of recipes, and one of them as a function of images."""
 
 import dataclasses
+import functools
 
-from preprocessing import augmentation, decoding
+from preprocessing import augmentation, decoding, random_ops
 from preprocessing.augmentation import Augmentations
 from preprocessing.cifarnet_preprocessing import CIFARNET
 from preprocessing.inception_preprocessing import INCEPTION
@@ -53,11 +54,9 @@ class Preprocessing:
       float32 [height, width, C], or one channel with use_grayscale.
     """
     seed = _random_seed() if seed is None else seed
-    if self.steps.window is not None:
-      size = tf.shape(image)[:2]
-      window = self.steps.window(size, seed, bbox, (height, width))
-      image = decoding.crop(image, window)
-    return self._finish(image, height, width, seed)
+    image = decoding.Image(image, self._change(seed))
+    image = self._fit(image, height, width, seed, bbox)
+    return self._finish(image[tf.newaxis], seed)[0]
 
   def from_encoded(
     self,
@@ -69,45 +68,72 @@ class Preprocessing:
     bbox: tf.Tensor | None = None,
     seed: tf.Tensor | None = None,
   ) -> tf.Tensor:
-    """Makes a network's input of a JPEG, PNG, GIF or BMP.
+    """Makes a network's input of a JPEG, PNG, GIF or BMP, or of several.
 
     The same as decoding and calling, but a recipe that starts with a crop has
     only that part of a JPEG decoded.
 
     Args:
-      encoded: a scalar of bytes.
+      encoded: bytes, a scalar or [N].
       height: of the output, in pixels.
       width: of the output, in pixels.
       channels: to decode to, 1 or 3.
       bbox: see the class.
-      seed: see the class.
+      seed: see the class; of N images the first one's, and each of the others
+        has one more in its second place.
 
     Returns:
-      float32 [height, width, channels], or one channel with use_grayscale.
+      float32 [height, width, channels], or one channel with use_grayscale; with
+      N of them [N, ...].
     """
     seed = _random_seed() if seed is None else seed
-    window = self.steps.window
-    if window is None:
-      image = decoding.decode(encoded, channels)
-    else:
-      image = decoding.decode_window(
-        encoded,
-        channels,
-        lambda size: window(size, seed, bbox, (height, width)),
-      )
-    return self._finish(image, height, width, seed)
 
-  def _finish(
-    self, image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+    def fit(encoded, seed):
+      image = decoding.EncodedImage(encoded, channels, self._change(seed))
+      return self._fit(image, height, width, seed, bbox)
+
+    if encoded.shape.rank == 0:
+      return self._finish(fit(encoded, seed)[tf.newaxis], seed)[0]
+    images = tf.map_fn(
+      lambda one: fit(*one),
+      (encoded, random_ops.seeds(seed, tf.size(encoded))),
+      tf.float32,
+      parallel_iterations=1,
+    )
+    return self._finish(images, seed)
+
+  def _change(self, seed: tf.Tensor) -> decoding.Change:
+    """What happens to pixels before all else: augmented, made gray."""
+
+    def change(pixels):
+      pixels = self.augmentations(augmentation.PIXELS, pixels, seed)
+      if self.use_grayscale and pixels.shape[2] == 3:
+        pixels = tf.image.rgb_to_grayscale(pixels)
+      return pixels
+
+    return change
+
+  def _fit(
+    self,
+    image: decoding.Image,
+    height: int,
+    width: int,
+    seed: tf.Tensor,
+    bbox: tf.Tensor | None,
   ) -> tf.Tensor:
-    """The recipe after its window, augmented, on one channel if asked for."""
-    image = self.augmentations(augmentation.PIXELS, image, seed)
-    if self.use_grayscale and image.shape[2] == 3:
-      image = tf.image.rgb_to_grayscale(image)
-    channels = image.shape[2]
-    image = self.steps.finish(image, height, width, seed)
-    image.set_shape([height, width, channels])
-    return self.augmentations(augmentation.INPUT, image, seed)
+    """The recipe's first half, of one image."""
+    image = self.steps.fit(image, height, width, seed, bbox)
+    image = tf.cast(image, tf.float32)
+    image.set_shape([height, width, image.shape[2]])
+    return image
+
+  def _finish(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Its second half, of all; then what augments a network's input."""
+    images = self.steps.finish_all(images, seed)
+    if not self.augmentations.at(augmentation.INPUT):
+      return images
+    augment = functools.partial(self.augmentations, augmentation.INPUT)
+    return random_ops.each(augment, images, seed)
 
 
 def get_preprocessing(

@@ -7,8 +7,11 @@ of the others alone.
 """
 
 import zlib
+from collections.abc import Callable
 
 from tf_compat import tf
+
+_AT_ONCE = 4  # numbers of a count of Philox
 
 
 def uniform(
@@ -28,6 +31,30 @@ def uniform(
     dtype: tf.float32 or tf.int32.
   """
   return tf.random.stateless_uniform([], _key(seed, what), low, high, dtype)
+
+
+def units(
+  seed: tf.Tensor, what: str, records: tf.Tensor, numbers: int
+) -> tf.Tensor:
+  """Numbers from [0, 1), so many for each of some records: [records, numbers].
+
+  Args:
+    seed: int64 [2], the first record's; each of the others has one more in its
+      second place. What a record gets does not depend on those beside it.
+    what: the purpose.
+    records: how many there are.
+    numbers: how many each of them gets.
+  """
+  # The generator hashes (count, key) to four numbers, count after count.
+  counts = -(-numbers // _AT_ONCE)
+  begin = tf.cast(seed[1] * counts, tf.uint64)
+  drawn = tf.raw_ops.StatelessRandomUniformV2(
+    shape=[records, _AT_ONCE * counts],
+    key=tf.cast(_key(seed, what)[:1], tf.uint64),
+    counter=tf.stack([begin, tf.zeros_like(begin)]),
+    alg=tf.random.Algorithm.PHILOX.value,
+  )
+  return drawn[:, :numbers]
 
 
 def beta(seed: tf.Tensor, what: str, alpha: float) -> tf.Tensor:
@@ -79,13 +106,26 @@ def crop(
   return tf.slice(image, [y, x, 0], [height, width, image.shape[2]])
 
 
-def flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-  """The image, or with even chances its mirror image."""
-  return tf.cond(
-    uniform(seed, 'flip', 0.0, 1.0) < 0.5,
-    lambda: tf.reverse(image, [1]),
-    lambda: image,
+def each(
+  function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+  images: tf.Tensor,
+  seed: tf.Tensor,
+) -> tf.Tensor:
+  """function(image, its record's seed) of images [N, H, W, C], of that shape."""
+  if images.shape[0] == 1:
+    return function(images[0], seed)[tf.newaxis]
+  return tf.map_fn(
+    lambda one: function(one[0], one[1]),
+    (images, seeds(seed, tf.shape(images)[0])),
+    images.dtype,
+    parallel_iterations=1,
   )
+
+
+def seeds(seed: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+  """[count, 2]: the seeds of a record and of those behind it."""
+  turns = seed[1] + tf.range(tf.cast(count, tf.int64))
+  return tf.stack([tf.fill(tf.shape(turns), seed[0]), turns], 1)
 
 
 def choose(seed: tf.Tensor, what: str, branches: list) -> tf.Tensor:

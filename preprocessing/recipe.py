@@ -1,21 +1,20 @@
 """One preprocessing recipe: what happens to an image before a network."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from preprocessing import random_ops
+from preprocessing.decoding import Image
 from tf_compat import tf
 
-# finish(image [h, w, C] uint8, height, width, seed [2]) -> [height, width, C]
-# float32, where the image is the part that `window` kept.
-Finish = Callable[[tf.Tensor, int, int, tf.Tensor], tf.Tensor]
-# window(size [2], seed [2], bbox [1, N, 4] or None, (height, width)) -> [4]: the
-# top, left, height and width of the part of an image that is used at all, when
-# the output has that height and width.
-Window = Callable[
-  [tf.Tensor, tf.Tensor, tf.Tensor | None, tuple[int, int]], tf.Tensor
-]
+# fit(image, height, width, seed [2], bbox [1, N, 4] or None) -> uint8 or float32
+# [height, width, C] in [0, 255]: what is used of an image, in the output's size.
+Fit = Callable[[Image, int, int, tf.Tensor, tf.Tensor | None], tf.Tensor]
+# finish(images float32 [N, height, width, C], **numbers) -> likewise; numbers are
+# [N, 1, 1, 1], one for each image.
+Finish = Callable[..., tf.Tensor]
 
 
 def stretch(image: np.ndarray) -> np.ndarray:
@@ -26,14 +25,53 @@ def stretch(image: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-  """finish(window(image)).
+  """finish(fit(image) of each, numbers drawn for each).
 
-  The window stands apart so that a JPEG can be cropped while it is decoded.
-  A step draws random numbers from the record's seed alone (`random_ops`).
+  To fit is each image's own business, for they differ in size, and a JPEG is
+  cropped while it is decoded. To finish is that of all at once, and compiled:
+  what would be a pass over the pixels for each operation becomes one for all.
+
+  Attributes:
+    fit: what happens to an image up to its final size.
+    finish: what happens to colors, and to left and right.
+    draws: the random numbers of `finish`: name -> (least, most).
   """
 
+  fit: Fit
   finish: Finish
-  window: Window | None = None
+  draws: Mapping[str, tuple[float, float]] = dataclasses.field(
+    default_factory=dict
+  )
+
+  def finish_all(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """finish(images) with numbers drawn for each; `seed` is the first one's."""
+    if not self.draws:
+      return _compiled(self.finish)(images)
+    count = tf.shape(images)[0]
+    units = random_ops.units(seed, 'finish', count, len(self.draws))
+
+    def finish(images, units):
+      units = tf.unstack(
+        units[:, tf.newaxis, tf.newaxis, :, tf.newaxis], axis=3
+      )
+      numbers = {
+        name: least + unit * (most - least)
+        for unit, (name, (least, most)) in zip(
+          units, self.draws.items(), strict=True
+        )
+      }
+      return self.finish(images, **numbers)
+
+    return _compiled(finish)(images, units)
+
+
+def _compiled(function: Finish) -> Finish:
+  return tf.function(function, jit_compile=True, autograph=False)
+
+
+def mirror(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+  """Those of images [N, H, W, C] from right to left where flip < 0.5."""
+  return tf.where_v2(flip < 0.5, images[:, :, ::-1], images)
 
 
 @dataclasses.dataclass(frozen=True)

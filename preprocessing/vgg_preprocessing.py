@@ -4,13 +4,14 @@ https://arxiv.org/abs/1409.1556, section 3.1.
 
 The fast form crops first, by whole pixels of the photo, and resizes what it
 crops: nothing else is decoded or resized. Its crop lies within a pixel of the
-other's.
+other's, and a JPEG's color is not smoothed.
 """
 
 import numpy as np
 
 from preprocessing import random_ops
-from preprocessing.recipe import Recipe, Steps
+from preprocessing.decoding import Image
+from preprocessing.recipe import Recipe, Steps, mirror
 from tf_compat import tf
 
 MEANS = 123.68, 116.78, 103.94  # red, green and blue over ImageNet
@@ -20,69 +21,67 @@ SIDES = 256, 512
 CROP = 224  # the crop that these sides were chosen for
 
 
-def distort(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+def crop(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """flip(crop(resize(image, shorter side drawn from `sides`))) - mean."""
-  side = random_ops.uniform(seed, 'side', *_range(height, width), tf.int32)
-  image = _resize_shorter_side(image, side)
-  image = random_ops.crop(image, height, width, seed)
-  return _subtract_mean(random_ops.flip(image, seed))
+  """A random crop of the image, its shorter side drawn from `sides`."""
+  del bbox
+  size = _resized(image.size, _draw_side(height, width, seed))
+  room = size - [height, width] + 1
+  top = random_ops.uniform(seed, 'crop_y', 0, room[0], tf.int32)
+  left = random_ops.uniform(seed, 'crop_x', 0, room[1], tf.int32)
+  return _crop_of_resized(image, size, tf.stack([top, left]), (height, width))
 
 
 def center(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """central_crop(resize(image, shorter side the lesser of `sides`)) - mean."""
-  del seed
-  image = _resize_shorter_side(image, sides(height, width)[0])
-  top, left = tf.unstack((tf.shape(image)[:2] - [height, width]) // 2)
-  image = tf.slice(image, [top, left, 0], [height, width, image.shape[2]])
-  return _subtract_mean(image)
+  """The middle of the image, its shorter side the lesser of `sides`."""
+  del seed, bbox
+  image = image.whole()
+  size = _resized(tf.shape(image)[:2], sides(height, width)[0])
+  image = _resize(image, size)
+  top, left = tf.unstack((size - [height, width]) // 2)
+  return tf.slice(image, [top, left, 0], [height, width, image.shape[2]])
+
+
+def crop_first(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
+) -> tf.Tensor:
+  """What `crop` takes, by whole pixels, and then resized."""
+  del bbox
+  window = random_window(image.size, seed, (height, width))
+  return _resize(image.crop(window, smooth=False), [height, width])
+
+
+def center_first(
+  image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
+) -> tf.Tensor:
+  """What `center` takes, by whole pixels, and then resized."""
+  del seed, bbox
+  window = central_window(image.size, (height, width))
+  return _resize(image.crop(window, smooth=False), [height, width])
+
+
+def distort(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+  """flip(images) - mean."""
+  return subtract_mean(mirror(images, flip))
 
 
 def random_window(
-  size: tf.Tensor,
-  seed: tf.Tensor,
-  bbox: tf.Tensor | None,
-  crop: tuple[int, int],
+  size: tf.Tensor, seed: tf.Tensor, crop: tuple[int, int]
 ) -> tf.Tensor:
-  """What `distort` crops of the resized image, in pixels of the image."""
-  del bbox
-  side = random_ops.uniform(seed, 'side', *_range(*crop), tf.int32)
-  extent = _extent(size, side, crop)
+  """What `crop` takes of the resized image [4], in pixels of the image."""
+  extent = _extent(size, _draw_side(*crop, seed), crop)
   top = random_ops.uniform(seed, 'crop_y', 0, (size - extent + 1)[0], tf.int32)
   left = random_ops.uniform(seed, 'crop_x', 0, (size - extent + 1)[1], tf.int32)
   return tf.concat([[top, left], extent], 0)
 
 
-def central_window(
-  size: tf.Tensor,
-  seed: tf.Tensor,
-  bbox: tf.Tensor | None,
-  crop: tuple[int, int],
-) -> tf.Tensor:
-  """What `center` crops of the resized image, in pixels of the image."""
-  del seed, bbox
+def central_window(size: tf.Tensor, crop: tuple[int, int]) -> tf.Tensor:
+  """What `center` takes of the resized image [4], in pixels of the image."""
   extent = _extent(size, sides(*crop)[0], crop)
   return tf.concat([(size - extent) // 2, extent], 0)
-
-
-def distort_window(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
-) -> tf.Tensor:
-  """flip(resize(image)) - mean."""
-  image = tf.image.resize_bilinear(image[tf.newaxis], [height, width])[0]
-  return _subtract_mean(random_ops.flip(image, seed))
-
-
-def center_window(
-  image: tf.Tensor, height: int, width: int, seed: tf.Tensor
-) -> tf.Tensor:
-  """resize(image) - mean."""
-  del seed
-  image = tf.image.resize_bilinear(image[tf.newaxis], [height, width])[0]
-  return _subtract_mean(image)
 
 
 def sides(height: int, width: int) -> tuple[int, int]:
@@ -97,10 +96,15 @@ def sides(height: int, width: int) -> tuple[int, int]:
   return round(crop * SIDES[0] / CROP), round(crop * SIDES[1] / CROP)
 
 
-def _range(height: int, width: int) -> tuple[int, int]:
-  """Bounds to draw a side from, the upper one excluded."""
+def subtract_mean(images: tf.Tensor) -> tf.Tensor:
+  """Minus the channels' means; a single channel's is the luma of the three."""
+  return images - (MEANS if images.shape[3] == 3 else GRAY_MEAN)
+
+
+def _draw_side(height: int, width: int, seed: tf.Tensor) -> tf.Tensor:
+  """A shorter side out of `sides`, both ends included."""
   low, high = sides(height, width)
-  return low, high + 1
+  return random_ops.uniform(seed, 'side', low, high + 1, tf.int32)
 
 
 def _extent(
@@ -113,22 +117,44 @@ def _extent(
   return tf.clip_by_value(extent, 1, size)
 
 
-def _resize_shorter_side(image: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
-  """The image as float32, in its proportions, its shorter side as given."""
-  size = tf.cast(tf.shape(image)[:2], tf.float32)
+def _resized(size: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
+  """Height and width of an image, in proportion, when the shorter is `side`."""
+  size = tf.cast(size, tf.float32)
   scale = tf.cast(side, tf.float32) / tf.reduce_min(size)
-  size = tf.cast(tf.rint(size * scale), tf.int32)
+  return tf.cast(tf.rint(size * scale), tf.int32)
+
+
+def _crop_of_resized(
+  image: Image, size: tf.Tensor, begin: tf.Tensor, crop: tuple[int, int]
+) -> tf.Tensor:
+  """resize(image, size)[begin:begin + crop], of no more pixels than it needs.
+
+  Pixel i of the resized image is what lies at i * scale in the image, between
+  two of its pixels.
+  """
+  extent = tf.cast(image.size, tf.float32)
+  scale = extent / tf.cast(size, tf.float32)
+  first = tf.cast(begin, tf.float32) * scale
+  last = first + [(side - 1) * scale[axis] for axis, side in enumerate(crop)]
+  start = tf.cast(first, tf.int32)
+  end = tf.minimum(tf.cast(last, tf.int32) + 2, image.size)
+  taken = image.crop(tf.concat([start, end - start], 0))
+  pixels = tf.cond(
+    # Enlarging looks for pixels beyond the last, which are to be like it.
+    tf.reduce_any(last > extent - 1.01),
+    lambda: tf.pad(taken, [[0, 1], [0, 1], [0, 0]], 'SYMMETRIC'),
+    lambda: taken,
+  )
+  bounds = tf.stack([first, last]) - tf.cast(start, tf.float32)
+  bounds /= tf.cast(tf.shape(pixels)[:2] - 1, tf.float32)
+  return tf.image.crop_and_resize(
+    pixels[tf.newaxis], tf.reshape(bounds, [1, 4]), [0], crop
+  )[0]
+
+
+def _resize(image: tf.Tensor, size: tf.Tensor | list[int]) -> tf.Tensor:
+  """Linearly, to float32 of that height and width."""
   return tf.image.resize_bilinear(image[tf.newaxis], size)[0]
-
-
-def _subtract_mean(image: tf.Tensor) -> tf.Tensor:
-  """Minus the channels' means; a single channel's is the luma of the three."""
-  if image.shape[2] == 1:
-    return image - GRAY_MEAN
-  # By rows, for it takes long to spread three numbers over an inner dimension.
-  height, width = image.shape[:2]
-  rows = tf.reshape(image, [height, width * 3]) - tf.tile([*MEANS], [width])
-  return tf.reshape(rows, [height, width, 3])
 
 
 def _add_mean(image: np.ndarray) -> np.ndarray:
@@ -136,11 +162,12 @@ def _add_mean(image: np.ndarray) -> np.ndarray:
   return (image + (MEANS if image.shape[2] == 3 else GRAY_MEAN)) / 255
 
 
+FLIP = {'flip': (0, 1)}
 VGG = Recipe(
   name='vgg',
-  training=Steps(distort),
-  evaluation=Steps(center),
-  fast_training=Steps(distort_window, random_window),
-  fast_evaluation=Steps(center_window, central_window),
+  training=Steps(crop, distort, FLIP),
+  evaluation=Steps(center, subtract_mean),
+  fast_training=Steps(crop_first, distort, FLIP),
+  fast_evaluation=Steps(center_first, subtract_mean),
   visible=_add_mean,
 )

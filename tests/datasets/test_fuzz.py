@@ -221,9 +221,8 @@ def decode():
   with tf.Graph().as_default():
     encoded = tf.placeholder(tf.string, [])
     whole = decoding.decode(encoded, 3)
-    window = decoding.decode_window(
-      encoded, 3, lambda size: tf.concat([size // 4, size // 2], 0)
-    )
+    image = decoding.EncodedImage(encoded, 3)
+    window = image.crop(tf.concat([image.size // 4, image.size // 2], 0))
     with tf.Session() as session:
 
       def run(data, cropped=False):

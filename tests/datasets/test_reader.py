@@ -216,7 +216,10 @@ def test_groups_of_records_give_what_single_records_give(
   assert len(singles) == len(groups)
   for one, two in zip(singles, groups, strict=True):
     for key in one:
-      np.testing.assert_array_equal(one[key], two[key])
+      if key == 'image':  # Compiled apart, sums differ in their last digit.
+        np.testing.assert_allclose(one[key], two[key], rtol=0, atol=1e-5)
+      else:
+        np.testing.assert_array_equal(one[key], two[key])
 
 
 def test_small_records_are_grouped_within_a_batch(tmp_path, monkeypatch):
