@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from deployment import devices
+from deployment import clones, devices
 from engine import (
   checkpoints,
   console,
@@ -51,12 +51,16 @@ class Evaluator:
     self._setup = setup
     self._graph = tf.Graph()
     self._restorers: dict[tuple, Any] = {}
-    with self._graph.as_default():
+    job = setup.job
+    self._strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
+    with self._graph.as_default(), self._strategy.scope():
       self._build()
     self._session = tf.Session(
-      setup.job.master,
+      job.master,
       graph=self._graph,
-      config=devices.session_config(xla=setup.job.xla),
+      config=devices.session_config(
+        cpu_only=job.clone_on_cpu, cpus=job.num_clones, xla=job.xla
+      ),
     )
 
   def __enter__(self) -> 'Evaluator':
@@ -67,9 +71,28 @@ class Evaluator:
 
   def _build(self) -> None:
     """Images in; labels, five best guesses, probabilities and losses out."""
-    setup, job = self._setup, self._setup.job
-    batches = inputs.batches(setup, is_training=False)
+    setup, count = self._setup, self._setup.job.num_clones
+    batches = inputs.batches(setup, is_training=False, clones=count)
     batch = batches.get_next()
+    if count == 1:
+      self._outputs = self._clone(batch)
+    else:
+      # The last batch may be smaller: repeated images give all as many.
+      size = tf.shape(batch['label'])[0]
+      filled = tf.range(-(-size // count) * count) % size
+      batch = {key: tf.gather(value, filled) for key, value in batch.items()}
+      with tf.variable_creator_scope(clones.equal_variables):
+        made = clones.run(self._strategy, self._clone, batch)
+      self._outputs = {
+        key: tf.concat([outputs[key] for outputs in made], 0)[:size]
+        for key in made[0]
+      }
+    self._skipped = inputs.skipped_count(setup)
+    self._start = inputs.initializer(batches)
+
+  def _clone(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """What one device makes of its images."""
+    setup, job = self._setup, self._setup.job
     network_fn = nets_factory.get_network_fn(
       job.model_name,
       setup.num_classes,
@@ -80,7 +103,7 @@ class Evaluator:
     logits, _ = network_fn(batch['image'])
     # Of the logits: the softmax of far ones is 0, and zeros have no order.
     best = tf.nn.top_k(logits, min(TOP, setup.num_classes))
-    self._outputs = {
+    return {
       'index': batch['index'],
       'filename': batch['filename'],
       'label': batch['label'],
@@ -92,8 +115,6 @@ class Evaluator:
         labels=batch['label'], logits=logits
       ),
     }
-    self._skipped = inputs.skipped_count(setup)
-    self._start = inputs.initializer(batches)
 
   def evaluate(self, checkpoint: str) -> Result:
     """One pass over the split with a checkpoint's weights; writes and tells.
@@ -104,7 +125,7 @@ class Evaluator:
     """
     dataset = self._setup.dataset
     console.say(f'Evaluating {checkpoint} on {dataset.name}/{dataset.split}.')
-    with self._graph.as_default():
+    with self._graph.as_default(), self._strategy.scope():
       self._restore(checkpoint)
     metrics = Metrics(self._setup.num_classes)
     began = time.perf_counter()
@@ -158,7 +179,7 @@ class Evaluator:
     """The network's outputs for each batch, up to --max_num_batches."""
     self._session.run(self._start)
     dataset, job = self._setup.dataset, self._setup.job
-    total = -(-dataset.num_records // job.batch_size)
+    total = -(-dataset.num_records // (job.batch_size * job.num_clones))
     if job.max_num_batches:
       total = min(total, job.max_num_batches)
     with (

@@ -271,7 +271,17 @@ class ValidationOptions(Job):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainJob(ModelOptions, ValidationOptions):
+class CloneOptions(Job):
+  """On how many devices of a machine."""
+
+  num_clones: int = option(1, 'Devices that share a step.', lower=1)
+  clone_on_cpu: bool = option(
+    False, 'Compute on the CPU, with a logical one for each clone.'
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainJob(ModelOptions, ValidationOptions, CloneOptions):
   """What train_image_classifier.py is asked to do."""
 
   train_dir: str = option(
@@ -403,10 +413,6 @@ class TrainJob(ModelOptions, ValidationOptions):
     lower=1,
   )
 
-  num_clones: int = option(1, 'Devices that share a step.', lower=1)
-  clone_on_cpu: bool = option(
-    False, 'Compute on the CPU, with a logical one for each clone.'
-  )
   sync_batch_norm: bool = option(
     False, "Batch norm's mean and variance are of all clones' images together."
   )
@@ -470,13 +476,13 @@ class CheckpointOptions(ModelOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalJob(CheckpointOptions):
+class EvalJob(CheckpointOptions, CloneOptions):
   """What eval_image_classifier.py is asked to do."""
 
   eval_dir: str | None = option(
     None, "Where results go; 'eval' in the checkpoint's folder if not given."
   )
-  batch_size: int = option(100, 'Images in a step.', lower=1)
+  batch_size: int = option(100, 'Images in a step, per clone.', lower=1)
   max_num_batches: int | None = option(
     None, 'Evaluate at most this many batches; not given: all.', lower=1
   )

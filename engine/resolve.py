@@ -21,6 +21,7 @@ from deployment.cluster import Cluster
 from engine import checkpoints, console, data_errors
 from engine import job as jobs
 from engine.job import (
+  CloneOptions,
   EvalJob,
   Job,
   ModelOptions,
@@ -106,8 +107,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
   cluster = clusters.find(job, os.environ)
   _no_parameter_servers(job, cluster)
-  if job.num_clones > 1 and not job.clone_on_cpu:
-    clones.check_gpus(job.num_clones)
+  _check_devices(job)
   check_names(job, given)
   get_augmentations(job.augment)
   start = _newest(job.train_dir)
@@ -130,6 +130,7 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
 
 def evaluation(job: EvalJob, given: Collection[str]) -> Setup:
   """What to evaluate, going by the job beside the checkpoint where it can."""
+  _check_devices(job)
   job, recorded, folder = _of_checkpoint(job, given)
   if job.eval_dir is None:
     job = dataclasses.replace(job, eval_dir=str(folder / 'eval'))
@@ -253,6 +254,12 @@ def _newest(train_dir: str) -> str | None:
 def _require(job: Job, name: str, what: str) -> None:
   if not getattr(job, name):
     raise UserError(f'--{name} is required: {what}.')
+
+
+def _check_devices(job: CloneOptions) -> None:
+  """Raises UserError unless there is a device for every clone."""
+  if job.num_clones > 1 and not job.clone_on_cpu:
+    clones.check_gpus(job.num_clones)
 
 
 def _no_parameter_servers(job: TrainJob, cluster: Cluster | None) -> None:

@@ -71,11 +71,15 @@ def test_statistics_count_all_clones(train):
   )
 
 
-def test_one_device_goes_on_from_clones_and_back(train):
+def test_one_device_goes_on_from_clones_and_back(train, tmp_path):
   train('run', max_number_of_steps=2, batch_size=4, **CLONES)
   assert train('run', max_number_of_steps=3).step == 3
-  last = train('run', max_number_of_steps=4, batch_size=4, **CLONES)
+  last = train(
+    'run', max_number_of_steps=4, batch_size=4, eval_every_n_steps=4, **CLONES
+  )
   assert checkpoints.step_of(last.checkpoint) == 4
+  # Evaluated by both clones.
+  assert checkpoints.in_folder(tmp_path / 'run' / 'best')
 
 
 def test_more_clones_than_devices_are_refused(train):

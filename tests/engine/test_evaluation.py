@@ -95,9 +95,19 @@ def test_every_record_counts_once_at_any_batch_size(
   )
 
 
-def test_predictions_hold_every_record_in_order(digits, trained, tmp_path):
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'batch_size': 7},
+    # Eleven on each, and then one on one of them.
+    {'batch_size': 11, 'num_clones': 2, 'clone_on_cpu': True},
+  ],
+)
+def test_predictions_hold_every_record_in_order(
+  digits, trained, tmp_path, options
+):
   path = tmp_path / 'predictions.csv'
-  run(trained, predictions_file=str(path), eval_dir=str(tmp_path), batch_size=7)
+  run(trained, predictions_file=str(path), eval_dir=str(tmp_path), **options)
   labels, guesses, _, odds = by_hand(digits, trained, averaged=True)
   with path.open() as file:
     rows = list(csv.DictReader(file))
