@@ -131,13 +131,14 @@ def _members(archive: Blob) -> Iterator[tuple[str, Blob]]:
               archive, offset=member.offset_data, size=member.size
             )
             _check_inside(archive, member.name, blob)
-            yield member.name.removeprefix('./'), blob
+            yield member.name.removeprefix('./').lstrip('/'), blob
   # A damaged header makes tarfile raise almost anything.
   except (OSError, EOFError, ValueError, tarfile.TarError) as error:
     if isinstance(error, UserError):
       raise
     raise UserError(
-      f'Cannot read {archive.path} as a tar archive: {error}.'
+      f'Cannot read {archive.path} as a tar archive: {error}. Originals are to '
+      'be a folder or a tar archive.'
     ) from error
 
 

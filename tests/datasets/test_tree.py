@@ -67,7 +67,8 @@ def test_an_archive_writes_nothing_and_its_links_lead_nowhere(tmp_path):
     add(tar, 'link', type=tarfile.SYMTYPE, linkname=str(tmp_path / 'secret'))
     add(tar, 'hard', type=tarfile.LNKTYPE, linkname='../secret')
     add(tar, 'device', type=tarfile.CHRTYPE)
-  assert set(contents(path).values()) <= {b'out', b'abs'}
+  # Absolute names are taken for relative, as tar does when it unpacks.
+  assert contents(path) == {'etc/absolute.jpg': b'abs'}
   assert sorted(p.name for p in tmp_path.iterdir()) == ['in.tar', 'secret']
 
 
@@ -84,7 +85,9 @@ def test_an_archive_that_promises_more_than_it_has(tmp_path):
 
 def test_no_archive_at_all(tmp_path):
   (tmp_path / 'notes').write_text('nothing\n' * 200)
-  with pytest.raises(UserError, match=r'Cannot read .*notes as a tar archive'):
+  with pytest.raises(
+    UserError, match=r'notes as a tar archive: .* a folder or'
+  ):
     tree.list_files(tmp_path / 'notes')
 
 
