@@ -146,10 +146,18 @@ def distort_affinely(
 ) -> tf.Tensor:
   """scale(the affine map of flip(images))."""
   mean = tf.reduce_mean(images[:, ::STRIDE, ::STRIDE], [1, 2], keepdims=True)
-  images = contrast * (mirror(images, flip) - mean) + mean
-  if images.shape[3] == 3:
-    images = _turn(images, saturation, hue)
-  return _clip(scale(images + brightness * 255))
+  rest = tf.unstack((1 - contrast) * mean, axis=3)  # [N, 1, 1]
+  planes = tf.unstack(mirror(images, flip), axis=3)  # [N, H, W]
+  contrast, brightness = contrast[..., 0], 255 * brightness[..., 0]
+
+  def mix(weights):
+    start = brightness + _dot(weights, rest)
+    return start + _dot([contrast * weight for weight in weights], planes)
+
+  matrix = [[1.0]]
+  if len(planes) == 3:
+    matrix = _color_matrix(saturation[..., 0], hue[..., 0])
+  return _clip(scale(tf.stack([mix(weights) for weights in matrix], 3)))
 
 
 def flip_and_scale(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
@@ -191,21 +199,30 @@ def _saturate(
   return _clip(scale(tf.stack(planes, 3)))
 
 
-def _turn(
-  images: tf.Tensor, saturation: tf.Tensor, hue: tf.Tensor
-) -> tf.Tensor:
-  """Hue saturation x of the fast form; `hue` in whole turns."""
-  planes = tf.unstack(images, axis=3)  # [N, H, W]
-  saturation, angle = saturation[..., 0], 2 * math.pi * hue[..., 0]
-  luma = sum(share * plane for share, plane in zip(LUMA, planes, strict=True))
-  planes = [luma + saturation * (plane - luma) for plane in planes]
-  cos, sin = tf.cos(angle), tf.sin(angle) / math.sqrt(3)
-  gray = sum(planes) / 3
-  planes = [
-    gray + cos * (planes[i] - gray) + sin * (planes[i - 1] - planes[i - 2])
-    for i in range(3)
+def _color_matrix(
+  saturation: tf.Tensor, hue: tf.Tensor
+) -> list[list[tf.Tensor]]:
+  """Hue saturation of the fast form, 3 x 3 numbers; `hue` in whole turns."""
+  cos, sin = tf.cos(2 * math.pi * hue), tf.sin(2 * math.pi * hue)
+  gray, cross = (1 - cos) / 3, sin / math.sqrt(3)
+  turn = [
+    [cos + gray, gray - cross, gray + cross],
+    [gray + cross, cos + gray, gray - cross],
+    [gray - cross, gray + cross, cos + gray],
   ]
-  return tf.stack(planes, 3)
+  # A gray stays as it is when turned.
+  return [
+    [
+      saturation * part + (1 - saturation) * share
+      for part, share in zip(row, LUMA, strict=True)
+    ]
+    for row in turn
+  ]
+
+
+def _dot(weights: list, planes: list) -> tf.Tensor:
+  """Sum of weight * plane. A matrix product is slow for three of them."""
+  return sum(w * plane for w, plane in zip(weights, planes, strict=True))
 
 
 def _recolor(
