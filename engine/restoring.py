@@ -4,8 +4,10 @@ Each function compares the checkpoint with the default graph before anything
 runs, and refuses in both directions.
 """
 
+import pathlib
 from collections.abc import Callable, Mapping
 
+import files
 from engine import checkpoints, console
 from engine.checkpoints import AVERAGE
 from engine.job import CheckpointOptions, TrainJob
@@ -13,6 +15,9 @@ from errors import UserError
 from nets import nets_factory
 from nets.attention import attend, attention_factory
 from tf_compat import slim, tf
+
+# In train_dir, the variables that fine-tuning did not find in its checkpoint.
+FRESH = 'initialised.txt'
 
 
 def _spelling(model_name: str, checkpoint: str) -> dict[str, str]:
@@ -90,7 +95,12 @@ def fine_tuning(job: TrainJob, checkpoint: str) -> Callable:
     f'Fine-tuning {len(kept) - len(fresh)} variables of {checkpoint}.'
   )
   if fresh:
-    console.say(f'Not in it, so initialised: {", ".join(fresh)}.')
+    path = pathlib.Path(job.train_dir, FRESH)
+    files.write_text(path, '\n'.join(fresh) + '\n')
+    console.say(
+      f'Not in it, so initialised: {checkpoints.few(fresh, 4)} ({path} lists '
+      'them).'
+    )
   restored = {v.op.name for v in kept} - set(fresh)
   mapping = {}
   for variable in tf.global_variables():

@@ -95,9 +95,11 @@ def test_fine_tuning_adds_attention_and_starts_averages(
     if checkpoints.is_weight(name):
       np.testing.assert_array_equal(found[name], value)
       np.testing.assert_array_equal(found[name + checkpoints.AVERAGE], value)
-  listed = capsys.readouterr().err.partition('so initialised: ')[2]
-  assert 'LeNet/pool1_CBAM/ch_at/mlp_0/kernel' in listed
-  assert 'conv1' not in listed
+  assert 'so initialised: LeNet/pool1_CBAM/' in capsys.readouterr().err
+  listed = (tmp_path / 'other' / restoring.FRESH).read_text().splitlines()
+  assert set(listed) == set(found) - set(values(saved)) - {
+    name for name in found if not checkpoints.is_weight(name)
+  }
 
 
 @pytest.mark.parametrize(
