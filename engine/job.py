@@ -232,7 +232,7 @@ class ModelOptions(NetworkOptions):
   fast_preprocessing: bool = option(
     False,
     'Preprocess by cheaper formulas: one affine map for all of inception '
-    "training's color changes, vgg's crops before resizing instead of after.",
+    "training's color changes, vgg's crops by whole pixels of the photo.",
   )
   num_preprocessing_threads: int | None = option(
     None, 'Threads that preprocess; tuned by tf.data if not given.', lower=1

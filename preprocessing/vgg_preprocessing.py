@@ -2,9 +2,10 @@
 
 https://arxiv.org/abs/1409.1556, section 3.1.
 
-The fast form crops first, by whole pixels of the photo, and resizes what it
-crops: nothing else is decoded or resized. Its crop lies within a pixel of the
-other's, and a JPEG's color is not smoothed.
+Training takes from the photo what the crop of the resized photo would show, and
+nothing else is decoded or resized; evaluation, which crops little away, resizes
+all. The fast form crops by whole pixels of the photo, within a pixel of that,
+and does not smooth a JPEG's color.
 """
 
 import numpy as np
