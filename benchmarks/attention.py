@@ -24,9 +24,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import plain_attention
 from deployment import devices
+from errors import UserError
 from nets import nets_factory
 from nets.attention import attention_factory
-from registry import Table
+from registry import Table, unknown
 from tf_compat import VERSIONS, tf
 
 PLAIN = 'none'
@@ -51,7 +52,24 @@ def arguments() -> argparse.Namespace:
   )
   parser.add_argument('--repeats', type=int, default=7, help='turns of a side')
   parser.add_argument('--threads', type=int, default=0, help='0: one per core')
-  return parser.parse_args()
+  options = parser.parse_args()
+  options.kinds = [kind.strip() for kind in options.kinds.split(';')]
+  try:
+    for kind in options.kinds:
+      check(kind)
+  except UserError as error:
+    parser.error(f'--kinds: {error}')
+  return options
+
+
+def check(side: str) -> None:
+  """Raises UserError unless a side is a kind of attention, or its formula."""
+  name, formula, rest = side.partition(FORMULA)
+  if formula and (rest or name not in plain_attention.MODULES):
+    known = [known + FORMULA for known in plain_attention.MODULES]
+    raise UserError(unknown('plain formula', side, known))
+  if not attention_factory.get_attention(name):
+    raise UserError('the network without attention is measured anyway.')
 
 
 def network_fn(side: str, options: argparse.Namespace, is_training: bool):
@@ -131,7 +149,7 @@ def cells(turns: dict[str, list[float]], count: int) -> dict[str, str]:
 def main() -> None:
   """Measures, and prints the table."""
   options = arguments()
-  sides = [PLAIN, *(kind.strip() for kind in options.kinds.split(';'))]
+  sides = [PLAIN, *options.kinds]
   columns = {
     f'{mode}, {precision}': cells(
       measure(sides, options, mode, precision), options.batch_size
