@@ -373,8 +373,15 @@ class MeanColor:
   """The least of a recipe: a photo's mean color [1, 1, 3]."""
 
   def from_encoded(self, encoded, height, width, channels, *, seed):
-    pixels = tf.cast(decoding.decode(encoded, channels), tf.float32)
-    return tf.reduce_mean(pixels, [0, 1], keepdims=True)
+    def mean(one):
+      pixels = tf.cast(decoding.decode(one, channels), tf.float32)
+      return tf.reduce_mean(pixels, [0, 1], keepdims=True)
+
+    return (
+      tf.map_fn(mean, encoded, tf.float32)
+      if encoded.shape.rank
+      else mean(encoded)
+    )
 
 
 def test_reads_slim_s_own_records(slim_test_data):
