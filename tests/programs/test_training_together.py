@@ -24,6 +24,14 @@ TINY = {
   'optimizer': 'momentum', 'log_every_n_steps': 1, 'clone_on_cpu': True,
 }  # fmt: skip
 
+# Batches of all records, for two workers; and all that a step can do.
+OPTIONS = {
+  'batch_size': 20, 'max_number_of_steps': 8, 'sync_batch_norm': True,
+  'weight_decay': 0.01, 'moving_average_decay': 0.9,
+  'gradient_clip_norm': 0.5, 'num_epochs_per_decay': 4.0,
+  'attention_module': 'se_block',
+}  # fmt: skip
+
 
 def free_addresses(count: int) -> list[str]:
   """Where nothing listens."""
@@ -72,38 +80,41 @@ def values(checkpoint: pathlib.Path) -> dict[str, np.ndarray]:
   return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
 
 
-def test_two_workers_agree_with_one_device(
-  start_workers, run, digits, tmp_path
-):
-  """All records in one step: whichever worker reads which, the sum is one."""
-  options = {
-    'max_number_of_steps': 3, 'sync_batch_norm': True, 'weight_decay': 0.01,
-    'moving_average_decay': 0.9, 'gradient_clip_norm': 0.5,
-    'num_epochs_per_decay': 2.0, 'attention_module': 'se_block',
-    'eval_every_n_steps': 3,
-  }  # fmt: skip
-  workers = start_workers(batch_size=20, **options)
-  flags = {**TINY, **options, 'batch_size': 40}
-  alone = run(
-    'train', tiny=True, train_dir='alone', dataset_dir=digits, **flags
-  )
-  finished([*workers, alone])
-  together, one = (
-    progress.read(tmp_path / name / progress.FILE)
-    for name in ('train', 'alone')
-  )
-  np.testing.assert_allclose(together['loss'], one['loss'], rtol=1e-3)
-  assert (together['learning_rate'] == one['learning_rate']).all()
-  assert len(set(one['learning_rate'])) == 2
-  found, expected = (
-    values(tmp_path / name / 'model.ckpt-3') for name in ('train', 'alone')
-  )
+@pytest.fixture(scope='module')
+def alone(server, digits, tmp_path_factory) -> pathlib.Path:
+  """The train_dir of one process that makes whole steps."""
+  folder = tmp_path_factory.mktemp('alone')
+  process = server.start(
+    'train', cwd=folder, tiny=True, train_dir='train', dataset_dir=digits,
+    **{**TINY, **OPTIONS, 'batch_size': 40},
+  )  # fmt: skip
+  assert process.wait() == 0, process.stderr
+  return folder / 'train'
+
+
+def assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
+  """Losses, rates and all that the last checkpoints hold are those of another.
+
+  All records are in one step: whichever worker reads which, the sum is one.
+  """
+  found, expected = (progress.read(f / progress.FILE) for f in (one, other))
+  np.testing.assert_allclose(found['loss'], expected['loss'], rtol=1e-3)
+  assert (found['learning_rate'] == expected['learning_rate']).all()
+  assert len(set(expected['learning_rate'])) > 1
+  name = f'model.ckpt-{OPTIONS["max_number_of_steps"]}'
+  found, expected = values(one / name), values(other / name)
   assert set(found) == set(expected)
   for name, value in expected.items():
     scale = np.abs(value).max() + 1e-3
     np.testing.assert_allclose(
       found[name] / scale, value / scale, atol=1e-3, err_msg=name
     )
+
+
+def test_two_workers_agree_with_one_device(start_workers, alone, tmp_path):
+  workers = start_workers(eval_every_n_steps=8, **OPTIONS)
+  finished(workers)
+  assert_same(tmp_path / 'train', alone)
   only_the_chief_wrote(workers, tmp_path / 'train')
 
 
@@ -111,10 +122,10 @@ def only_the_chief_wrote(workers: list[Process], train_dir: pathlib.Path):
   for told in ('saved as', 'global step', 'Evaluating'):
     assert told in workers[0].stderr
     assert told not in workers[1].stderr
-  assert (train_dir / 'best' / 'model.ckpt-3.index').exists()
+  assert (train_dir / 'best' / 'model.ckpt-8.index').exists()
   assert len(list(train_dir.glob('events.out.*'))) == 1
   end = json.loads((train_dir / 'finished.json').read_text())
-  assert end['global_step'] == 3
+  assert end['global_step'] == 8
 
 
 def test_a_signal_to_one_stops_all_after_the_same_step(start_workers):
@@ -132,9 +143,10 @@ def test_a_signal_to_one_stops_all_after_the_same_step(start_workers):
 
 @pytest.mark.parametrize('killed', [0, 1])
 def test_a_killed_worker_ends_the_others_and_all_go_on(
-  start_workers, tmp_path, killed
+  start_workers, alone, tmp_path, killed
 ):
-  workers = start_workers(save_interval_secs=0, worker_timeout_secs=60)
+  options = {**OPTIONS, 'save_interval_secs': 0}
+  workers = start_workers(worker_timeout_secs=60, **options)
   workers[0].wait_for(r'global step 3[^\d]')
   workers[killed].signal(signal.SIGKILL)
   error = workers[1 - killed].error
@@ -143,12 +155,11 @@ def test_a_killed_worker_ends_the_others_and_all_go_on(
   newest = checkpoints.newest_whole(tmp_path / 'train')
   reached = checkpoints.step_of(newest)
   assert reached >= 2
-  again = start_workers(max_number_of_steps=reached + 2)
+  again = start_workers(**options)
   finished(again)
   for worker in again:
     assert f'Resuming from train/model.ckpt-{reached}.' in worker.stderr
-  steps = progress.read(tmp_path / 'train' / progress.FILE)['step']
-  assert steps[-1] == reached + 2
+  assert_same(tmp_path / 'train', alone)
 
 
 def test_a_worker_that_stands_still_ends_the_others(start_workers):
