@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from deployment.cluster import Cluster
 from errors import UserError
@@ -37,16 +37,16 @@ def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
     ) from error
 
 
-def wait_for_all(
-  cluster: Cluster, seconds: float, tell: Callable[[str], None]
+def wait_for(
+  addresses: Collection[str], seconds: float, tell: Callable[[str], None]
 ) -> None:
-  """Until all other processes answer.
+  """Until these other processes answer.
 
   Raises:
     UserError: if one does not within so many seconds.
   """
   deadline = time.monotonic() + seconds
-  missing = [address for address in cluster.others if not _answers(address)]
+  missing = [address for address in addresses if not answers(address)]
   if missing:
     tell(f'Waiting for {", ".join(missing)}.')
   while missing:
@@ -57,10 +57,10 @@ def wait_for_all(
         '--worker_timeout_secs waits longer.'
       )
     time.sleep(_SECONDS_BETWEEN_CALLS)
-    missing = [address for address in missing if not _answers(address)]
+    missing = [address for address in missing if not answers(address)]
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
   """Whether a process listens there."""
   host, _, port = address.rpartition(':')
   try:

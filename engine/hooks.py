@@ -35,6 +35,11 @@ class NonFiniteError(UserError):
     )
 
 
+def is_due(before: int, step: int, every: int) -> bool:
+  """Whether an n-th step was made; other workers may make some in between."""
+  return step // every > before // every
+
+
 class NanGuard(tf.train.SessionRunHook):
   """Stops at the first loss that is not finite."""
 
@@ -74,23 +79,27 @@ class Logging(tf.train.SessionRunHook):
     self._bar = console.bar(self._last, start)
 
   def before_run(self, run_context):
-    fetches = {'step': self._graph.train_op, 'loss': self._graph.loss}
-    if (self.step + 1) % self._every == 0 or self.step + 1 == self._last:
-      fetches['rate'] = self._graph.learning_rate
-      if self._graph.bad_records is not None:
-        fetches['bad_records'] = self._graph.bad_records
+    fetches = {
+      'step': self._graph.train_op,
+      'loss': self._graph.loss,
+      'rate': self._graph.learning_rate,
+    }
+    if self._graph.bad_records is not None:
+      fetches['bad_records'] = self._graph.bad_records
     self._began = time.perf_counter()
     return tf.train.SessionRunArgs(fetches)
 
   def after_run(self, run_context, run_values):
-    values = run_values.results
-    # The first step also prepares kernels: it says nothing of the pace.
-    if self.step > self._start:
-      self._seconds += time.perf_counter() - self._began
-      self._steps += 1
-    self._bar.update(int(values['step']) - self.step)
+    values, before = run_values.results, self.step
     self.step, self.loss = int(values['step']), float(values['loss'])
-    if 'rate' in values:
+    # The first step also prepares kernels: it says nothing of the pace.
+    if before > self._start:
+      self._seconds += time.perf_counter() - self._began
+      self._steps += self.step - before
+    self._bar.update(self.step - before)
+    if is_due(before, self.step, self._every) or self.step >= (
+      self._last or math.inf
+    ):
       self._report(float(values['rate']), int(values.get('bad_records', 0)))
 
   def _report(self, rate: float, bad_records: int) -> None:
@@ -219,7 +228,7 @@ class Saving(tf.train.SessionRunHook):
     """
     self._job, self._graph = job, step
     self._saved, self._validate, self._signals = start, validate, signals
-    self._validated = start
+    self._validated, self._step = start, start or 0
     self._prefix = str(pathlib.Path(job.train_dir, checkpoints.PREFIX))
     self.saved_path = f'{self._prefix}-{start}'
     self.saver = tf.train.Saver(
@@ -249,7 +258,8 @@ class Saving(tf.train.SessionRunHook):
 
   def after_run(self, run_context, run_values):
     step, every = int(run_values.results), self._job.eval_every_n_steps
-    if every and step % every == 0:
+    before, self._step = self._step, step
+    if every and is_due(before, step, every):
       self._save(run_context.session, step)
       self._evaluate(step)
     elif time.monotonic() >= self._due:
@@ -301,7 +311,8 @@ class Saving(tf.train.SessionRunHook):
 class Stopping(tf.train.SessionRunHook):
   """Ends training at the last step, on a signal, or when asked to stop early.
 
-  Processes that step together decide it together, after the same step.
+  Processes that step together decide it together, after the same step. Of the
+  workers of parameter servers the chief decides; another may leave by itself.
 
   Attributes:
     reason: why training ended by itself; None if it did not.
@@ -318,28 +329,36 @@ class Stopping(tf.train.SessionRunHook):
     self.reason: str | None = None
 
   def before_run(self, run_context):
+    fetches = {'step': self._graph.train_op}
+    if self._graph.decided is not None:
+      fetches['decided'] = self._graph.decided
     if self._graph.votes is None:
-      return tf.train.SessionRunArgs({'step': self._graph.train_op})
+      return tf.train.SessionRunArgs(fetches)
     votes = [self._is_asked(), bool(self._signals.received), self._start]
-    return tf.train.SessionRunArgs(
-      {'step': self._graph.train_op, 'decided': self._graph.decided},
-      {self._graph.votes: votes},
-    )
+    return tf.train.SessionRunArgs(fetches, {self._graph.votes: votes})
 
   def after_run(self, run_context, run_values):
     if 'decided' in run_values.results:
-      early, signal, start = run_values.results['decided']
-      self._agree(start)
+      early, signal, *start = run_values.results['decided']
+      if start:
+        self._agree(start[0])
       if signal:
         self._signals.note_peers()
     else:
-      early, signal = self._is_asked(), self._signals.received
+      early = self._is_asked()
+    if self._graph.votes is None:
+      signal = self._signals.received
     if self._last is not None and run_values.results['step'] >= self._last:
       self.reason = 'max_number_of_steps'
     elif early:
       self.reason = 'early_stop'
     if self.reason or signal:
       run_context.request_stop()
+
+  def end(self, session):
+    # One that lags behind finds that the chief has closed the run.
+    if not (self.reason or self._signals.received):
+      self.reason = 'chief_ended'
 
   def _agree(self, start: float) -> None:
     """Raises UserError unless all started where this process did."""

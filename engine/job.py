@@ -422,7 +422,7 @@ class TrainJob(ModelOptions, ValidationOptions, CloneOptions):
     'the same in all processes; TF_CONFIG can say it instead.',
   )
   ps_hosts: str | None = option(
-    None, 'The parameter servers, likewise; not built yet.'
+    None, 'The parameter servers, which keep the variables; likewise.'
   )
   job_name: str = option(
     'worker', 'What this process is.', known=('worker', 'ps')

@@ -33,7 +33,7 @@ def watched(job: TrainJob, cluster: Cluster | None) -> Iterator[list]:
   if cluster is None:
     yield []
     return
-  deadline = Deadline(job)
+  deadline = Deadline(job, bool(cluster.servers))
   try:
     yield [deadline]
   except GONE as error:
@@ -61,22 +61,32 @@ class Deadline(tf.train.SessionRunHook):
 
   _SECONDS_BETWEEN_LOOKS = 0.5
 
-  def __init__(self, job: TrainJob):
+  def __init__(self, job: TrainJob, servers: bool):
     self._job, self._seconds = job, job.worker_timeout_secs
+    self._servers = servers
     self._due: float | None = math.inf
 
   def begin(self):
-    self._due = time.monotonic() + self._seconds
+    self._extend()
     threading.Thread(target=self._watch, daemon=True).start()
 
   def after_create_session(self, session, coord):
-    self._due = math.inf
+    self._rest()
 
   def before_run(self, run_context):
-    self._due = time.monotonic() + self._seconds
+    self._extend()
 
   def after_run(self, run_context, run_values):
+    self._rest()
+
+  def _extend(self) -> None:
+    self._due = time.monotonic() + self._seconds
+
+  def _rest(self) -> None:
+    """Between steps only what servers keep, and the chief saves, can be lost."""
     self._due = math.inf
+    if self._servers:
+      self._extend()
 
   def close(self) -> None:
     """Watches no longer."""

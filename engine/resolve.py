@@ -15,7 +15,7 @@ from typing import Any
 from datasets import dataset_factory
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS
-from deployment import clones
+from deployment import clones, parameter_servers
 from deployment import cluster as clusters
 from deployment.cluster import Cluster
 from engine import checkpoints, console, data_errors
@@ -66,6 +66,8 @@ _OF_THE_MOMENT = (
   'task',
   'worker_replicas',
   'num_ps_tasks',
+  'sync_replicas',
+  'replicas_to_aggregate',
 )
 
 
@@ -105,8 +107,7 @@ class Setup:
 def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   """What to train, and the checkpoint to resume from, if there is one."""
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
-  cluster = clusters.find(job, os.environ)
-  _no_parameter_servers(job, cluster)
+  cluster = find_cluster(job)
   _check_devices(job)
   check_names(job, given)
   get_augmentations(job.augment)
@@ -262,19 +263,15 @@ def _check_devices(job: CloneOptions) -> None:
     clones.check_gpus(job.num_clones)
 
 
-def _no_parameter_servers(job: TrainJob, cluster: Cluster | None) -> None:
-  """Refuses what needs parameter servers, which are not built yet."""
-  if cluster and cluster.servers:
-    raise UserError(
-      'Parameter servers (--ps_hosts) are not built yet: leave them out, and '
-      'every worker keeps all variables.'
-    )
-  workers = len(cluster.workers) if cluster else 1
-  if job.replicas_to_aggregate not in (None, workers):
-    raise UserError(
-      f'--replicas_to_aggregate={job.replicas_to_aggregate}, but there are '
-      f'{workers} workers, which always step together: leave it out.'
-    )
+def find_cluster(job: TrainJob) -> Cluster | None:
+  """The processes that train together; None for one.
+
+  Raises:
+    UserError: for what is missing, malformed or contradictory.
+  """
+  cluster = clusters.find(job, os.environ)
+  parameter_servers.check(job, cluster)
+  return cluster
 
 
 def writable(folder: str) -> None:

@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 from deployment import clones, sync_batch_norm
+from deployment.replica import Replica
 from engine import inputs, schedules, summaries
 from engine.checkpoints import split_by_scopes
 from engine.job import TrainJob
@@ -33,10 +34,11 @@ class TrainStep:
     summary: everything TensorBoard shows, heavy ones included.
     local_init: starts the input.
     bad_records: counts records left out, or None.
-    images_per_step: the batch over all clones.
+    images_per_step: the batches of all that make a step together.
     votes: where this process feeds what it has to say, VOTES numbers; None
-      where there are no others that step with it.
-    decided: the mean of all processes' votes.
+      where it has no say, or no others to tell.
+    decided: the mean of all processes' votes, or what the chief says of servers'
+      workers; None where there are no others.
   """
 
   train_op: tf.Tensor
@@ -55,6 +57,7 @@ def build(
   setup: Setup,
   start_step: int = 0,
   strategy: tf.distribute.Strategy | None = None,
+  replica: Replica | None = None,
 ) -> TrainStep:
   """Builds a training step in the default graph.
 
@@ -63,6 +66,7 @@ def build(
     start_step: the step training resumes at; shuffling goes on from there.
     strategy: what spreads it over devices, its scope entered; None for one
       device.
+    replica: this worker's part where parameter servers keep the variables.
   """
   job = setup.job
   strategy = strategy or tf.distribute.get_strategy()
@@ -74,40 +78,42 @@ def build(
   here, replicas = clones.local_count(strategy), strategy.num_replicas_in_sync
   batches = inputs.batches(setup, True, seed, clones=here)
   votes = tf.placeholder(tf.float32, [VOTES]) if here < replicas else None
+  batches_per_step = replica.gradients_per_step if replica else replicas
+  images_per_step = job.batch_size * batches_per_step
+  span = schedules.span(job, setup.dataset.num_records, images_per_step)
   with (
     tf.variable_creator_scope(clones.equal_variables),
     sync_batch_norm.enabled(job.sync_batch_norm and replicas > 1),
   ):
     made = clones.run(
       strategy,
-      functools.partial(_clone, setup, strategy, global_step, votes),
+      functools.partial(
+        _clone, setup, strategy, replica, span, global_step, votes
+      ),
       batches.get_next(),
     )
+  moved = [clone['moved'] for clone in made]
   return TrainStep(
-    train_op=_averaged(job, [clone['moved'] for clone in made], global_step),
+    train_op=moved[0] if replica else _averaged(job, moved, global_step),
     loss=made[0]['loss'],
     learning_rate=made[0]['rate'],
     global_step=global_step,
     summary=summaries.training(made[0]['end_points']),
     local_init=inputs.initializer(batches),
     bad_records=inputs.skipped_count(setup),
-    images_per_step=job.batch_size * replicas,
-    votes=votes,
-    decided=made[0]['decided'],
+    images_per_step=images_per_step,
+    votes=replica.tell if replica else votes,
+    decided=replica.decided if replica else made[0]['decided'],
   )
 
 
 def _clone(
-  setup: Setup, strategy: tf.distribute.Strategy, global_step, votes, batch
+  setup: Setup, strategy, replica, span, global_step, votes, batch
 ) -> dict[str, Any]:
   """What one device does of a step: its part of the loss, then the update."""
   job = setup.job
   cross_entropies, end_points = _losses(setup, batch)
   loss = _share(strategy, cross_entropies)
-  replicas = strategy.num_replicas_in_sync
-  span = schedules.span(
-    job, setup.dataset.num_records, job.batch_size * replicas
-  )
   rate = schedules.learning_rate(job, global_step, span)
   total, *decided = clones.all_reduce(
     [loss] if votes is None else [loss, votes]
@@ -115,9 +121,9 @@ def _clone(
   return {
     'end_points': end_points,
     'loss': total,
-    'decided': decided[0] / replicas if decided else None,
+    'decided': decided[0] / strategy.num_replicas_in_sync if decided else None,
     'rate': rate,
-    'moved': _moved(job, loss, rate, global_step),
+    'moved': _moved(job, loss, rate, global_step, replica),
   }
 
 
@@ -167,7 +173,7 @@ def _share(
   return share
 
 
-def _moved(job: TrainJob, loss, rate, global_step) -> tf.Tensor:
+def _moved(job: TrainJob, loss, rate, global_step, replica) -> tf.Tensor:
   """Moves weights and batch-norm statistics."""
   optimizer = OPTIMIZERS[job.optimizer].make(job, rate)
   if job.mixed_precision == 'float16':
@@ -176,16 +182,29 @@ def _moved(job: TrainJob, loss, rate, global_step) -> tf.Tensor:
       optimizer, 'dynamic'
     )
   gradients = optimizer.compute_gradients(loss, _trainable(job))
-  if job.gradient_clip_norm:
-    gradients = [pair for pair in gradients if pair[0] is not None]
-    values, variables = zip(*gradients, strict=True)
-    # Each clone scales its part by the norm of the sum.
-    norm = tf.global_norm(clones.all_reduce(values))
-    values, _ = tf.clip_by_global_norm(values, job.gradient_clip_norm, norm)
-    gradients = list(zip(values, variables, strict=True))
   updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-  with tf.control_dependencies(updates):
-    return optimizer.apply_gradients(gradients, global_step)
+  if not replica:
+    gradients = _clipped(job, gradients)
+    with tf.control_dependencies(updates):
+      return optimizer.apply_gradients(gradients, global_step)
+
+  def apply(gradients, step):
+    moved = optimizer.apply_gradients(_clipped(job, gradients), step)
+    return _averaged(job, [moved], step)
+
+  return replica.update(apply, gradients, updates, global_step)
+
+
+def _clipped(job: TrainJob, gradients) -> list[tuple[tf.Tensor, tf.Variable]]:
+  """The gradients, scaled down to --gradient_clip_norm together."""
+  gradients = [pair for pair in gradients if pair[0] is not None]
+  if not job.gradient_clip_norm:
+    return gradients
+  values, variables = zip(*gradients, strict=True)
+  # Each clone scales its part by the norm of the sum.
+  norm = tf.global_norm(clones.all_reduce(values))
+  values, _ = tf.clip_by_global_norm(values, job.gradient_clip_norm, norm)
+  return list(zip(values, variables, strict=True))
 
 
 def _averaged(job: TrainJob, steps, global_step) -> tf.Tensor:

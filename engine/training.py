@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Collection, Iterator
 
 from deployment import deployment as deployments
+from deployment import parameter_servers
+from deployment.cluster import PS, Cluster
 from deployment.deployment import Deployment
 from engine import (
   checkpoints,
@@ -32,6 +34,7 @@ from engine.resolve import Setup
 from engine.signals import Signals
 from engine.train_step import TrainStep
 from engine.validation import Validation
+from errors import UserError
 from tf_compat import slim, tf
 
 
@@ -42,7 +45,8 @@ class Summary:
   Attributes:
     step: the last step.
     loss: its loss; NaN if no step was made.
-    reason: 'max_number_of_steps', 'early_stop', or the signal's name.
+    reason: 'max_number_of_steps', 'early_stop', or the signal's name; 'served'
+      of a parameter server.
     checkpoint: the last one.
     exit_code: 0, or 128 + signal.
   """
@@ -65,12 +69,29 @@ def train(job: TrainJob, given: Collection[str] = frozenset()) -> Summary:
     UserError: for wrong input, a ruined model, or a full disk; the last good
       checkpoint stays.
   """
+  cluster = resolve.find_cluster(job)
+  if cluster and cluster.job_name == PS:
+    return _serve(job, cluster)
   setup, resumed = resolve.training(job, given)
   with contextlib.ExitStack() as held:
     if setup.is_chief:
       held.enter_context(lock.only_one(setup.job.train_dir))
     signals = held.enter_context(Signals())
     return _train(setup, resumed, 'checkpoint_path' in given, signals)
+
+
+def _serve(job: TrainJob, cluster: Cluster) -> Summary:
+  """Keeps variables for workers until they have trained."""
+  with Signals() as signals:
+    code = parameter_servers.serve(
+      cluster,
+      job.worker_timeout_secs,
+      lambda: bool(signals.received),
+      console.say,
+    )
+    code = code or (128 + signals.received if signals.received else 0)
+  console.say('Training is over.')
+  return Summary(0, math.nan, 'served', None, code)
 
 
 def _train(
@@ -85,8 +106,10 @@ def _train(
   validate = _validation(setup)
   with signals.at_once() if setup.cluster else contextlib.nullcontext():
     deployment = deployments.deploy(job, setup.cluster, console.say)
-  with tf.Graph().as_default(), deployment.strategy.scope():
-    step = train_step.build(setup, start or 0, deployment.strategy)
+  with tf.Graph().as_default(), deployment.scope():
+    step = train_step.build(
+      setup, start or 0, deployment.strategy, deployment.replica
+    )
     restore = _restoring(job, resumed)
     if setup.is_chief:
       _begin(setup, start or 0)
@@ -190,11 +213,7 @@ def _run(
   job = setup.job
   stopping = hooks.Stopping(job, step, start or 0, signals)
   saving = hooks.Saving(job, step, start, validate, signals)
-  scaffold = tf.train.Scaffold(
-    init_fn=lambda _, session: restore(session, saving.saver),
-    local_init_op=step.local_init,
-    saver=saving.saver,
-  )
+  scaffold = _scaffold(deployment, step, restore, start is None, saving.saver)
   # The guard comes first: nothing is logged or saved of a ruined model.
   around = [hooks.NanGuard(job, step)] if job.stop_on_nan else []
   with contextlib.ExitStack() as ends:
@@ -215,12 +234,16 @@ def _run(
     with (
       _ruin_noted(setup),
       peers.watched(job, setup.cluster) as watch,
-      _session(deployment, scaffold, [*watch, *around]) as session,
+      _failure_told(setup, deployment),
     ):
-      while not session.should_stop():
-        session.run(step.train_op)
-  checkpoint = saving.saved_path if setup.is_chief else None
-  return _ended(job, following, checkpoint, stopping, signals)
+      with _session(deployment, scaffold, watch, around) as session:
+        while not session.should_stop():
+          session.run(step.train_op)
+      ends.close()
+      checkpoint = saving.saved_path if setup.is_chief else None
+      summary = _ended(job, following, checkpoint, stopping, signals)
+      _tell_servers(setup, deployment, summary.exit_code)
+  return summary
 
 
 def _validation(setup: Setup) -> Callable | None:
@@ -230,20 +253,66 @@ def _validation(setup: Setup) -> Callable | None:
   return Validation.within(setup).check
 
 
+def _scaffold(
+  deployment: Deployment,
+  step: TrainStep,
+  restore: Callable,
+  anew: bool,
+  saver: tf.train.Saver,
+) -> tf.train.Scaffold:
+  """How a session begins: variables filled, input started."""
+  if deployment.replica:
+    return deployment.replica.scaffold(
+      lambda session: restore(session, saver), anew, step.local_init, saver
+    )
+  return tf.train.Scaffold(
+    init_fn=lambda _, session: restore(session, saver),
+    local_init_op=step.local_init,
+    saver=saver,
+  )
+
+
 def _session(
-  deployment: Deployment, scaffold: tf.train.Scaffold, around: list
+  deployment: Deployment,
+  scaffold: tf.train.Scaffold,
+  watch: list,
+  around: list,
 ) -> tf.train.MonitoredSession:
   """A session with hooks, which recovers from errors unless others wait."""
+  target, config = deployment.target, deployment.config
+  if replica := deployment.replica:
+    return tf.train.MonitoredSession(
+      replica.session_creator(scaffold, target, config),
+      [*watch, *replica.hooks, *around],
+      # A step that waits for gradients is given up at once.
+      stop_grace_period_secs=1,
+    )
   if deployment.cluster:
     # To recover is to wait for the lost one, while those that are left wait
     # for this one.
     return tf.train.SingularMonitoredSession(
-      around, scaffold, deployment.target, deployment.config
+      [*watch, *around], scaffold, target, config
     )
-  creator = tf.train.ChiefSessionCreator(
-    scaffold, deployment.target, deployment.config
-  )
+  creator = tf.train.ChiefSessionCreator(scaffold, target, config)
   return tf.train.MonitoredSession(creator, around)
+
+
+@contextlib.contextmanager
+def _failure_told(setup: Setup, deployment: Deployment) -> Iterator[None]:
+  """Ends the parameter servers where the chief gives up in the body."""
+  try:
+    yield
+  except UserError:
+    _tell_servers(setup, deployment, 2)
+    raise
+
+
+def _tell_servers(setup: Setup, deployment: Deployment, code: int) -> None:
+  """The chief tells parameter servers, if there are any, that it is over."""
+  if deployment.replica and setup.is_chief:
+    parameter_servers.end(
+      setup.cluster, deployment.target, deployment.config, code
+    )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """A network without chance in it: two layers, batch norm, L2, attention."""
 
+import dataclasses
+
 from nets import nets_factory
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.network import Network
@@ -53,7 +55,20 @@ TINY = Network(
 )
 
 
+def plain_arg_scope(weight_decay, batch_norm_decay=None):
+  """L2 on all kernels and no batch norm, whose batch workers do not share."""
+  del batch_norm_decay
+  with slim.arg_scope(
+    [slim.conv2d, slim.fully_connected],
+    weights_regularizer=slim.l2_regularizer(weight_decay),
+  ) as scope:
+    return scope
+
+
+PLAIN = dataclasses.replace(TINY, name='tiny_plain', arg_scope=plain_arg_scope)
+
+
 def register(set_attribute=setattr) -> None:
-  """Makes --model_name=tiny known."""
-  table = Table('network', (*nets_factory.NETWORKS.values(), TINY))
+  """Makes --model_name=tiny and tiny_plain known."""
+  table = Table('network', (*nets_factory.NETWORKS.values(), TINY, PLAIN))
   set_attribute(nets_factory, 'NETWORKS', table)

@@ -38,11 +38,11 @@ def test_hosts_that_do_not_answer_are_named(listening, silent):
   told = []
   cluster = Cluster(('127.0.0.1:1', listening, silent))
   with pytest.raises(UserError, match=f'No answer from {silent} in 0.3 s'):
-    servers.wait_for_all(cluster, 0.3, told.append)
+    servers.wait_for(cluster.others, 0.3, told.append)
   assert told == [f'Waiting for {silent}.']
 
 
 def test_nothing_is_said_where_all_answer(listening):
   told = []
-  servers.wait_for_all(Cluster(('127.0.0.1:1', listening)), 5, told.append)
+  servers.wait_for([listening], 5, told.append)
   assert not told

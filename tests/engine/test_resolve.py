@@ -135,10 +135,11 @@ def test_wrong_names_are_refused_before_any_work(
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}, 'servers .* not built yet'),
     ({'worker_replicas': 2}, 'worker_replicas=2, but the cluster has 1'),
-    ({'replicas_to_aggregate': 2}, 'aggregate=2, but there are 1 workers'),
-    ({'worker_hosts': 'a:1,b:1', 'replicas_to_aggregate': 1}, 'are 2 workers'),
+    ({'sync_replicas': True}, 'are for parameter servers'),
+    ({'replicas_to_aggregate': 2}, 'workers always step together'),
+    ({'worker_hosts': 'a:1,b:1', 'replicas_to_aggregate': 1}, 'are for param'),
+    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1', 'num_clones': 2}, 'num_clones'),
   ],
 )
 def test_processes_that_cannot_train_together_are_refused(

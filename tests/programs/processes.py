@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,17 @@ def until(condition: Callable, what: str, seconds: float = SECONDS):
     assert time.monotonic() < end, f'waited {seconds:g} s for {what}'
     time.sleep(0.02)
   return value
+
+
+def free_addresses(count: int) -> list[str]:
+  """Where nothing listens."""
+  sockets = [socket.socket() for _ in range(count)]
+  for each in sockets:
+    each.bind(('127.0.0.1', 0))
+  addresses = [f'127.0.0.1:{each.getsockname()[1]}' for each in sockets]
+  for each in sockets:
+    each.close()
+  return addresses
 
 
 class Process:
