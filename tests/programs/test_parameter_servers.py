@@ -185,7 +185,7 @@ def newest(folder: pathlib.Path) -> int:
 
 
 def test_a_lost_server_ends_all_and_all_go_on(cluster, tmp_path):
-  flags = {'save_interval_secs': 0, 'worker_timeout_secs': 5}
+  flags = {'save_interval_secs': 0, 'worker_timeout_secs': 15}
   server, *workers = started(cluster(**flags))
   until(lambda: newest(tmp_path) > 0, 'a checkpoint')
   server.signal(signal.SIGKILL)

@@ -4,13 +4,12 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from processes import Process
+from processes import Process, free_addresses
 
 from engine import checkpoints, progress
 
@@ -31,17 +30,6 @@ OPTIONS = {
   'gradient_clip_norm': 0.5, 'num_epochs_per_decay': 4.0,
   'attention_module': 'se_block',
 }  # fmt: skip
-
-
-def free_addresses(count: int) -> list[str]:
-  """Where nothing listens."""
-  sockets = [socket.socket() for _ in range(count)]
-  for each in sockets:
-    each.bind(('127.0.0.1', 0))
-  addresses = [f'127.0.0.1:{each.getsockname()[1]}' for each in sockets]
-  for each in sockets:
-    each.close()
-  return addresses
 
 
 @pytest.fixture
