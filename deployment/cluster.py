@@ -13,6 +13,7 @@ from typing import Any
 from errors import UserError
 
 WORKER, PS = 'worker', 'ps'
+_LAST_PORT = 65535
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _checked(
     raise UserError(f'{twice[0]} is named twice: each process has its own.')
   for address in counts:
     host, _, port = address.rpartition(':')
-    if not (host and port.isdigit()):
+    if not (host and port.isdecimal() and 0 < int(port) <= _LAST_PORT):
       raise UserError(f'{address!r} is no address: name each as host:port.')
   if not workers:
     raise UserError('The cluster has no workers: name them by --worker_hosts.')

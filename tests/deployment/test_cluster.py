@@ -80,6 +80,8 @@ def test_parameter_servers_are_no_workers():
       'worker_hosts': WORKERS, 'job_name': 'ps'}),
     ('a:1 is named twice', {'worker_hosts': 'a:1,a:1'}),
     ("'b' is no address", {'worker_hosts': 'a:1,b'}),
+    ("'b:0' is no address", {'worker_hosts': 'a:1,b:0'}),
+    ("'b:65536' is no address", {'worker_hosts': 'a:1,b:65536'}),
     ('has no workers', {'ps_hosts': 'a:1', 'job_name': 'ps'}),
     ('worker_replicas=3, but the cluster has 2', {
       'worker_hosts': WORKERS, 'worker_replicas': 3}),
