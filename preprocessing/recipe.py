@@ -28,8 +28,9 @@ class Steps:
   """finish(fit(image) of each, numbers drawn for each).
 
   To fit is each image's own business, for they differ in size, and a JPEG is
-  cropped while it is decoded. To finish is that of all at once, and compiled:
-  what would be a pass over the pixels for each operation becomes one for all.
+  cropped while it is decoded. To finish is that of all at once, and compiled
+  where it draws: what would be a pass over the pixels for each operation
+  becomes one for all. Without chance it is a pass or two as it is.
 
   Attributes:
     fit: what happens to an image up to its final size.
@@ -46,7 +47,7 @@ class Steps:
   def finish_all(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """finish(images) with numbers drawn for each; `seed` is the first one's."""
     if not self.draws:
-      return _compiled(self.finish)(images)
+      return self.finish(images)
     count = tf.shape(images)[0]
     units = random_ops.units(seed, 'finish', count, len(self.draws))
 

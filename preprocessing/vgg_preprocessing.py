@@ -159,7 +159,7 @@ def _resize(image: tf.Tensor, size: tf.Tensor | list[int]) -> tf.Tensor:
 
 
 def _add_mean(image: np.ndarray) -> np.ndarray:
-  """The pixels in [0, 1] that _subtract_mean was given."""
+  """The pixels in [0, 1] that subtract_mean was given."""
   return (image + (MEANS if image.shape[2] == 3 else GRAY_MEAN)) / 255
 
 
