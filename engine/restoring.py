@@ -73,7 +73,9 @@ def _refuse_other_network(checkpoint: str, held: checkpoints.Shapes) -> None:
     raise UserError(checkpoints.refusal(checkpoint, difference, held, wanted))
 
 
-def fine_tuning(job: TrainJob, checkpoint: str) -> Callable:
+def fine_tuning(
+  job: TrainJob, checkpoint: str, is_chief: bool = True
+) -> Callable:
   """Restores a network's weights but for --checkpoint_exclude_scopes.
 
   Attention that the checkpoint lacks is initialised and listed: to add it to
@@ -96,7 +98,8 @@ def fine_tuning(job: TrainJob, checkpoint: str) -> Callable:
   )
   if fresh:
     path = pathlib.Path(job.train_dir, FRESH)
-    files.write_text(path, '\n'.join(fresh) + '\n')
+    if is_chief:
+      files.write_text(path, '\n'.join(fresh) + '\n')
     console.say(
       f'Not in it, so initialised: {checkpoints.few(fresh, 4)} ({path} lists '
       'them).'

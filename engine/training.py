@@ -110,7 +110,7 @@ def _train(
     step = train_step.build(
       setup, start or 0, deployment.strategy, deployment.replica
     )
-    restore = _restoring(job, resumed)
+    restore = _restoring(setup, resumed)
     if setup.is_chief:
       _begin(setup, start or 0)
     with data_errors.named(setup.dataset, job.labels_offset):
@@ -154,16 +154,17 @@ def _already_there(setup: Setup, checkpoint: str) -> Summary:
   return Summary(step, math.nan, 'max_number_of_steps', checkpoint)
 
 
-def _restoring(job: TrainJob, resumed: str | None) -> Callable:
+def _restoring(setup: Setup, resumed: str | None) -> Callable:
   """restore(session, saver): what fills the variables before the first step.
 
   A session that recovers asks again, and must go on from what was saved since.
   """
+  job = setup.job
   if resumed:
     start, source = restoring.resuming(job, resumed), resumed
   elif job.checkpoint_path:
     source = checkpoints.find(job.checkpoint_path)
-    start = restoring.fine_tuning(job, source)
+    start = restoring.fine_tuning(job, source, setup.is_chief)
   else:
     start, source = (lambda *_: None), None
 

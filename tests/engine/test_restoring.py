@@ -96,10 +96,14 @@ def test_fine_tuning_adds_attention_and_starts_averages(
       np.testing.assert_array_equal(found[name], value)
       np.testing.assert_array_equal(found[name + checkpoints.AVERAGE], value)
   assert 'so initialised: LeNet/pool1_CBAM/' in capsys.readouterr().err
-  listed = (tmp_path / 'other' / restoring.FRESH).read_text().splitlines()
+  listing = tmp_path / 'other' / restoring.FRESH
+  listed = listing.read_text().splitlines()
   assert set(listed) == set(found) - set(values(saved)) - {
     name for name in found if not checkpoints.is_weight(name)
   }
+  listing.unlink()
+  restoring.fine_tuning(job, saved, is_chief=False)
+  assert not listing.exists()
 
 
 @pytest.mark.parametrize(
