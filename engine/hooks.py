@@ -362,7 +362,7 @@ class Stopping(tf.train.SessionRunHook):
 
   def _agree(self, start: float) -> None:
     """Raises UserError unless all started where this process did."""
-    if not math.isclose(start, self._start, rel_tol=1e-4):
+    if not math.isclose(start, self._start, rel_tol=1e-5):
       raise UserError(
         f'This process started from step {self._start}, others from another '
         f'step: all of them must see the same --train_dir={self._train_dir}.'
