@@ -7,7 +7,7 @@ Prints a Markdown table for each part:
   inference  images/s of predictions, beside predict_on_batch
   training   images/s of steps of SGD with momentum, beside train_on_batch
   folding    inference of a frozen graph, and with its norms in the kernels
-  building   seconds to build each network's training graph, slowest first
+  building   processor seconds to build each training graph, slowest first
 
 Every side runs in a process of its own, on the same random images, batch and
 image size, without L2; Keras is version 3, compiled with and without XLA, and
@@ -300,17 +300,20 @@ def building(names: Iterable[str]) -> None:
 
 
 def build_seconds(name: str) -> tuple[float, float, int]:
-  """Seconds for the whole training graph, for its network; its operations."""
+  """Seconds for the whole training graph, for its network; its operations.
+
+  Of the processor: a graph is built by one thread.
+  """
   from nets.nets_factory import NETWORKS
   from tf_compat import tf
 
   spec = Spec(name, True, 'float32', 2, NETWORKS[name].image_size)
   with tf.Graph().as_default() as graph:
-    began = time.perf_counter()
+    began = time.process_time()
     _, logits = build(spec)
-    built = time.perf_counter()
+    built = time.process_time()
     train_op(logits, tf.zeros([spec.batch], tf.int32))
-    ended = time.perf_counter()
+    ended = time.process_time()
     return ended - began, built - began, len(graph.get_operations())
 
 
