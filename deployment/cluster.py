@@ -96,7 +96,10 @@ def _of_config(text: str) -> Cluster | None:
   """The cluster that TF_CONFIG describes: a chief is the first worker."""
   try:
     config = json.loads(text)
-    hosts = {job: list(found) for job, found in config['cluster'].items()}
+    hosts = {
+      job: [str(address) for address in found]
+      for job, found in config['cluster'].items()
+    }
     kind, task = config['task']['type'], int(config['task']['index'])
   except KeyError as error:
     if error.args == ('cluster',):

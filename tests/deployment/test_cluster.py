@@ -67,6 +67,7 @@ def test_parameter_servers_are_no_workers():
   [
     ('TF_CONFIG=.* cannot be read', {'config': '{'}),
     ('cannot be read', {'config': '{"cluster": 3}'}),
+    ("'1' is no address", {'config': config('worker', 0, worker=[1])}),
     ("'task' is missing", {'config': {'cluster': {'worker': ['a:1']}}}),
     ('2 chiefs', {'config': config('chief', 0, chief=['a:1', 'b:2'])}),
     ('eval_image_classifier_loop', {
