@@ -150,9 +150,8 @@ def build(spec: Spec, batch: int | None = None):
   from tf_compat import tf
 
   # Auxiliary heads have no peer.
-  plain = (
-    {'create_aux_logits': False} if NETWORKS[spec.network].aux_logits else {}
-  )
+  compared = spec.network in PEERS and NETWORKS[spec.network].aux_logits
+  plain = {'create_aux_logits': False} if compared else {}
   shape = [batch or spec.batch, spec.image_size, spec.image_size, 3]
   images = tf.placeholder(tf.float32, shape, 'images')
   fn = get_network_fn(spec.network, CLASSES, is_training=spec.training)
