@@ -15,7 +15,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 data=$1 out=$2
 shift 2
 exec bash "$root/scripts/run.sh" compare_attention.py "--train_dir=$out" \
-  --attention_modules='none;se_block;cbam_block;cbam_block@class' \
+  --attention_modules='none;se_block;cbam_block' \
   --seeds=1,2,3 --model_name=resnet_cifar_20 --dataset_name=cifar10 \
   "--dataset_dir=$data/cifar10" --batch_size=128 --max_number_of_steps=1170 \
   --optimizer=momentum --learning_rate=0.1 --end_learning_rate=0 \
