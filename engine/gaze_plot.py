@@ -148,7 +148,7 @@ def _draw_gates(
     axes.imshow(overlay(picture.image, stretched(gate, low, high)))
     _caption(axes, f'{gate.min():.3g} to {gate.max():.3g}\n')
   side = '×'.join(map(str, gates[0].shape))
-  _head(column[0], f'{_folded(point)}, {side}')
+  _head(column[0], _folded(f'{point}, {side}'))
   _explain(scale, Normalize(low, high), 'gate')
 
 
@@ -175,7 +175,7 @@ def _short(text: str) -> str:
 
 
 def _folded(point: str) -> str:
-  """A point's name in lines that fit over a panel."""
+  """A point's name, and what follows it, in lines that fit over a panel."""
   lines = ['']
   for part in point.split('/'):
     joined = f'{lines[-1]}/{part}' if lines[-1] else part
