@@ -257,8 +257,9 @@ def _convert(
     for split, items in splits.items()
     for part in _plan(spec, split, items)
   ]
-  _check_leftovers(spec, staging.target, {part.shard for part in parts})
-  staging.open(options.resume)
+  shards = {part.shard for part in parts}
+  _check_leftovers(spec, staging.target, shards)
+  staging.open(shards, options.resume)
   total = sum(map(len, splits.values()))
   rejections = _Rejections(staging, total, options.max_rejected_fraction)
   done = []

@@ -15,7 +15,7 @@ import os
 import pathlib
 import pickle
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import files
@@ -28,6 +28,7 @@ from datasets.workers import Rejected
 
 REJECTED = 'rejected.csv'
 _FOLDER = '.conversion'
+_NOTE = '.done'  # what a shard's note has behind the shard's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,17 +62,21 @@ class Staging:
     self.target = folder
     self._folder = folder / _FOLDER
 
-  def open(self, resume: bool) -> None:
-    """Makes the folder, empty unless the conversion goes on."""
+  def open(self, shards: Collection[str], resume: bool) -> None:
+    """Makes the folder, empty but for those shards if the conversion goes on."""
     if not resume:
       self.discard()
     self._folder.mkdir(exist_ok=True)
+    for path in self._folder.iterdir():
+      # All that is in the folder in the end becomes part of the set.
+      if path.name.removesuffix(_NOTE) not in shards:
+        path.unlink()
 
   def discard(self) -> None:
     shutil.rmtree(self._folder, ignore_errors=True)
 
   def discard_if_empty(self) -> None:
-    if self._folder.is_dir() and not any(self._folder.glob('*.done')):
+    if self._folder.is_dir() and not any(self._folder.glob(f'*{_NOTE}')):
       self.discard()
 
   def find(self, name: str, items: Sequence[Any]) -> Done | None:
@@ -135,14 +140,14 @@ class Staging:
       return False
     manifests.remove(self.target)
     for path in sorted(self._folder.iterdir()):
-      if path.suffix != '.done' and not manifests.is_manifest(path):
+      if path.suffix != _NOTE and not manifests.is_manifest(path):
         os.replace(path, self.target / path.name)
     manifests.move(self._folder, self.target)
     self.discard()
     return True
 
   def _note(self, name: str) -> pathlib.Path:
-    return self._folder / f'{name}.done'
+    return self._folder / f'{name}{_NOTE}'
 
 
 class _Pickler(pickle.Pickler):

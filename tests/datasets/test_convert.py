@@ -396,6 +396,26 @@ def test_resume_sees_photos_that_were_replaced_by_others_of_their_size(
   assert contents(folder) == contents(tmp_path / 'expected')
 
 
+def test_resume_with_fewer_shards_leaves_none_of_the_others(
+  tmp_path, monkeypatch, small_shards
+):
+  write_birds(tmp_path / 'in', [b'no photo'])
+  source, folder = str(tmp_path / 'in'), tmp_path / 'out'
+  with monkeypatch.context() as patched:
+    stop_at(patched, 'train-00002', KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+      convert('birds', str(folder), source, Options(num_processes=1))
+  # What a kill leaves, within a shard and while the list was written.
+  for name in ('.birds_train-00002-of-00003.tfrecord.partial', 'rejected.csv'):
+    (folder / '.conversion' / name).write_bytes(b'half')
+  for path in sorted((tmp_path / 'in').glob('*/*.jpg'))[:20]:
+    path.unlink()
+  resumed = Options(num_processes=1, resume=True)
+  convert('birds', str(folder), source, resumed)
+  convert('birds', str(tmp_path / 'expected'), source, resumed)
+  assert contents(folder) == contents(tmp_path / 'expected')
+
+
 @pytest.mark.parametrize('compression', ['', 'gz'])
 def test_resume_goes_on_with_an_archive(
   tmp_path, monkeypatch, small_shards, compression
