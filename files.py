@@ -29,6 +29,6 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: str | pathlib.Path, text: str) -> None:
-  """Writes a text file atomically."""
+  """Writes a text file atomically; names of files in it keep their bytes."""
   with replacing(path) as temporary:
-    temporary.write_text(text, encoding='utf-8')
+    temporary.write_text(text, encoding='utf-8', errors='surrogateescape')

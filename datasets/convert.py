@@ -98,13 +98,13 @@ def convert(
   options = options or Options()
   folder = pathlib.Path(dataset_dir).expanduser()
   staging = Staging(folder)
-  staging.finish()
-  if _is_complete(name, folder):
-    staging.discard()
-    return _summary(folder, already_complete=True)
-  spec = _spec(name, source_dir, options)
-  make_folder(folder)
   try:
+    staging.finish()
+    if _is_complete(name, folder):
+      staging.discard()
+      return _summary(folder, already_complete=True)
+    spec = _spec(name, source_dir, options)
+    make_folder(folder)
     originals = _originals(spec, source_dir, folder / _DOWNLOADS)
     done = _convert(spec, originals, staging, options)
   except (OSError, tf.errors.OpError) as error:

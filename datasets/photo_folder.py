@@ -102,7 +102,8 @@ def _find(source: pathlib.Path) -> list[Found]:
     return _find_by_csv(source)
   photos = photos_in(source)
   tops = {path.partition('/')[0] for path in photos if '/' in path}
-  if 'train' in tops or 'training' in tops:
+  splits = {_split_called(top) for top in tops}
+  if 'train' in splits or (splits and None not in splits):
     found = [_in_split(source, path, photos[path]) for path in photos]
   else:
     found = [
@@ -120,13 +121,19 @@ def _find(source: pathlib.Path) -> list[Found]:
 
 def _in_split(source: pathlib.Path, path: str, blob: Blob) -> Found:
   """A photo that lies in a class of a split."""
-  parts = path.split('/')
-  if parts[0] not in SPLITS or len(parts) < 3:
+  top, *below = path.split('/')
+  split = _split_called(top)
+  if split is None or len(below) < 2:
     raise UserError(
-      f'{source} has photos in train/, and {path} is in no class of a split: '
+      f'{source} has folders of splits, and {path} is in no class of a split: '
       f'{_LAYOUTS}.'
     )
-  return path, blob, parts[1], SPLITS[parts[0]]
+  return path, blob, below[0], split
+
+
+def _split_called(name: str) -> str | None:
+  """The split that people call so: Train, val, testing."""
+  return SPLITS.get(name.lower())
 
 
 def _find_by_csv(source: pathlib.Path) -> list[Found]:
@@ -140,12 +147,12 @@ def _find_by_csv(source: pathlib.Path) -> list[Found]:
   if columns:
     rows = rows[1:]
   columns = columns or {'path': 0, 'label': 1, 'split': 2}
-  found = sorted(_of_row(source, row, columns) for row in rows)
+  found = [_of_row(source, row, columns) for row in rows]
   if not found:
     raise UserError(f'{source} lists no photos: {_LAYOUTS}.')
   if len({split is None for *_, split in found}) > 1:
     raise UserError(f'{source} names a split for some photos only.')
-  return found
+  return sorted(found, key=lambda photo: photo[0])
 
 
 def _columns(row: list[str]) -> dict[str, int] | None:
@@ -171,15 +178,16 @@ def _of_row(
   }
   if not values.get('path') or not values.get('label'):
     raise UserError(f'{source}: {",".join(row)!r} is not a path and a label.')
-  split = values.get('split') or None
-  if split and split not in SPLITS:
+  called = values.get('split')
+  split = _split_called(called) if called else None
+  if called and not split:
     raise UserError(
-      f'{source}: {split!r} in {",".join(row)!r} is no split; known: '
+      f'{source}: {called!r} in {",".join(row)!r} is no split; known: '
       f'{", ".join(SPLITS)}.'
     )
   path = source.parent / values['path']
   blob = whole(path) if path.is_file() else Blob(str(path))
-  return values['path'], blob, values['label'], split and SPLITS[split]
+  return values['path'], blob, values['label'], split
 
 
 def _check_classes(classes: list[str], source: pathlib.Path) -> None:

@@ -38,7 +38,8 @@ def encode_pixels(item: tuple[np.ndarray, int]) -> bytes:
 def _feature(value: Value) -> Any:
   """A tf.train.Feature: whole numbers, other numbers, or bytes."""
   if isinstance(value, str):
-    value = value.encode()
+    # The name of a file need be no text; then it keeps its bytes.
+    value = value.encode(errors='surrogateescape')
   if isinstance(value, bytes):
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
   values = np.ravel(value).tolist()

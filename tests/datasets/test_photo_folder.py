@@ -1,4 +1,5 @@
 import collections
+import os
 
 import pytest
 from absl import logging
@@ -120,6 +121,28 @@ def test_splits_above_the_classes(tmp_path, spelling):
   assert evaluation_split('birds', folder) == 'validation'
 
 
+def test_splits_are_known_in_capitals_too(tmp_path):
+  trained, tested = birds(2, 'Train/'), birds(1, 'TEST/')
+  write_tree(tmp_path / 'in', {**trained, **tested})
+  assert convert_birds(tmp_path).splits == {'train': 6, 'test': 3}
+  found = read_all(tmp_path / 'out')
+  assert set(found['train']) == expected(trained)
+  assert set(found['test']) == expected(tested)
+
+
+def test_names_of_files_that_are_no_text(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  for name, data in (b'\xe9.jpg', photo_bytes()), (b'\xe8.jpg', b'no photo'):
+    path = os.path.join(os.fsencode(tmp_path / 'in/crow'), name)
+    with open(path, 'wb') as file:
+      file.write(data)
+  convert_birds(tmp_path, validation_fraction=0, max_rejected_fraction=0.5)
+  (path,) = (tmp_path / 'out').glob('*.tfrecord')
+  names = {example['image/filename'] for example in read_examples(path)}
+  assert b'crow/\xe9.jpg' in names
+  assert b'crow/\xe8.jpg,' in (tmp_path / 'out/rejected.csv').read_bytes()
+
+
 @pytest.mark.parametrize('root', ['', 'photos/'])
 def test_an_archive_of_them(tmp_path, root):
   files = birds()
@@ -181,6 +204,7 @@ def test_a_photo_that_a_csv_file_lists_in_vain_is_rejected(tmp_path):
     ('a.jpg,', r"'a\.jpg,' is not a path and a label"),
     ('a.jpg,x,dev', r"'dev' in 'a\.jpg,x,dev' is no split; known: train,"),
     ('a.jpg,x,train\nb.jpg,y', r'names a split for some photos only'),
+    ('a.jpg,x,train\na.jpg,x', r'names a split for some photos only'),
     ('a.jpg,x\nb.jpg,x', r"photos of one class only, 'x'"),
     ('a.jpg,x,test\nb.jpg,y,test', r'no photos to train on'),
     ('"a.jpg', r'Cannot read .*list\.csv as CSV'),
@@ -200,6 +224,7 @@ def test_wrong_csv_files(tmp_path, text, message):
     (['a/1.jpg', 'a/2.jpg'], {}, r"of one class only, 'a'"),
     (['train/1.jpg'], {}, r'train/1\.jpg is in no class of a split'),
     (['train/a/1.jpg', 'more/a/1.jpg'], {}, r'more/a/1\.jpg is in no class'),
+    (['test/a/1.jpg', 'val/b/1.jpg'], {}, r'no photos to train on: no split'),
     (
       ['train/a/1.jpg', 'test/b/1.jpg'],
       {'validation_fraction': 0.1},
@@ -213,6 +238,13 @@ def test_wrong_folders(tmp_path, files, options, message):
   with pytest.raises(UserError, match=message):
     convert_birds(tmp_path, **options)
   assert not (tmp_path / 'out').exists()
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path):
+  write_tree(tmp_path / 'in', birds(1))
+  (tmp_path / 'in/loop').symlink_to('loop')
+  with pytest.raises(UserError, match=r"Cannot convert .*links: .*in/loop'"):
+    convert_birds(tmp_path)
 
 
 @pytest.mark.parametrize('name', ['my birds', '../birds', '', '-birds', 'a:b'])
