@@ -14,7 +14,7 @@ from typing import Any
 from deployment.cluster import Cluster
 from tf_compat import tf
 
-# What the chief tells all: to end early, and to end on a signal.
+# What all are told: to end early, and to end on a signal.
 TOLD = 2
 _OURS = 'parameter_servers'
 
@@ -26,8 +26,9 @@ class Replica:
 
   Attributes:
     gradients_per_step: how many workers' gradients a step is made of.
-    tell: where the chief feeds the TOLD numbers first; None in other workers.
-    decided: what it has told, the same for all that made a step.
+    tell: where this worker feeds the TOLD numbers first, 0 for nothing; None
+      where it has no say. Of workers that do not wait only the chief has.
+    decided: what has been told, the same for all that made a step.
     hooks: what must run around the steps.
   """
 
@@ -101,9 +102,10 @@ class Replica:
         for name in ('told', 'settled')
       )  # fmt: skip
     before = list(updates)
-    if self._cluster.is_chief:
+    if self._cluster.is_chief or self._sync:
       self.tell = tf.placeholder(tf.float32, [None])
-      before.append(told.assign(self.tell[:TOLD]))
+      # Added, so that nobody takes back what another has told.
+      before.append(told.assign_add(self.tell[:TOLD]).op)
     with tf.control_dependencies(before):
       gradients = [
         (value if value is None else tf.identity(value), variable)

@@ -311,8 +311,9 @@ class Saving(tf.train.SessionRunHook):
 class Stopping(tf.train.SessionRunHook):
   """Ends training at the last step, on a signal, or when asked to stop early.
 
-  Processes that step together decide it together, after the same step. Of the
-  workers of parameter servers the chief decides; another may leave by itself.
+  Processes that step together decide it together, after the same step: one that
+  left by itself would be waited for. Of workers that do not wait for one another
+  the chief decides for all, and any other may leave by itself.
 
   Attributes:
     reason: why training ended by itself; None if it did not.
@@ -325,7 +326,7 @@ class Stopping(tf.train.SessionRunHook):
   ):
     self._graph, self._start, self._signals = step, start, signals
     self._last, self._train_dir = job.max_number_of_steps, job.train_dir
-    self._next_look = 0.0
+    self._next_look, self._asked = 0.0, False
     self.reason: str | None = None
 
   def before_run(self, run_context):
@@ -371,7 +372,7 @@ class Stopping(tf.train.SessionRunHook):
   def _is_asked(self) -> bool:
     """Whether an evaluation asks for the end; looked up now and then."""
     now = time.monotonic()
-    if now < self._next_look:
-      return False
-    self._next_look = now + self._SECONDS_BETWEEN_LOOKS
-    return messages.is_asked_to_stop(self._train_dir)
+    if not self._asked and now >= self._next_look:
+      self._next_look = now + self._SECONDS_BETWEEN_LOOKS
+      self._asked = messages.is_asked_to_stop(self._train_dir)
+    return self._asked

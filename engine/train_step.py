@@ -37,8 +37,8 @@ class TrainStep:
     images_per_step: the batches of all that make a step together.
     votes: where this process feeds what it has to say, VOTES numbers; None
       where it has no say, or no others to tell.
-    decided: the mean of all processes' votes, or what the chief says of servers'
-      workers; None where there are no others.
+    decided: the mean of all processes' votes, or what parameter servers' workers
+      were told; None where there are no others.
   """
 
   train_op: tf.Tensor

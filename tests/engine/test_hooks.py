@@ -46,6 +46,12 @@ def test_a_worker_says_what_it_knows(stopping, tmp_path):
   assert stopping.votes == [True, True, 4]
 
 
+def test_what_is_asked_for_is_said_at_every_step(stopping, tmp_path):
+  """Of workers that need not all make a step, one may miss what was said."""
+  messages.ask_to_stop(tmp_path / 'train', 'no better')
+  assert [stopping.votes[0] for _ in range(3)] == [True, True, True]
+
+
 def test_nothing_is_decided_by_oneself(stopping):
   stopping.signals.received = signal.SIGTERM
   stopping.hear(5, 0, 0, 4)

@@ -155,7 +155,10 @@ def test_a_backup_worker_is_not_waited_for(cluster):
 
 @pytest.mark.parametrize('sync', [False, True])
 def test_lost_workers_come_back(cluster, tmp_path, sync):
-  """First another one, then the chief; at last a signal ends all."""
+  """First another one, then the chief; at last a signal ends all, saved.
+
+  Where workers wait for one another it may be anyone's.
+  """
   begin = cluster(sync_replicas=sync)
   server, chief, worker = started(begin)
   advances(chief)
@@ -172,7 +175,8 @@ def test_lost_workers_come_back(cluster, tmp_path, sync):
   chief = begin(*CHIEF)
   advances(chief)
   assert f'Resuming from train/model.ckpt-{before}.' in chief.stderr
-  chief.signal(signal.SIGTERM)
+  for process in [worker] if sync else [server, chief, worker]:
+    process.signal(signal.SIGTERM)
   ended([server, chief, worker], 128 + signal.SIGTERM)
   step = int(re.search(r'Stopped by SIGTERM at step (\d+)', chief.stderr)[1])
   assert newest(tmp_path) >= step
