@@ -269,12 +269,11 @@ def _convert(
   ):
     known = [staging.find(part.shard, part.items) for part in parts]
     # In one go over all shards: no process waits at the end of each.
-    missing = [
-      item
+    missing = itertools.chain.from_iterable(
+      part.items
       for part, shard in zip(parts, known, strict=True)
       if shard is None
-      for item in part.items
-    ]
+    )
     results = _watched(workers.encode(missing), rejections, progress)
     for part, shard in zip(parts, known, strict=True):
       if shard is None:

@@ -24,7 +24,8 @@ class DatasetSpec:
       00000-of-0000N. A pattern without {shard} is one file a split.
     homepage: where the originals come from.
     read: originals -> for each split that is there, one item an image. Items
-      are small (a path) or views of an array that is in memory anyway.
+      are small (a path), views of an array that is in memory anyway, or read
+      when the sequence is gone through.
     encode: item -> Content, or UnusableError; it runs in worker processes, so that
       it must be importable without TensorFlow.
     max_shards: split -> how many shards the whole original makes; 1 if absent.

@@ -30,30 +30,36 @@ class Item:
   label: int
 
 
+@dataclasses.dataclass(frozen=True)
 class Items(Sequence):
-  """A range of a split's images, which are read when they are asked for."""
+  """A range of a split's images, read anew each time they are gone through.
 
-  def __init__(self, tfds: Any, builder: Any, split: str, start: int, end: int):
-    self._tfds = tfds
-    self._builder = builder
-    self._split = split
-    self._start, self._end = start, end
+  They need not fit into memory, as those of other sets do.
+  """
+
+  tfds: Any
+  builder: Any
+  split: str
+  start: int
+  end: int
 
   def __len__(self) -> int:
-    return self._end - self._start
+    return self.end - self.start
 
-  def __getitem__(self, part: slice) -> list[Item]:
+  def __getitem__(self, part: slice) -> 'Items':
     start, end, _ = part.indices(len(self))
-    return list(self._read(self._start + start, self._start + end))
+    return dataclasses.replace(
+      self, start=self.start + start, end=self.start + end
+    )
 
-  def _read(self, start: int, end: int) -> Iterator[Item]:
-    examples = self._builder.as_dataset(
-      split=f'{self._split}[{start}:{end}]',
-      decoders={'image': self._tfds.decode.SkipDecoding()},
+  def __iter__(self) -> Iterator[Item]:
+    examples = self.builder.as_dataset(
+      split=f'{self.split}[{self.start}:{self.end}]',
+      decoders={'image': self.tfds.decode.SkipDecoding()},
       shuffle_files=False,
     )
-    for place, example in enumerate(self._tfds.as_numpy(examples), start):
-      name = f'{self._builder.name}/{self._split}/{place}'
+    for place, example in enumerate(self.tfds.as_numpy(examples), self.start):
+      name = f'{self.builder.name}/{self.split}/{place}'
       yield Item(name, bytes(example['image']), int(example['label']))
 
 

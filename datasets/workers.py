@@ -67,15 +67,14 @@ class Workers:
     if self._pool:
       self._pool.shutdown(cancel_futures=True)
 
-  def encode(self, items: Sequence[Any]) -> Iterator[Content | Rejected]:
+  def encode(self, items: Iterable[Any]) -> Iterator[Content | Rejected]:
     """Content, or why there is none, of each item, in their order.
 
     Raises:
       UserError: if a worker dies.
     """
-    chunks = (
-      items[start : start + CHUNK] for start in range(0, len(items), CHUNK)
-    )
+    items = iter(items)
+    chunks = iter(lambda: list(itertools.islice(items, CHUNK)), [])
     if self._pool is None:
       results = (_encode_chunk(self._encode, chunk) for chunk in chunks)
     else:

@@ -3,10 +3,12 @@
 import re
 import sys
 import types
+import weakref
 
 import pytest
 from original_files import photo_bytes, read_examples
 
+from datasets import tfds, workers
 from datasets.convert import Options, convert
 from datasets.dataset_factory import get_dataset
 from errors import UserError
@@ -100,6 +102,22 @@ def test_the_last_part_of_a_single_split_is_for_validation(tmp_path, install):
   examples = read_examples(type(tmp_path)(dataset.files[0]))
   images = [example['image/encoded'] for example in examples]
   assert images == built.images['train'][7:]
+
+
+def test_few_images_are_in_memory_at_once(tmp_path, install, monkeypatch):
+  fill, alive, counts = tfds.Item.__init__, weakref.WeakSet(), []
+
+  def counted(item, *values):
+    fill(item, *values)
+    alive.add(item)
+    counts.append(len(alive))
+
+  monkeypatch.setattr(tfds.Item, '__init__', counted)
+  monkeypatch.setattr(workers, 'CHUNK', 3)
+  install({'train': 20, 'test': 20})
+  convert(NAME, str(tmp_path))
+  # A chunk, which waits for its records to be written, and one to be sent.
+  assert max(counts) <= 2 * 3
 
 
 def test_a_source_dir_is_used_as_it_is(tmp_path, install):
