@@ -106,11 +106,13 @@ def read(
     seed=seed + shard[1],
   )
   turns, threads = records.enumerate(), num_preprocessing_threads
+  group = 1 if skip_bad_records else _group(dataset, batch_size)
   if skip_bad_records:
     examples = _map_good(turns, make, threads, dataset.num_records)
   else:
-    examples = _map(turns, make, threads, _group(dataset, batch_size))
-  examples = examples.batch(batch_size, drop_remainder=is_training)
+    examples = _map(turns, make, threads, group)
+  batch = examples.batch if group == 1 else examples.rebatch
+  examples = batch(batch_size, drop_remainder=is_training)
   return examples.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
@@ -202,13 +204,18 @@ def _records(
   if by_file:
     files = files.shuffle(len(own), seed)
   cycle_length = min(len(own), num_readers or CYCLE_LENGTH)
-  records = files.interleave(
-    tf.data.TFRecordDataset,
-    cycle_length=cycle_length,
-    num_parallel_calls=cycle_length if num_readers else tf.data.AUTOTUNE,
-    # Workers that keep every n-th record must agree on which that is.
-    deterministic=None if by_file else True,
-  ).enumerate()
+  if cycle_length == 1:
+    # A thread with no other beside it would only pass records on.
+    records = files.flat_map(tf.data.TFRecordDataset)
+  else:
+    records = files.interleave(
+      tf.data.TFRecordDataset,
+      cycle_length=cycle_length,
+      num_parallel_calls=cycle_length if num_readers else tf.data.AUTOTUNE,
+      # Workers that keep every n-th record must agree on which that is.
+      deterministic=None if by_file else True,
+    )
+  records = records.enumerate()
   if not by_file:
     records = records.shard(workers, worker)
   if cache:
@@ -241,13 +248,10 @@ def _size(dataset: Dataset) -> int:
 def _map(
   turns: tf.data.Dataset, make: Callable, threads: int | None, group: int
 ) -> tf.data.Dataset:
-  """make(record) of each, `group` of them in one call."""
-  threads = threads or tf.data.AUTOTUNE
-  if group == 1:
-    return turns.map(make, num_parallel_calls=threads)
+  """make(record) of each; of `group` of them together, where it is several."""
   # A call costs as much as decoding a small image.
-  groups = turns.batch(group).map(make, num_parallel_calls=threads)
-  return groups.unbatch()
+  turns = turns if group == 1 else turns.batch(group)
+  return turns.map(make, num_parallel_calls=threads or tf.data.AUTOTUNE)
 
 
 def _make(

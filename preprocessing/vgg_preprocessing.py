@@ -12,7 +12,7 @@ import numpy as np
 
 from preprocessing import random_ops
 from preprocessing.decoding import Image
-from preprocessing.recipe import Recipe, Steps, mirror
+from preprocessing.recipe import Recipe, Steps, compiled, mirror
 from tf_compat import tf
 
 MEANS = 123.68, 116.78, 103.94  # red, green and blue over ImageNet
@@ -167,8 +167,9 @@ FLIP = {'flip': (0, 1)}
 VGG = Recipe(
   name='vgg',
   training=Steps(crop, distort, FLIP),
-  evaluation=Steps(center, subtract_mean),
+  # Plain TensorFlow takes half as long as resizing for numbers by channel.
+  evaluation=Steps(center, compiled(subtract_mean)),
   fast_training=Steps(crop_first, distort, FLIP),
-  fast_evaluation=Steps(center_first, subtract_mean),
+  fast_evaluation=Steps(center_first, compiled(subtract_mean)),
   visible=_add_mean,
 )
