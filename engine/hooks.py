@@ -11,6 +11,7 @@ from engine import (
   curves,
   disk_errors,
   messages,
+  peers,
   progress,
   summaries,
 )
@@ -295,6 +296,9 @@ class Saving(tf.train.SessionRunHook):
       self.saved_path = self.saver.save(
         session, self._prefix, step, write_meta_graph=False
       )
+    except peers.GONE:
+      # A parameter server's loss is none of the disk's.
+      raise
     except (tf.errors.OpError, OSError) as error:
       checkpoints.sweep(self._job.train_dir)
       good = checkpoints.newest_whole(self._job.train_dir)

@@ -3,10 +3,12 @@
 import contextlib
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
 
+from deployment import servers
 from deployment.cluster import Cluster
 from engine import checkpoints, console
 from engine.job import TrainJob
@@ -19,7 +21,6 @@ GONE = (
   tf.errors.AbortedError,
   tf.errors.CancelledError,
   tf.errors.DeadlineExceededError,
-  tf.errors.InternalError,
 )
 
 
@@ -37,7 +38,12 @@ def watched(job: TrainJob, cluster: Cluster | None) -> Iterator[list]:
   try:
     yield [deadline]
   except GONE as error:
-    raise lost(str(error).splitlines()[0], job) from error
+    raise lost(_reason(error), job) from error
+  except tf.errors.InternalError as error:
+    # NCCL's where another is gone, and that of a fault of one's own GPU.
+    if all(map(servers.answers, cluster.others)):
+      raise
+    raise lost(_reason(error), job) from error
   finally:
     deadline.close()
 
@@ -45,11 +51,19 @@ def watched(job: TrainJob, cluster: Cluster | None) -> Iterator[list]:
 def lost(why: str, job: TrainJob) -> UserError:
   """The error for other processes that do not answer any more."""
   saved = checkpoints.newest_whole(job.train_dir, tell=False)
+  again = f'go on from {saved}' if saved else 'begin anew, for none was saved'
   return UserError(
-    f'Another process of the cluster was lost ({why}). The last checkpoint is '
-    f'{saved or "none yet"}: the same commands, all of them again, go on from '
-    'it.'
+    f'Another process of the cluster was lost ({why}), or failed and said why: '
+    f'the same commands, all of them again, {again}.'
   )
+
+
+def _reason(error: tf.errors.OpError) -> str:
+  """What happened, without TensorFlow's account of where in the graph it did."""
+  what = re.split(r'(?m)^Node: .*\n', error.message)[-1]
+  lines = [line for line in what.splitlines() if line.strip()]
+  told = [line for line in lines if not line.startswith('From /job:')]
+  return told[0] if told else type(error).__name__
 
 
 class Deadline(tf.train.SessionRunHook):

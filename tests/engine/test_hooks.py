@@ -1,4 +1,4 @@
-"""How processes that step together decide to stop."""
+"""How processes that step together decide to stop, and one cannot save."""
 
 import signal
 import types
@@ -8,6 +8,7 @@ import pytest
 from engine import hooks, messages
 from engine.signals import Signals
 from errors import UserError
+from tf_compat import tf
 
 
 class Stopping(hooks.Stopping):
@@ -81,3 +82,27 @@ def test_workers_that_see_other_checkpoints_are_refused(stopping):
     UserError, match=r'from step 4.*must see the same --train'
   ):
     stopping.hear(5, 0, 0, 2)
+
+
+@pytest.mark.parametrize(
+  ('error', 'raised', 'message'),
+  [
+    (tf.errors.UnavailableError, tf.errors.UnavailableError, 'no answer'),
+    (tf.errors.UnknownError, UserError, 'no answer.*free some space'),
+  ],
+)
+def test_a_lost_server_is_no_full_disk(
+  train_job, graph, monkeypatch, error, raised, message
+):
+  step = types.SimpleNamespace(global_step=tf.train.get_or_create_global_step())
+  tf.get_variable('weights', [2])
+  saving = hooks.Saving(train_job(), step, None, None, Signals())
+
+  def save(*arguments, **options):
+    raise error(None, None, 'no answer')
+
+  monkeypatch.setattr(saving.saver, 'save', save)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    with pytest.raises(raised, match=message):
+      saving.after_create_session(session, None)

@@ -1,0 +1,59 @@
+"""What is said of other processes, and what is one's own fault."""
+
+import socket
+
+import pytest
+
+from deployment.cluster import Cluster
+from engine import peers
+from errors import UserError
+from tf_compat import tf
+
+# As TensorFlow words the loss of a worker in the midst of a sum.
+MESSAGE = """Graph execution error:
+
+Detected at node 'CollectiveReduceV2_2' defined at (most recent call last):
+    File "train_image_classifier.py", line 7, in <module>
+Node: 'CollectiveReduceV2_2'
+From /job:worker/replica:0/task:1:
+Collective ops is aborted by: recvmsg:Connection reset by peer
+Additional GRPC error information from remote target ..."""
+
+
+@pytest.fixture
+def other():
+  """A socket that nobody listens at yet, of the cluster's other process."""
+  with socket.socket() as other:
+    other.bind(('127.0.0.1', 0))
+    yield other
+
+
+@pytest.fixture
+def fail(train_job, other):
+  """fail(error) raises it where the cluster is watched."""
+  cluster = Cluster(('127.0.0.1:1', f'127.0.0.1:{other.getsockname()[1]}'))
+
+  def fail(error):
+    with peers.watched(train_job(), cluster):
+      raise error(None, None, MESSAGE)
+
+  return fail
+
+
+@pytest.mark.parametrize(
+  'error', [tf.errors.UnavailableError, tf.errors.InternalError]
+)
+def test_a_loss_is_told_in_a_line(fail, error):
+  with pytest.raises(UserError) as told:
+    fail(error)
+  assert str(told.value) == (
+    'Another process of the cluster was lost (Collective ops is aborted by: '
+    'recvmsg:Connection reset by peer), or failed and said why: the same '
+    'commands, all of them again, begin anew, for none was saved.'
+  )
+
+
+def test_a_fault_of_one_s_own_is_no_loss(fail, other):
+  other.listen()
+  with pytest.raises(tf.errors.InternalError):
+    fail(tf.errors.InternalError)
