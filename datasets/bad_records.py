@@ -20,9 +20,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 
 from absl import logging
-from google.protobuf import message as protobuf
 
 from datasets import example
+from datasets.content import UnusableError
 from datasets.dataset import Dataset
 from datasets.records import count_records
 from tf_compat import tf
@@ -231,16 +231,9 @@ def _content_problem(
 ) -> str:
   """What is wrong with a record that reads."""
   try:
-    features = tf.train.Example.FromString(data).features.feature
-  except protobuf.DecodeError:
-    return 'is no tf.train.Example'
-  for key in example.REQUIRED:
-    if not features[key].WhichOneof('kind'):
-      return f'has no {key}'
-  labels = features['image/class/label'].int64_list.value
-  if len(labels) == 1 and not labels_offset <= labels[0] < num_classes:
-    label = example.label_problem(str(labels[0]), num_classes, labels_offset)
-    return f'has a wrong label: {label}'
+    example.read(data, num_classes, labels_offset)
+  except UnusableError as unusable:
+    return str(unusable)
   return f'has an image that does not decode: {_reason(error)}'
 
 

@@ -1,8 +1,18 @@
 """The examples in records: TF-Slim's keys, parsed, their labels checked."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import message as protobuf
+
+from datasets.content import UnusableError
 from tf_compat import tf
 
-REQUIRED = 'image/encoded', 'image/class/label'
+# Key -> (where its one value is, what such values are).
+REQUIRED = {
+  'image/encoded': ('bytes_list', 'texts or bytes'),
+  'image/class/label': ('int64_list', 'whole numbers'),
+}
 FEATURES = {
   'image/encoded': tf.io.FixedLenFeature([], tf.string),
   'image/class/label': tf.io.FixedLenFeature([], tf.int64),
@@ -36,6 +46,31 @@ def parse(
   check = tf.debugging.Assert(tf.logical_not(tf.reduce_any(wrong)), [problem])
   with tf.control_dependencies([check]):
     features['image/class/label'] = tf.identity(label)
+  return features
+
+
+def read(
+  data: bytes, num_classes: int, labels_offset: int
+) -> Mapping[str, Any]:
+  """Key -> tf.train.Feature of one example, once `parse` can use it.
+
+  Raises:
+    UnusableError: if it cannot, with the reason as the end of a sentence.
+  """
+  try:
+    features = tf.train.Example.FromString(data).features.feature
+  except protobuf.DecodeError as error:
+    raise UnusableError('is no tf.train.Example') from error
+  for key, (kind, values) in REQUIRED.items():
+    if not features[key].WhichOneof('kind'):
+      raise UnusableError(f'has no {key}')
+    count = len(getattr(features[key], kind).value)
+    if count != 1:
+      raise UnusableError(f'has {count} {values} under {key}, not one')
+  (label,) = features['image/class/label'].int64_list.value
+  if not labels_offset <= label < num_classes:
+    problem = label_problem(str(label), num_classes, labels_offset)
+    raise UnusableError(f'has a wrong label: {problem}')
   return features
 
 

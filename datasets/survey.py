@@ -4,14 +4,12 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 
-from google.protobuf import message as protobuf
-
 from datasets import example
 from datasets.bad_records import count_readable, walk
+from datasets.content import UnusableError
 from datasets.dataset import Dataset
 from datasets.sight import Sight
 from datasets.workers import Rejected, Workers
-from tf_compat import tf
 
 _AT_ONCE = 512  # records sent to the workers
 
@@ -48,25 +46,16 @@ def _sights(dataset: Dataset) -> Iterator[Sight]:
 def _parsed(sight: Sight, data: bytes, num_classes: int) -> Sight:
   """The sight with its label, boxes and bytes, or with its problem."""
   try:
-    features = tf.train.Example.FromString(data).features.feature
-  except protobuf.DecodeError:
-    return dataclasses.replace(sight, problem='is no tf.train.Example')
-  encoded = features['image/encoded'].bytes_list.value
-  labels = features['image/class/label'].int64_list.value
-  for key, values in zip(example.REQUIRED, (encoded, labels), strict=True):
-    if len(values) != 1:
-      problem = f'has {len(values)} values of {key}, not one'
-      return dataclasses.replace(sight, problem=problem)
-  if not 0 <= labels[0] < num_classes:
-    problem = example.label_problem(str(labels[0]), num_classes, 0)
-    return dataclasses.replace(sight, problem=f'has a wrong label: {problem}')
+    features = example.read(data, num_classes, labels_offset=0)
+  except UnusableError as error:
+    return dataclasses.replace(sight, problem=str(error))
   sides = [
     features[f'image/object/bbox/{side}'].float_list.value
     for side in ('ymin', 'xmin', 'ymax', 'xmax')
   ]
   return dataclasses.replace(
     sight,
-    label=labels[0],
-    encoded=encoded[0],
+    label=features['image/class/label'].int64_list.value[0],
+    encoded=features['image/encoded'].bytes_list.value[0],
     boxes=tuple(zip(*sides, strict=False)),
   )

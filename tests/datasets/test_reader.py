@@ -531,6 +531,12 @@ BAD = {
     r'record 2 .* has no image/class/label$',
     [0, 1, 3, 4, 5],
   ),
+  'label in words': (
+    [0, 1, record(2, **{'class/label': b'two'}), 3, 4, 5],
+    whole,
+    r'record 2 .* has 0 whole numbers under image/class/label, not one$',
+    [0, 1, 3, 4, 5],
+  ),
   'no example': (
     [0, 1, b'\xff\xff\xff', 3, 4, 5],
     whole,
@@ -596,9 +602,9 @@ def test_unusable_records_are_left_out_and_counted(tmp_path):
     if isinstance(item, bytes)
   ]
   dataset = write(tmp_path, [0, *unusable, 1], [2])
-  assert len(unusable) == 7
+  assert len(unusable) == 8
   assert values(read(dataset, skip_bad_records=True)) == [0, 1, 2]
-  assert batches.skipped == 7
+  assert batches.skipped == 8
 
 
 @pytest.mark.parametrize('is_training', [False, True])
