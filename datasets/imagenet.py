@@ -155,6 +155,9 @@ def encode(item: ImageNetPhoto) -> Content:
     boxes = bounding_boxes.read(item.boxes, item.synset)
   except ValueError:
     boxes, notes = (), (*notes, 'boxes that do not read left out')
+  if boxes and photo.TURNED in notes:
+    # Nothing says whether they were drawn on it turned, or as it lay.
+    boxes, notes = (), (*notes, 'boxes of a photo that was turned left out')
   features = image_features(
     picture.data,
     'JPEG',

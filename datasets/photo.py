@@ -43,6 +43,8 @@ _AS_JPEG = {'format': 'JPEG', 'quality': 95, 'subsampling': 0}
 _ORIENTATION = 0x0112  # EXIF's tag
 _UPRIGHT = 1
 
+TURNED = 'turned as EXIF says'  # a note
+
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
@@ -211,7 +213,7 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
   """The image turned as EXIF says."""
   if _orientation(image) == _UPRIGHT:
     return image
-  notes.append('turned as EXIF says')
+  notes.append(TURNED)
   return ImageOps.exif_transpose(image)
 
 

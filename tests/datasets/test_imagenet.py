@@ -279,6 +279,17 @@ def test_bounding_boxes_under_tf_slims_keys(tmp_path, path, text):
   assert boxes == {key: pytest.approx(value) for key, value in expected.items()}
 
 
+def test_a_photo_that_is_turned_loses_its_boxes(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  file = io.BytesIO()
+  Image.new('RGB', (40, 20)).save(file, 'JPEG', exif=exif.tobytes())
+  write_tree(tmp_path / 'in', {'bounding_boxes.csv': LINES.encode()})
+  example = convert_one(tmp_path, file.getvalue())
+  assert (example['image/height'], example['image/width']) == (40, 20)
+  assert not [key for key in example if 'bbox' in key]
+
+
 def test_photos_without_boxes_have_no_such_keys(tmp_path):
   text = LINES.replace('photo', 'other').encode()
   write_tree(tmp_path / 'in', {'bounding_boxes.csv': text})
