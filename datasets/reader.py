@@ -106,14 +106,12 @@ def read(
     seed=seed + shard[1],
   )
   turns, threads = records.enumerate(), num_preprocessing_threads
-  group = 1 if skip_bad_records else _group(dataset, batch_size)
   if skip_bad_records:
     examples = _map_good(turns, make, threads, dataset.num_records)
   else:
-    examples = _map(turns, make, threads, group)
-  batch = examples.batch if group == 1 else examples.rebatch
-  examples = batch(batch_size, drop_remainder=is_training)
-  return examples.prefetch(tf.data.AUTOTUNE).with_options(options)
+    examples = _map(turns, make, threads, _group(dataset, batch_size))
+  batches = _batch(examples, batch_size, drop_remainder=is_training)
+  return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def skipped_count() -> tf.Tensor:
@@ -252,6 +250,15 @@ def _map(
   # A call costs as much as decoding a small image.
   turns = turns if group == 1 else turns.batch(group)
   return turns.map(make, num_parallel_calls=threads or tf.data.AUTOTUNE)
+
+
+def _batch(
+  examples: tf.data.Dataset, size: int, drop_remainder: bool
+) -> tf.data.Dataset:
+  """Batches of single examples, or of what groups of them hold."""
+  single = examples.element_spec['label'].shape.rank == 0
+  batch = examples.batch if single else examples.rebatch
+  return batch(size, drop_remainder=drop_remainder)
 
 
 def _make(
