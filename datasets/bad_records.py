@@ -17,7 +17,7 @@ import re
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from absl import logging
 
@@ -25,6 +25,7 @@ from datasets import example
 from datasets.content import UnusableError
 from datasets.dataset import Dataset
 from datasets.records import count_records
+from errors import UserError
 from tf_compat import tf
 
 
@@ -86,17 +87,28 @@ def find_bad_record(
   return None
 
 
-def find_cut_short(files: Iterable[str]) -> str | None:
-  """As `find_bad_record`, of a record that does not end within its file.
+def check_ends(dataset: Dataset) -> None:
+  """Refuses a split with a record that does not end within its file.
 
   TensorFlow makes room for whatever length it finds, if the length's checksum
   is right, and dies of one that is beyond all memory. This reads lengths only.
+
+  Raises:
+    UserError: for the first such record.
   """
+  files = dataset.files if dataset.cut_short is None else dataset.cut_short
   for file in files:
     count, ends_well = count_records(pathlib.Path(file))
     if not ends_well:
-      return _describe_end(file, count)
-  return None
+      raise refusal(_describe_end(file, count))
+
+
+def refusal(bad: str) -> UserError:
+  """The error for a bad record, of which `bad` is the line."""
+  return UserError(
+    f'{bad}. Convert the data again, or leave such records out with '
+    '--skip_bad_records.'
+  )
 
 
 @functools.lru_cache(maxsize=8)

@@ -14,8 +14,8 @@ costs as much as an image. A cache holds what the files hold, the encoded
 images: a recipe that crops while decoding gains more by that than it would by
 keeping pixels, which are five to ten times as large.
 
-Bad records stop a run with a TensorFlow error, and `find_bad_record` tells
-which one it was. With skip_bad_records they are left out instead:
+Bad records stop a run with a TensorFlow error; bad_records.find_bad_record
+tells which one it was. With skip_bad_records they are left out instead:
 - Damaged files are found by reading all of them once before the first batch,
   and what is left of them is read from temporary copies (bad_records.mend).
 - What then does not parse, decode or fit the classes is left out by itself,
@@ -32,7 +32,7 @@ from collections.abc import Callable
 from typing import Any
 
 from datasets import example
-from datasets.bad_records import find_bad_record, find_cut_short, mend
+from datasets.bad_records import check_ends, mend
 from datasets.dataset import Dataset
 from errors import UserError
 from tf_compat import tf
@@ -48,8 +48,6 @@ GROUP_BYTES = 128 << 10
 CACHE_PART = 0.5
 
 _COUNTER = 'skipped_bad_records'
-
-__all__ = ['find_bad_record', 'read', 'skipped_count']
 
 
 def read(
@@ -139,17 +137,7 @@ def _check(
   if cache:
     _check_cache(dataset)
   if not skip_bad_records:
-    _check_ends(dataset)
-
-
-def _check_ends(dataset: Dataset) -> None:
-  """Raises UserError for a record whose length leads beyond its file."""
-  files = dataset.files if dataset.cut_short is None else dataset.cut_short
-  if cut_short := find_cut_short(files):
-    raise UserError(
-      f'{cut_short}. Convert the data again, or leave it out with '
-      '--skip_bad_records.'
-    )
+    check_ends(dataset)
 
 
 def _check_cache(dataset: Dataset) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from datasets import reader
+from datasets.bad_records import find_bad_record, refusal
 from datasets.dataset import Dataset
 from engine import console
 from errors import UserError
@@ -33,9 +33,6 @@ def refuse(dataset: Dataset, labels_offset: int) -> None:
   if gone:
     raise UserError(f'{gone[0]} is gone: put it back, or convert again.')
   console.say('Searching the records for a bad one.')
-  bad = reader.find_bad_record(dataset, labels_offset=labels_offset)
+  bad = find_bad_record(dataset, labels_offset=labels_offset)
   if bad is not None:
-    raise UserError(
-      f'{bad}. Convert the data again, or leave such records out with '
-      '--skip_bad_records.'
-    )
+    raise refusal(bad)

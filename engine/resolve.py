@@ -13,12 +13,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from datasets import dataset_factory
+from datasets.bad_records import check_ends
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS
 from deployment import clones, parameter_servers
 from deployment import cluster as clusters
 from deployment.cluster import Cluster
-from engine import checkpoints, console, data_errors
+from engine import checkpoints, console
 from engine import job as jobs
 from engine.job import (
   CloneOptions,
@@ -302,12 +303,8 @@ def read_data(job: Any, split: str | None) -> tuple[Any, Dataset]:
   dataset = dataset_factory.get_dataset(
     job.dataset_name, split, job.dataset_dir
   )
-  if dataset.cut_short and not job.skip_bad_records:
-    # TensorFlow takes some such files for whole ones, and trains on the rest.
-    data_errors.refuse(
-      dataclasses.replace(dataset, files=dataset.cut_short[:1]),
-      labels_offset=job.labels_offset,
-    )
+  if not job.skip_bad_records:
+    check_ends(dataset)
   return job, dataset
 
 

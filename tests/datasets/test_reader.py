@@ -576,7 +576,7 @@ def test_a_bad_record_is_found(tmp_path, name):
   records, damage, message, _ = BAD[name]
   dataset = write(tmp_path, range(6, 9), records)
   damage(dataset)
-  found = reader.find_bad_record(dataset, 1, 0)
+  found = bad_records.find_bad_record(dataset, 1, 0)
   assert found.startswith(f'{dataset.files[1]}: record ')
   assert '\n' not in found
   assert re.search(message, found), found
@@ -688,6 +688,6 @@ def test_no_usable_record_at_all_does_not_hang(tmp_path):
 
 def test_whole_sets_have_no_bad_record(tmp_path):
   dataset = write(tmp_path, range(3), range(3, 5))
-  assert reader.find_bad_record(dataset, 1, 0) is None
+  assert bad_records.find_bad_record(dataset, 1, 0) is None
   assert values(read(dataset, skip_bad_records=True)) == [*range(5)]
   assert batches.skipped == 0
