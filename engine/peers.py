@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from deployment import servers
 from deployment.cluster import Cluster
-from engine import checkpoints, console
+from engine import checkpoints, console, resolve
 from engine.job import TrainJob
 from errors import UserError
 from tf_compat import tf
@@ -64,6 +64,20 @@ def _reason(error: tf.errors.OpError) -> str:
   lines = [line for line in what.splitlines() if line.strip()]
   told = [line for line in lines if not line.startswith('From /job:')]
   return told[0] if told else type(error).__name__
+
+
+class Alike(tf.train.SessionRunHook):
+  """Refuses a worker whose options would make other steps than the chief's.
+
+  Sessions begin when the chief has filled the variables, and before that it has
+  written what it trains.
+  """
+
+  def __init__(self, job: TrainJob):
+    self._job = job
+
+  def after_create_session(self, session, coord):
+    resolve.refuse_unlike_chief(self._job)
 
 
 class Deadline(tf.train.SessionRunHook):

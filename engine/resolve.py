@@ -70,6 +70,23 @@ _OF_THE_MOMENT = (
   'sync_replicas',
   'replicas_to_aggregate',
 )
+# What each of the processes that train together may have otherwise: its place,
+# where it finds things, and what its machine can do.
+_OF_THE_PROCESS = (
+  'worker_hosts',
+  'ps_hosts',
+  'job_name',
+  'task',
+  'worker_replicas',
+  'num_ps_tasks',
+  'master',
+  'train_dir',
+  'dataset_dir',
+  'clone_on_cpu',
+  'num_readers',
+  'num_preprocessing_threads',
+  'cache',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -467,6 +484,18 @@ def _refuse_other_model(
         f'--{name}={mine[name]} contradicts the checkpoints in {folder}, '
         f'trained with --{name}={theirs.get(name)}: give that, or leave the '
         'flag out.'
+      )
+
+
+def refuse_unlike_chief(job: TrainJob) -> None:
+  """Refuses a worker's job that is another than the chief's, in job.json."""
+  recorded = jobs.read(job.train_dir)
+  theirs = recorded['options'] if recorded else {}
+  for name, mine in vars(job).items():
+    if name not in _OF_THE_PROCESS and theirs.get(name, mine) != mine:
+      raise UserError(
+        f'--{name}={mine}, but worker 0 has {theirs[name]}: start all processes '
+        'with the same options.'
       )
 
 

@@ -230,7 +230,7 @@ def _run(
       ]
     else:
       following = hooks.Following(step, start or 0)
-      around += [following, stopping]
+      around += [peers.Alike(job), following, stopping]
     ends.callback(following.close)
     with (
       _ruin_noted(setup),

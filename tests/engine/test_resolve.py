@@ -228,3 +228,28 @@ def test_resuming_without_flags_goes_on_with_the_job(train_job, tmp_path):
   assert summary.step == 2
   resumed = jobs.read(job.train_dir)['options']
   assert (resumed['weight_decay'], resumed['batch_size']) == (0.01, 4)
+
+
+def test_a_worker_may_have_its_own_place_and_machine(tmp_path):
+  chief = TrainJob(train_dir=str(tmp_path), worker_hosts='a:1,b:1')
+  resolve.refuse_unlike_chief(chief)
+  jobs.write(chief, {'num_classes': 10})
+  own = {'task': 1, 'dataset_dir': '/data', 'num_readers': 2, 'cache': True}
+  resolve.refuse_unlike_chief(dataclasses.replace(chief, **own))
+
+
+@pytest.mark.parametrize(
+  ('other', 'message'),
+  [
+    ({'batch_size': 8}, '--batch_size=8, but worker 0 has 32: start all'),
+    ({'sync_replicas': True}, '--sync_replicas=True, but worker 0 has False'),
+    ({'attention_module': 'se_block'}, 'se_block, but worker 0 has None'),
+  ],
+)
+def test_a_worker_that_would_make_other_steps_is_refused(
+  tmp_path, other, message
+):
+  chief = TrainJob(train_dir=str(tmp_path))
+  jobs.write(chief, {'num_classes': 10})
+  with pytest.raises(UserError, match=message):
+    resolve.refuse_unlike_chief(dataclasses.replace(chief, **other))

@@ -158,6 +158,16 @@ def test_a_worker_that_stands_still_ends_the_others(start_workers):
   workers[1].signal(signal.SIGKILL)
 
 
+def test_a_worker_with_other_options_is_refused(start, digits):
+  flags = {
+    **TINY, 'train_dir': 'train', 'dataset_dir': digits,
+    'worker_hosts': ','.join(free_addresses(2)),
+  }  # fmt: skip
+  start('train', tiny=True, **flags)
+  other = start('train', tiny=True, **{**flags, 'task': 1, 'batch_size': 8})
+  assert '--batch_size=8, but worker 0 has 4: start all' in other.error
+
+
 def test_hosts_that_do_not_answer_are_named(start, digits):
   own, other = free_addresses(2)
   process = start(
