@@ -30,9 +30,11 @@ class Signals:
 
   @contextlib.contextmanager
   def at_once(self) -> Iterator[None]:
-    """Lets a signal end the process while the body runs, as if not here."""
+    """Lets a signal end the process while the body runs, or one from before."""
     self.__exit__()
     try:
+      if self.received:
+        signal.raise_signal(self.received)
       yield
     finally:
       self.__enter__()

@@ -168,6 +168,16 @@ def test_a_worker_with_other_options_is_refused(start, digits):
   assert '--batch_size=8, but worker 0 has 4: start all' in other.error
 
 
+def test_one_that_waits_for_hosts_ends_at_once_on_a_signal(start, digits):
+  process = start(
+    'train', tiny=True, train_dir='train', dataset_dir=digits,
+    worker_hosts=','.join(free_addresses(2)), **TINY,
+  )  # fmt: skip
+  process.wait_for('Waiting for')
+  process.signal(signal.SIGTERM)
+  assert process.wait(20) == -signal.SIGTERM
+
+
 def test_hosts_that_do_not_answer_are_named(start, digits):
   own, other = free_addresses(2)
   process = start(

@@ -1,0 +1,35 @@
+"""Signals that are noticed between steps, and where nothing is to be saved."""
+
+import os
+import signal
+
+import pytest
+
+from engine.signals import Signals
+
+
+def test_a_signal_is_remembered():
+  with Signals() as signals:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.name == 'SIGTERM'
+
+
+@pytest.mark.parametrize('before', [True, False])
+def test_where_nothing_is_to_be_saved_a_signal_ends_at_once(before):
+  """Also one that came before; Ctrl-C's, which the test survives."""
+  reached = []
+
+  def wait(signals):
+    with signals.at_once():
+      reached.append(signals)
+      os.kill(os.getpid(), signal.SIGINT)
+
+  with Signals() as signals:
+    if before:
+      os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+      wait(signals)
+    # And is remembered again from there on.
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.name == 'SIGTERM'
+  assert bool(reached) != before
