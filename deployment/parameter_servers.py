@@ -14,8 +14,9 @@ from errors import UserError
 from tf_compat import tf
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-# How long a server outlives the chief's end, or a signal of its own.
-_SECONDS_TO_END = 30.0
+# How long a server outlives the chief's end, which others have yet to notice, or
+# a signal of its own, after which the chief may have a large network to save.
+_SECONDS_TO_END = 60.0
 
 
 def check(job: Any, cluster: Cluster | None) -> None:

@@ -7,7 +7,8 @@
 #
 # Each has a free port of 127.0.0.1, and its name before each of its lines. When
 # one fails all are ended, and the exit code is the one's; SIGTERM and Ctrl-C end
-# all as well, which save first. Servers are ended when the workers have ended.
+# all as well, which save first and have a minute to. Servers are ended when the
+# workers have ended.
 set -euo pipefail
 
 usage() {
@@ -74,14 +75,14 @@ look() {
   done
 }
 
-# Ends all that run: asks, and after ten seconds does not ask any more.
+# Ends all that run: asks, and after a minute does not ask any more.
 end_all() {
   local signal turn
   for signal in TERM KILL; do
     look
     [[ ${#running[@]} -gt 0 ]] || return 0
     kill -"$signal" "${running[@]}" 2> /dev/null || true
-    for ((turn = 0; turn < 20; turn++)); do
+    for ((turn = 0; turn < 120; turn++)); do
       look
       [[ ${#running[@]} -gt 0 ]] || return 0
       sleep 0.5

@@ -10,7 +10,7 @@
 #SBATCH --gpus-per-node=4
 #SBATCH --cpus-per-task=32
 #SBATCH --requeue
-# SIGTERM saves; the requeued job goes on from there.
+# SIGTERM saves: the job that is requeued, or submitted again, goes on from there.
 #SBATCH --signal=TERM@120
 #SBATCH --open-mode=append
 set -euo pipefail
@@ -19,9 +19,11 @@ port=${WORKER_PORT:-2222}
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed "s/\$/:$port/" \
   | paste -s -d , -)
 
-# Each task is told its own number by SLURM, so it is for the tasks to expand.
+# Each task is told its own number by SLURM, so it is for the tasks to expand. One
+# that ends is none of SLURM's business: on a signal the first still saves then,
+# and when one is lost the others end by themselves.
 # shellcheck disable=SC2016
-exec srun --kill-on-bad-exit=1 bash -c '
+exec srun --kill-on-bad-exit=0 bash -c '
   hosts=$1
   shift
   exec bash scripts/run.sh train_image_classifier.py \
