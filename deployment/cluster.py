@@ -66,24 +66,21 @@ def find(job: Any, environ: Mapping[str, str]) -> Cluster | None:
   Raises:
     UserError: for what is missing, malformed or contradictory.
   """
-  by_flags = bool(job.worker_hosts or job.ps_hosts)
-  config = environ.get('TF_CONFIG') or '{}'
-  if by_flags and config != '{}':
-    raise UserError(
-      '--worker_hosts and TF_CONFIG both name a cluster: leave out the flags, '
-      'or unset TF_CONFIG.'
-    )
-  if by_flags:
+  cluster = _of_config(environ.get('TF_CONFIG') or '{}')
+  if job.worker_hosts or job.ps_hosts:
+    if cluster:
+      raise UserError(
+        '--worker_hosts and TF_CONFIG both name a cluster: leave out the flags, '
+        'or unset TF_CONFIG.'
+      )
     cluster = _checked(
       _split(job.worker_hosts), _split(job.ps_hosts), job.job_name, job.task
     )
-  else:
-    cluster = _of_config(config)
-    if not cluster and (job.job_name != WORKER or job.task):
-      raise UserError(
-        f'--job_name={job.job_name} --task={job.task}: of which cluster? Name '
-        'its processes by --worker_hosts and --ps_hosts, or TF_CONFIG.'
-      )
+  elif not cluster and (job.job_name != WORKER or job.task):
+    raise UserError(
+      f'--job_name={job.job_name} --task={job.task}: of which cluster? Name '
+      'its processes by --worker_hosts and --ps_hosts, or TF_CONFIG.'
+    )
   _agree(job, cluster)
   return cluster if cluster and cluster.others else None
 

@@ -37,6 +37,13 @@ def test_one_process_is_no_cluster(alone):
   assert find(**alone) is None
 
 
+def test_flags_name_a_cluster_where_tf_config_does_not():
+  config = {'environment': 'cloud', 'task': {'type': 'worker', 'index': 0}}
+  assert find(config, worker_hosts=WORKERS, task=1) == find(
+    worker_hosts=WORKERS, task=1
+  )
+
+
 @pytest.mark.parametrize('task', [0, 1])
 def test_flags_and_config_say_the_same(task):
   by_flags = find(worker_hosts='a:1, b:2', task=task, worker_replicas=2)
