@@ -59,7 +59,7 @@ def whole(path: str | os.PathLike) -> Blob:
 def list_files(source: pathlib.Path) -> dict[str, Blob]:
   """Relative path -> file, sorted by path, of a folder or a tar archive.
 
-  Hidden files are left out, and links in archives.
+  Hidden files are left out, and in archives links to what may lie outside.
 
   Raises:
     UserError: if the source is neither, or the archive is damaged.
@@ -125,12 +125,17 @@ def _members(archive: Blob) -> Iterator[tuple[str, Blob]]:
     with open(archive.path, 'rb') as file:
       file.seek(archive.offset)
       with tarfile.open(fileobj=file, mode='r:') as tar:
+        seen: dict[str, Blob] = {}
         for member in tar:
+          # A hard link is a further name of a member before it.
+          blob = seen.get(member.linkname) if member.islnk() else None
           if member.isreg() and not member.issparse():
             blob = dataclasses.replace(
               archive, offset=member.offset_data, size=member.size
             )
             _check_inside(archive, member.name, blob)
+          if blob:
+            seen[member.name] = blob
             yield member.name.removeprefix('./').lstrip('/'), blob
   # A damaged header makes tarfile raise almost anything.
   except (OSError, EOFError, ValueError, tarfile.TarError) as error:
