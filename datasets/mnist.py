@@ -44,6 +44,7 @@ _FASHION = (
 )
 _STEMS = {'train': 'train', 'test': 't10k'}
 _UNSIGNED_BYTES = 0x08  # the only type of value in these files
+_MOST_BYTES = 1 << 30  # twenty times the largest; what grows beyond is a trap
 
 
 def read_idx(path: pathlib.Path) -> np.ndarray:
@@ -52,10 +53,12 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
   Raises:
     UserError: if it is another kind of file, damaged or cut short.
   """
+  opener = gzip.open if path.suffix == '.gz' else open
   try:
-    data = path.read_bytes()
-    if path.suffix == '.gz':
-      data = gzip.decompress(data)
+    with opener(path, 'rb') as file:
+      data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+      raise OSError(f'it holds more than {_MOST_BYTES:,} bytes')
     zero, kind, rank = struct.unpack_from('>HBB', data)
     if zero or kind != _UNSIGNED_BYTES:
       raise struct.error(f'it begins with {data[:4].hex()}')

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from original_files import idx_bytes, made, read_pixels, write_idx
 
+from datasets import mnist
 from datasets.convert import convert
 from datasets.mnist import read_idx
 from errors import UserError
@@ -51,6 +52,14 @@ def test_damaged_files_are_named(tmp_path, name, change, message):
   path = tmp_path / name
   path.write_bytes(change(idx_bytes(made(2, 3, 4))))
   with pytest.raises(UserError, match=message):
+    read_idx(path)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+  monkeypatch.setattr(mnist, '_MOST_BYTES', 1000)
+  path = tmp_path / 'idx.gz'
+  path.write_bytes(gzip.compress(idx_bytes(made(30, 40))))
+  with pytest.raises(UserError, match=r'idx\.gz .*: it holds more than 1,000'):
     read_idx(path)
 
 
