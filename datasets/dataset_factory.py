@@ -115,9 +115,9 @@ def _folder(name: str, dataset_dir: str) -> pathlib.Path:
   """The folder, once it is one."""
   folder = pathlib.Path(dataset_dir).expanduser()
   if not folder.is_dir():
-    if name not in DATASETS:
-      raise UserError(unknown('data set', name, DATASETS))
-    raise UserError(f'There is no folder {folder}. {_remedy(name, folder)}')
+    known = name in DATASETS
+    remedy = _remedy(name, folder) if known else _unknown(name, folder)
+    raise UserError(f'There is no folder {folder}. {remedy}')
   return folder
 
 
@@ -133,8 +133,8 @@ def _check_finished(name: str, folder: pathlib.Path) -> None:
   """Refuses what a stopped conversion has left."""
   if staging.is_unfinished(folder):
     raise UserError(
-      f'The conversion into {folder} was stopped. Give its command again, with '
-      f'--resume, to have the whole set of {name!r}.'
+      f'The conversion into {folder} is under way or was stopped: wait for it, '
+      f'or give its command again, with --resume, to have all of {name!r}.'
     )
 
 
@@ -162,7 +162,7 @@ def _find(name: str, folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
       f'No records of {name!r} in {folder}. {_remedy(name, folder)}'
     )
   if not found:
-    raise _unknown(name, folder)
+    raise UserError(_unknown(name, folder))
   return found
 
 
@@ -173,17 +173,17 @@ def _describe(name: str, folder: pathlib.Path) -> Manifest:
     return Manifest(name, spec.num_classes, spec.channels, {})
   labels = manifests.read_labels(folder)
   if not labels:
-    raise _unknown(name, folder)
+    raise UserError(_unknown(name, folder))
   # TF-Slim's sets of photos, the only ones without an entry, are in color.
   return Manifest(name, max(labels) + 1, 3, {})
 
 
-def _unknown(name: str, folder: pathlib.Path) -> UserError:
+def _unknown(name: str, folder: pathlib.Path) -> str:
   """What to say of a name that neither the table nor the folder knows."""
-  return UserError(
+  return (
     f'{unknown("data set", name, DATASETS)} Any other name needs records such '
-    f'as {name}_train-00000-of-00001.tfrecord in {folder}, and dataset.json or '
-    'labels.txt beside them.'
+    f'as {file_stem(name)}_train-00000-of-00001.tfrecord in {folder}, and '
+    'dataset.json or labels.txt beside them.'
   )
 
 

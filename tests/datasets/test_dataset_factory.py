@@ -156,7 +156,9 @@ def test_a_folder_that_is_not_there(tmp_path, look):
   split = [None] if look is get_dataset else []
   with pytest.raises(UserError, match=r'There is no folder .*--dataset_name='):
     look('mnist', *split, folder)
-  with pytest.raises(UserError, match=r"Unknown data set 'mnits'"):
+  with pytest.raises(
+    UserError, match=r"There is no folder .*nowhere\. Unknown data set 'mnits'"
+  ):
     look('mnits', *split, folder)
 
 
