@@ -7,7 +7,7 @@ import pathlib
 import random
 
 from datasets import photo
-from datasets.content import Content, image_features
+from datasets.content import Content
 from datasets.download import Download
 from datasets.photo_folder import photos_in
 from datasets.spec import DatasetSpec
@@ -48,11 +48,7 @@ def read(source: pathlib.Path) -> dict[str, list[photo.Photo]]:
 
 def encode(item: photo.Photo) -> Content:
   """The content of a photo under TF-Slim's keys, always a JPEG."""
-  picture = photo.check(item, jpeg_only=True)
-  features = image_features(
-    picture.data, 'jpg', item.label, picture.height, picture.width
-  )
-  return Content(features, picture.notes)
+  return photo.content(photo.check(item, jpeg_only=True), item.label)
 
 
 FLOWERS = DatasetSpec(

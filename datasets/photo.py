@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from PIL import Image, ImageOps
 
-from datasets.content import Content, UnusableError, image_features
+from datasets.content import Content, UnusableError, Value, image_features
 from datasets.tree import Blob
 
 # Never those that run other programs, such as EPS. Some JPEGs hold further
@@ -96,14 +96,18 @@ def encode(photo: Photo) -> Content:
   Raises:
     UnusableError: if it does not decode.
   """
-  picture = check(photo)
+  return content(check(photo), photo.label, filename=photo.name)
+
+
+def content(picture: Picture, label: int, **more: Value) -> Content:
+  """A picture's content under TF-Slim's keys; for `more` see image_features."""
   features = image_features(
     picture.data,
     {'JPEG': 'jpg', 'PNG': 'png'}[picture.format],
-    photo.label,
+    label,
     picture.height,
     picture.width,
-    filename=photo.name,
+    **more,
   )
   return Content(features, picture.notes)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datasets import photo
-from datasets.content import Content, image_features
+from datasets.content import Content
 from datasets.photo_folder import MAX_SHARDS, VALIDATION_FRACTION
 from datasets.shards import file_stem
 from datasets.spec import DatasetSpec
@@ -69,12 +69,7 @@ def encode(item: Item) -> Content:
   Raises:
     UnusableError: if it does not decode.
   """
-  picture = photo.check_bytes(item.data, item.name)
-  image_format = {'JPEG': 'jpg', 'PNG': 'png'}[picture.format]
-  features = image_features(
-    picture.data, image_format, item.label, picture.height, picture.width
-  )
-  return Content(features, picture.notes)
+  return photo.content(photo.check_bytes(item.data, item.name), item.label)
 
 
 def spec(
