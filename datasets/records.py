@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.content import Value, image_features, pixel_features
+from datasets.content import Value
 from tf_compat import tf
 
 # A record is its length (8 bytes), the length's checksum (4), the data, and
@@ -23,16 +23,6 @@ def serialize(features: Mapping[str, Value]) -> bytes:
   example = tf.train.Example(features=tf.train.Features(feature=features))
   # A protobuf map has no order of its own.
   return example.SerializeToString(deterministic=True)
-
-
-def encode_example(*args: Any, **more: Any) -> bytes:
-  """The record of an encoded image; see content.image_features."""
-  return serialize(image_features(*args, **more))
-
-
-def encode_pixels(item: tuple[np.ndarray, int]) -> bytes:
-  """The record of (pixels, label): pixels [H, W] or [H, W, 3], as a PNG."""
-  return serialize(pixel_features(*item))
 
 
 def _feature(value: Value) -> Any:

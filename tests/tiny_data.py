@@ -15,6 +15,20 @@ def striped_images(count: int, seed: int):
   return images, labels
 
 
+def encode_example(*args, **more) -> bytes:
+  """The record of an encoded image; see content.image_features."""
+  from datasets import content, records
+
+  return records.serialize(content.image_features(*args, **more))
+
+
+def encode_pixels(item) -> bytes:
+  """The record of (pixels, label): pixels [H, W] or [H, W, 3], as a PNG."""
+  from datasets import content, records
+
+  return records.serialize(content.pixel_features(*item))
+
+
 def write_digits(folder: pathlib.Path, train: int, test: int) -> pathlib.Path:
   """Writes both splits of a set that goes by the name of digits."""
   from datasets import records
@@ -25,6 +39,6 @@ def write_digits(folder: pathlib.Path, train: int, test: int) -> pathlib.Path:
     records.write_shard(
       folder / f'digits_{split}.tfrecord',
       zip(images, labels, strict=True),
-      records.encode_pixels,
+      encode_pixels,
     )
   return folder

@@ -3,12 +3,13 @@ import shutil
 import pytest
 from absl import logging
 from original_files import made
+from tiny_data import encode_pixels
 
 from datasets import manifest as manifests
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS, evaluation_split, get_dataset
 from datasets.manifest import Manifest
-from datasets.records import encode_pixels, write_shard
+from datasets.records import write_shard
 from errors import UserError
 
 

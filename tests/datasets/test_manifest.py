@@ -6,10 +6,11 @@ import struct
 import pytest
 from absl import logging
 from original_files import made
+from tiny_data import encode_pixels
 
 from datasets import manifest as manifests
 from datasets.manifest import Manifest, Shard
-from datasets.records import encode_pixels, write_shard
+from datasets.records import write_shard
 from errors import UserError
 
 WHOLE = Manifest(

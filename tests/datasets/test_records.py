@@ -1,12 +1,8 @@
 import pytest
 from original_files import made, read_examples, read_pixels
+from tiny_data import encode_example, encode_pixels
 
-from datasets.records import (
-  count_records,
-  encode_example,
-  encode_pixels,
-  write_shard,
-)
+from datasets.records import count_records, write_shard
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_data import encode_example
 
 from datasets import bad_records, records
 from engine import inspection
@@ -31,7 +32,7 @@ def same_pixels():
 
 
 def record(data, label, **more):
-  return records.encode_example(data, 'png', label, 10, 14, **more)
+  return encode_example(data, 'png', label, 10, 14, **more)
 
 
 @pytest.fixture(scope='module')

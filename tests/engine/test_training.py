@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from tiny_data import striped_images
+from tiny_data import encode_pixels, striped_images
 
 from datasets import records
 from engine import checkpoints, lock, messages, progress, results
@@ -121,7 +121,7 @@ def test_resuming_equals_never_having_stopped(train, tmp_path):
   records.write_shard(
     tmp_path / 'digits_train.tfrecord',
     [(images[0], labels[0])] * 8,
-    records.encode_pixels,
+    encode_pixels,
   )
   options = {
     'dataset_dir': str(tmp_path), 'batch_size': 8, 'model_name': 'resnet_v1_50',

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from tiny_data import striped_images
+from tiny_data import encode_example, encode_pixels, striped_images
 
 from engine import checkpoints
 
@@ -354,11 +354,9 @@ def write(path: pathlib.Path, examples: list[bytes]) -> None:
 
 
 def examples(count: int) -> list[bytes]:
-  from datasets import records
-
   images, labels = striped_images(count, 0)
   pairs = zip(images, labels, strict=True)
-  return [records.encode_pixels(pair) for pair in pairs]
+  return [encode_pixels(pair) for pair in pairs]
 
 
 def truncated(path: pathlib.Path) -> None:
@@ -385,17 +383,13 @@ def endless(path: pathlib.Path) -> None:
 
 
 def mislabelled(path: pathlib.Path) -> None:
-  from datasets import records
-
-  wrong = records.encode_pixels((striped_images(1, 0)[0][0], 12))
+  wrong = encode_pixels((striped_images(1, 0)[0][0], 12))
   all_of_it = examples(20)
   write(path, [*all_of_it[:7], wrong, *all_of_it[7:]])
 
 
 def undecodable(path: pathlib.Path) -> None:
-  from datasets import records
-
-  wrong = records.encode_example(b'no image', 'png', 1, 32, 32)
+  wrong = encode_example(b'no image', 'png', 1, 32, 32)
   all_of_it = examples(20)
   write(path, [*all_of_it[:7], wrong, *all_of_it[7:]])
 

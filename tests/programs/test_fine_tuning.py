@@ -68,7 +68,7 @@ def test_an_excluded_layer_takes_other_classes(tune, trained, tmp_path):
 
 def without_label_0(tmp_path):
   """Digits whose labels start at 1."""
-  from tiny_data import striped_images
+  from tiny_data import encode_pixels, striped_images
 
   from datasets import records
 
@@ -76,9 +76,7 @@ def without_label_0(tmp_path):
   folder.mkdir()
   pairs = zip(*striped_images(40, 0), strict=True)
   kept = [pair for pair in pairs if pair[1]]
-  records.write_shard(
-    folder / 'digits_train.tfrecord', kept, records.encode_pixels
-  )
+  records.write_shard(folder / 'digits_train.tfrecord', kept, encode_pixels)
   return folder
 
 
