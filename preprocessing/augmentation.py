@@ -1,7 +1,8 @@
 """The table of augmentations: --augment='randaugment(magnitude=7)+mixup'.
 
-They go on top of any recipe, in training only: some change the pixels before
-the recipe resizes them, some the network's input, some mix a batch.
+They go on top of any recipe, in training only: some change the pixels that the
+recipe takes of an image, before it resizes them; some the network's input; some
+mix a batch.
 """
 
 import dataclasses

@@ -3,7 +3,8 @@
 https://arxiv.org/abs/1409.4842, section 6. TF-Slim's programs resize linearly
 and change brightness and saturation; its full form draws one of four ways to
 resize, and of four orders of brightness, saturation, hue and contrast. An image
-of one channel gets brightness and contrast only.
+of one channel gets brightness and contrast only; that goes for photos made gray
+by --use_grayscale as well, which TF-Slim recolors first.
 
 The fast form makes all four changes by one affine map of a pixel's (R, G, B) x,
 with the ranges of the full form, the mean being that of each STRIDE-th row and
