@@ -5,10 +5,33 @@ tf.distribute adds up their gradients (by NCCL between GPUs, a ring of gRPC
 calls otherwise).
 """
 
+from typing import Any
+
 from deployment import clones
 from deployment.cluster import WORKER, Cluster
 from errors import UserError
 from tf_compat import tf
+
+
+def check(job: Any, cluster: Cluster | None) -> None:
+  """Raises UserError for options that are at odds with the cluster.
+
+  Args:
+    job: has num_clones, clone_on_cpu and master.
+    cluster: the processes that train together; None for one.
+  """
+  if cluster is None or cluster.servers:
+    return
+  if job.num_clones > 1 and job.clone_on_cpu:
+    raise UserError(
+      f'--num_clones={job.num_clones} --clone_on_cpu: TensorFlow gives a worker '
+      'one clone on the CPU; start more workers instead.'
+    )
+  if job.master:
+    raise UserError(
+      f'--master={job.master}: without parameter servers each worker needs a '
+      'server of its own; leave it out, or name --ps_hosts.'
+    )
 
 
 def strategy(
@@ -18,18 +41,13 @@ def strategy(
 
   Args:
     cluster: the workers, each of which has as many clones.
-    num_clones: of this worker.
+    num_clones: of this worker, one where it has no GPUs.
     on_cpu: take the CPU rather than GPUs, also where there are some.
 
   Raises:
-    UserError: if this worker has too few devices.
+    UserError: if this worker has too few GPUs.
   """
   if num_clones > 1:
-    if on_cpu:
-      raise UserError(
-        f'--num_clones={num_clones} --clone_on_cpu: TensorFlow gives a worker '
-        'one clone on the CPU; start more workers instead.'
-      )
     clones.check_gpus(num_clones)
   gpus = 0 if on_cpu else min(num_clones, clones.count_gpus())
   resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(

@@ -16,7 +16,7 @@ from datasets import dataset_factory
 from datasets.bad_records import check_ends
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS
-from deployment import clones, parameter_servers
+from deployment import clones, parameter_servers, workers
 from deployment import cluster as clusters
 from deployment.cluster import Cluster
 from engine import checkpoints, console
@@ -288,6 +288,7 @@ def find_cluster(job: TrainJob) -> Cluster | None:
     UserError: for what is missing, malformed or contradictory.
   """
   cluster = clusters.find(job, os.environ)
+  workers.check(job, cluster)
   parameter_servers.check(job, cluster)
   return cluster
 

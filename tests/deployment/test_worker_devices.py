@@ -4,6 +4,7 @@ import pytest
 
 from deployment import clones, workers
 from deployment.cluster import Cluster
+from engine.job import TrainJob
 from errors import UserError
 
 CLUSTER = Cluster(('a:1', 'b:1', 'c:1'), task=2)
@@ -17,9 +18,19 @@ def test_a_worker_has_one_clone_on_its_cpu():
   assert device == '/job:worker/replica:0/task:2/device:CPU:0'
 
 
-def test_several_clones_on_a_worker_s_cpu_are_refused():
-  with pytest.raises(UserError, match='start more workers instead'):
-    workers.strategy(CLUSTER, 2, on_cpu=True)
+@pytest.mark.parametrize(
+  ('message', 'options'),
+  [
+    ('start more workers instead', {'num_clones': 2, 'clone_on_cpu': True}),
+    ('master=grpc://a:1: .* leave it out', {'master': 'grpc://a:1'}),
+  ],
+)
+def test_what_workers_cannot_have_is_refused(message, options):
+  job = TrainJob(**options)
+  with pytest.raises(UserError, match=message):
+    workers.check(job, CLUSTER)
+  workers.check(job, None)
+  workers.check(job, Cluster(('a:1', 'b:1'), ('c:1',)))
 
 
 def test_more_clones_than_gpus_are_refused():
