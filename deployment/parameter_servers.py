@@ -142,11 +142,7 @@ def _over(
       return bool(said())
     seen = now if answers else seen
     if now - seen > seconds:
-      raise UserError(
-        f'No answer from {chief}, the chief, in {seconds:g} s: start all '
-        'processes of the cluster, with the same addresses; '
-        '--worker_timeout_secs waits longer.'
-      )
+      raise servers.no_answer(f'{chief}, the chief,', seconds)
     time.sleep(_SECONDS_BETWEEN_LOOKS)
   return True
 

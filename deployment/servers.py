@@ -51,13 +51,17 @@ def wait_for(
     tell(f'Waiting for {", ".join(missing)}.')
   while missing:
     if time.monotonic() > deadline:
-      raise UserError(
-        f'No answer from {", ".join(missing)} in {seconds:g} s: start all '
-        'processes of the cluster, with the same addresses; '
-        '--worker_timeout_secs waits longer.'
-      )
+      raise no_answer(', '.join(missing), seconds)
     time.sleep(_SECONDS_BETWEEN_CALLS)
     missing = [address for address in missing if not answers(address)]
+
+
+def no_answer(who: str, seconds: float) -> UserError:
+  """The error for processes that did not come, or are gone."""
+  return UserError(
+    f'No answer from {who} in {seconds:g} s: start all processes of the cluster, '
+    'with the same addresses; --worker_timeout_secs waits longer.'
+  )
 
 
 def answers(address: str) -> bool:

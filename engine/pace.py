@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from deployment import clones, devices
+from deployment import deployment as deployments
 from engine import console, train_step
 from engine.resolve import Setup
 from tf_compat import tf
@@ -50,15 +50,11 @@ def measure(
 @contextlib.contextmanager
 def _stepper(setup: Setup):
   """step(), which makes one training step of a network of its own."""
-  job = setup.job
-  config = devices.session_config(
-    job.mixed_precision, job.clone_on_cpu, job.num_clones, job.xla
-  )
-  strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
-  with tf.Graph().as_default() as graph, strategy.scope():
-    step = train_step.build(setup, strategy=strategy)
+  here = deployments.deploy(setup.job, None, console.say)
+  with tf.Graph().as_default() as graph, here.scope():
+    step = train_step.build(setup, strategy=here.strategy)
     start = tf.global_variables_initializer()
-  with tf.Session(job.master, graph=graph, config=config) as session:
+  with tf.Session(here.target, graph=graph, config=here.config) as session:
     session.run(start)
     session.run(step.local_init)
     yield lambda: session.run(step.train_op)
