@@ -17,6 +17,7 @@ from typing import Any
 
 import files
 from datasets.dataset_factory import DATASETS
+from deployment.cluster import PS, WORKER
 from engine.optimizers import OPTIMIZERS
 from engine.schedules import SCHEDULES
 from errors import UserError
@@ -424,9 +425,7 @@ class TrainJob(ModelOptions, ValidationOptions, CloneOptions):
   ps_hosts: str | None = option(
     None, 'The parameter servers, which keep the variables; likewise.'
   )
-  job_name: str = option(
-    'worker', 'What this process is.', known=('worker', 'ps')
-  )
+  job_name: str = option(WORKER, 'What this process is.', known=(WORKER, PS))
   task: int = option(
     0, "This process's number; worker 0 is the chief, which writes.", lower=0
   )
