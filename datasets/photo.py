@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from PIL import Image, ImageOps
 
+from datasets import encoded
 from datasets.content import Content, UnusableError, Value, image_features
 from datasets.tree import Blob
 
@@ -134,6 +135,7 @@ def check_bytes(data: bytes, name: str, jpeg_only: bool = False) -> Picture:
       warnings.simplefilter('error', Image.DecompressionBombWarning)
       with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         picture = _check(image, data, jpeg_only)
+        encoded.check(data, image.format)
         promised = SUFFIXES.get(_suffix(name))
         return _with_note_of_name(picture, promised, image.format)
   except UnusableError:
@@ -223,9 +225,9 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
 
 def _has_16_bits(image: Image.Image, data: bytes) -> bool:
   """Whether a PNG or the pixels have 16 bits a channel."""
-  # Pillow gives 16-bit color as 8-bit, and tells nobody. The header does.
-  depth = data[24] if image.format == 'PNG' else 0
-  return depth == 16 or image.mode.startswith('I;16')
+  if image.format == 'PNG' and encoded.png_depth(data) == 16:
+    return True
+  return image.mode.startswith('I;16')
 
 
 def _plain(

@@ -7,6 +7,7 @@ import warnings
 
 from PIL import Image
 
+from datasets import encoded
 from datasets.content import UnusableError
 
 # Whatever Pillow knows is recognized; these are what the reader decodes.
@@ -75,6 +76,7 @@ def look(sight: Sight) -> Look:
       with Image.open(io.BytesIO(sight.encoded)) as image:
         found, size = image.format, image.size
         image.load()
+        encoded.check(sight.encoded, found)
         content = f'{image.mode} {size} '.encode() + image.tobytes()
   # Pillow raises SyntaxError, struct.error and more on what is damaged.
   except Exception as error:

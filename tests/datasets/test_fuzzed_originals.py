@@ -118,6 +118,21 @@ def test_what_passes_the_check_the_reader_can_decode(decode, data):
   assert decode(picture.data).shape == (picture.height, picture.width, 3)
 
 
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG'])
+def test_no_byte_of_a_photo_escapes_the_check(decode, kind):
+  data = photo_bytes(kind, size=(20, 16))
+  changed = [data[:end] for end in range(len(data))]
+  for place in range(len(data)):
+    changed.append(bytearray(data))
+    changed[-1][place] ^= 1
+  for one in map(bytes, changed):
+    picture, _ = attempt(
+      lambda one=one: photo.check_bytes(one, 'a'), UnusableError
+    )
+    if picture:
+      decode(picture.data)
+
+
 @FEW
 @given(data=damaged(pictures()[:4]))
 def test_a_small_decode_finds_what_a_whole_one_does(data):

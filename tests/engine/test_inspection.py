@@ -52,6 +52,7 @@ def folder(tmp_path_factory):
     b'no example',
     record(photo_bytes('WEBP', size=(14, 10)), 1),
     record(photo_bytes('JPEG', 'L', size=(20, 30)), 3),
+    record(photo_bytes('PNG', size=(14, 10))[:-12], 5),
     record(photo_bytes('PNG', size=(14, 10), seed=3), 5),
   ]
   test = [record(again, 4), record(photo_bytes('PNG', seed=4), 0)]
@@ -75,7 +76,7 @@ def test_every_record_is_counted_for_what_it_is(folder, capsys):
   assert train.classes == {3: 2, 4: 1, 5: 1}
   assert train.kinds == {'PNG RGB': 3, 'JPEG L': 1}
   assert (train.widths, train.heights) == ([14, 14, 20, 14], [10, 10, 30, 10])
-  assert 'train: 8 records in 1 files, 4 of them cannot be used' in text
+  assert 'train: 9 records in 1 files, 5 of them cannot be used' in text
   assert 'formats: 3 PNG RGB, 1 JPEG L' in text
   assert 'width 14 to 20 (median 14), height 10 to 30 (median 10)' in text
   assert '\n  3:three  2  0\n' in text
@@ -92,6 +93,7 @@ def test_bad_records_are_told_with_file_and_offset(folder, capsys):
     (3, 'has an image that does not decode: cannot identify image file'),
     (4, 'is no tf.train.Example'),
     (5, 'has an image in WEBP'),
+    (7, 'has an image that does not decode: PNG without an end'),
   ):
     place = f'record {number} (from 0) at byte {offsets[number]}'
     assert f'{path}: {place} {problem}' in text
