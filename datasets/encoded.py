@@ -3,8 +3,8 @@
 import struct
 import zlib
 
-# JPEG's markers of where pixels begin and where the file ends. Among the pixels
-# neither occurs.
+# JPEG's markers of where the pixels begin and of the end; a phone's film may
+# follow, and there may be a smaller picture before.
 _SCAN, _END = b'\xff\xda', b'\xff\xd9'
 # https://www.w3.org/TR/png-3/#5DataRep
 _SIGNATURE = 8  # bytes
@@ -19,7 +19,7 @@ def check(data: bytes, kind: str) -> None:
     ValueError: if its end is missing, or a checksum is wrong.
   """
   if kind in ('JPEG', 'MPO'):
-    if not (data.endswith(_END) or data.rfind(_END) > data.rfind(_SCAN)):
+    if not data.endswith(_END) and data.find(_END, _first_scan(data)) < 0:
       raise ValueError('JPEG without an end')
   elif kind == 'PNG':
     _check_chunks(data)
@@ -28,6 +28,17 @@ def check(data: bytes, kind: str) -> None:
 def png_depth(data: bytes) -> int:
   """The bits of a channel, of which Pillow makes 8 without a word."""
   return data[_DEPTH]
+
+
+def _first_scan(data: bytes) -> int:
+  """Goes from segment to segment of a JPEG, up to its pixels."""
+  place = 2
+  while place < len(data) and data[place : place + 2] != _SCAN:
+    if data[place + 1 : place + 2] == b'\xff':
+      place += 1  # Markers may have more of these before them.
+    else:
+      place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
+  return place
 
 
 def _check_chunks(data: bytes) -> None:

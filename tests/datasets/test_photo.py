@@ -72,6 +72,7 @@ KEPT = {
   'progressive jpeg': encoded(scene(), 'JPEG', progressive=True),
   'exif without a turn': encoded(scene(), 'JPEG', exif=Image.Exif().tobytes()),
   'damaged exif': encoded(scene(), 'JPEG', exif=b'Exif\0\0nonsense'),
+  'jpeg before a film': encoded(scene(), 'JPEG') + b'film \xff\xda',
   'color png': encoded(scene(), 'PNG'),
   'gray png': encoded(scene('L'), 'PNG'),
   'palette png': encoded(scene('P'), 'PNG'),
@@ -94,6 +95,15 @@ def test_usual_photos_keep_their_bytes_and_decode_alike(name, graph):
   # Two decoders of a JPEG may round differently.
   limit = 3 if picture.format == 'JPEG' else 0
   assert np.abs(decoded(tf, picture.data) - expected).max() <= limit
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_photo():
+  noise = Image.fromarray(made(16, 20, 3))
+  data = encoded(noise, 'JPEG', comment=b'\xff\xda thumbnail \xff\xd9')
+  assert data.count(b'\xff\xd9') == 2
+  assert photo.check_bytes(data, 'a').data == data
+  with pytest.raises(UnusableError, match='decode: JPEG without an end'):
+    photo.check_bytes(data[:-1] + b'\0', 'a')
 
 
 def frames():
