@@ -1,8 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that go again."""
 
+import atexit
 import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
@@ -32,3 +34,10 @@ def write_text(path: str | pathlib.Path, text: str) -> None:
   """Writes a text file atomically; names of files in it keep their bytes."""
   with replacing(path) as temporary:
     temporary.write_text(text, encoding='utf-8', errors='surrogateescape')
+
+
+def temporary_folder(prefix: str) -> pathlib.Path:
+  """A new folder in $TMPDIR, deleted when the program ends but by a kill."""
+  folder = tempfile.mkdtemp(prefix=prefix)
+  atexit.register(shutil.rmtree, folder, ignore_errors=True)
+  return pathlib.Path(folder)

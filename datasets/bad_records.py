@@ -7,16 +7,13 @@ image that does not decode. `find_bad_record` says which it was, after the fact.
 that leaves out bad records one by one.
 """
 
-import atexit
 import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
 import re
-import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 
 from absl import logging
@@ -26,6 +23,7 @@ from datasets.content import UnusableError
 from datasets.dataset import Dataset
 from datasets.records import count_records
 from errors import UserError
+from files import temporary_folder
 from tf_compat import tf
 
 
@@ -125,7 +123,8 @@ def mend(dataset: Dataset) -> Dataset:
     dataset.files, count_readable(dataset.files), strict=True
   ):
     if not whole:
-      last_damaged = os.path.join(_folder(), os.path.basename(file))
+      folder = temporary_folder('mended_records_')
+      last_damaged = str(folder / os.path.basename(file))
       readable = _copy_readable(file, last_damaged, readable)
     files.append(file if whole else last_damaged)
     present += readable
@@ -301,13 +300,6 @@ def _append_empty(path: str, count: int) -> None:
   record = length + _checksum(length) + _checksum(b'')
   with tf.io.gfile.GFile(path, 'ab') as file:
     file.write(record * count)
-
-
-def _folder() -> str:
-  """A new folder that is deleted when the program ends."""
-  folder = tempfile.mkdtemp(prefix='mended_records_')
-  atexit.register(shutil.rmtree, folder, ignore_errors=True)
-  return folder
 
 
 @contextlib.contextmanager

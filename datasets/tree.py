@@ -4,7 +4,6 @@ An archive's members are read where they lie in it. None is ever written, so no
 name in an archive can lead outside.
 """
 
-import atexit
 import bz2
 import dataclasses
 import gzip
@@ -13,11 +12,11 @@ import os
 import pathlib
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 
 from errors import UserError
+from files import temporary_folder
 
 # Photos are compressed already: what shrinks a hundredfold is meant to harm.
 MOST_EXPANSION = 100
@@ -59,7 +58,7 @@ def whole(path: str | os.PathLike) -> Blob:
 def list_files(source: pathlib.Path) -> dict[str, Blob]:
   """Relative path -> file, sorted by path, of a folder or a tar archive.
 
-  Hidden files are left out, and in archives links to what may lie outside.
+  Hidden files are left out, and symbolic links in archives.
 
   Raises:
     UserError: if the source is neither, or the archive is damaged.
@@ -157,16 +156,14 @@ def _check_inside(archive: Blob, name: str, blob: Blob) -> None:
 def _decompressed(archive: pathlib.Path) -> pathlib.Path:
   """The archive itself, or a copy without its compression.
 
-  The copy lies in $TMPDIR until the program ends, and is as old as the archive.
+  The copy is as old as the archive.
   """
   with archive.open('rb') as file:
     start = file.read(6)
   opener = next((o for m, o in _MAGIC.items() if start.startswith(m)), None)
   if opener is None:
     return archive
-  folder = tempfile.mkdtemp(prefix='unpacked_')
-  atexit.register(shutil.rmtree, folder, ignore_errors=True)
-  target = pathlib.Path(folder, f'{archive.name}.tar')
+  target = temporary_folder('unpacked_') / f'{archive.name}.tar'
   most = max(_ALWAYS_ALLOWED, MOST_EXPANSION * archive.stat().st_size)
   try:
     with opener(archive) as packed, target.open('wb') as plain:
