@@ -54,7 +54,11 @@ def deploy(
     UserError: if devices are lacking, the port is taken, or others do not come.
   """
   config = devices.session_config(
-    job.mixed_precision, job.clone_on_cpu, job.num_clones, job.xla
+    job.mixed_precision,
+    job.clone_on_cpu,
+    job.num_clones,
+    job.xla,
+    served=bool(cluster or job.master),
   )
   if cluster is None:
     strategy = clones.strategy(job.num_clones, job.clone_on_cpu)

@@ -15,6 +15,7 @@ def session_config(
   cpu_only: bool = False,
   cpus: int = 1,
   xla: bool = False,
+  served: bool = False,
 ) -> tf.ConfigProto:
   """How a session uses its device.
 
@@ -24,6 +25,7 @@ def session_config(
     cpu_only: hide the GPUs.
     cpus: into how many logical ones the CPU is divided, for clones on it.
     xla: compile what XLA can of the graph, where the device is a GPU.
+    served: the session is a server's, of this process or another.
   """
   config = tf.ConfigProto(allow_soft_placement=True)
   if cpu_only:
@@ -33,8 +35,11 @@ def session_config(
   config.gpu_options.allow_growth = True
   rewriter = _REWRITERS.get(mixed_precision or '')
   if rewriter:
-    # 1 is RewriterConfig.ON.
-    setattr(config.graph_options.rewrite_options, rewriter, 1)
+    rewrite = config.graph_options.rewrite_options
+    setattr(rewrite, rewriter, rewrite.ON)
+    if served and mixed_precision == 'bfloat16':
+      # A server refuses fused operations in bfloat16, which are oneDNN's own.
+      rewrite.remapping = rewrite.OFF
   if xla:
     options = config.graph_options.optimizer_options
     options.global_jit_level = tf.OptimizerOptions.ON_1

@@ -14,7 +14,7 @@ import pytest
 
 from deployment import devices
 from engine import progress
-from tf_compat import tf
+from tf_compat import slim, tf
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -30,6 +30,20 @@ def test_xla_and_precision_are_settings_of_their_own():
   assert is_compiled(config)
   rewrite = config.graph_options.rewrite_options
   assert rewrite.auto_mixed_precision_onednn_bfloat16
+
+
+def test_servers_compute_in_bfloat16(graph):
+  """They refuse the fused operations that a process makes for itself."""
+  server = tf.train.Server.create_local_server()
+  images = tf.placeholder(tf.float32, [8, 16, 16, 8])
+  net = slim.conv2d(
+    images, 8, 3, padding='VALID', weights_initializer=tf.ones_initializer()
+  )
+  config = devices.session_config('bfloat16', cpu_only=True, served=True)
+  with tf.Session(server.target, config=config) as session:
+    session.run(tf.global_variables_initializer())
+    found = session.run(net, {images: np.ones([8, 16, 16, 8])})
+  np.testing.assert_array_equal(found, np.full([8, 14, 14, 8], 3 * 3 * 8))
 
 
 @pytest.mark.parametrize('options', [{}, {'num_clones': 2}])
