@@ -29,6 +29,7 @@ class Replica:
     tell: where this worker feeds the TOLD numbers first, 0 for nothing; None
       where it has no say. Of workers that do not wait only the chief has.
     decided: what has been told, the same for all that made a step.
+    settled: where that is kept, for those that made none since.
     hooks: what must run around the steps.
   """
 
@@ -50,6 +51,7 @@ class Replica:
     self._worker = f'/job:worker/task:{cluster.task}'
     self.tell: tf.Tensor | None = None
     self.decided: tf.Tensor | None = None
+    self.settled: tf.Variable | None = None
     self.hooks: list[tf.train.SessionRunHook] = []
     self._live = False
 
@@ -94,7 +96,7 @@ class Replica:
       The number of the last step made.
     """
     with tf.device('/job:ps/task:0'):
-      told, settled = (
+      told, self.settled = (
         tf.get_variable(
           name, [TOLD], initializer=tf.zeros_initializer(), trainable=False,
           collections=[_OURS],
@@ -115,14 +117,14 @@ class Replica:
     def settle(gradients, global_step=None):
       # With the step: read any later, some would know before others.
       with tf.control_dependencies([apply(gradients, global_step)]):
-        return settled.assign(told.read_value()).op
+        return self.settled.assign(told.read_value()).op
 
     if self._sync:
       moved = self._together(settle, gradients, global_step)
     else:
       moved = settle(gradients, global_step)
     with tf.control_dependencies([moved]):
-      self.decided = settled.read_value()
+      self.decided = self.settled.read_value()
       return global_step.read_value()
 
   def _together(self, apply, gradients, global_step) -> tf.Operation:

@@ -329,7 +329,7 @@ class Stopping(tf.train.SessionRunHook):
     self, job: TrainJob, step: TrainStep, start: int, signals: Signals
   ):
     self._graph, self._start, self._signals = step, start, signals
-    self._last, self._train_dir = job.max_number_of_steps, job.train_dir
+    self._job = job
     self._next_look, self._asked = 0.0, False
     self.reason: str | None = None
 
@@ -353,24 +353,37 @@ class Stopping(tf.train.SessionRunHook):
       early = self._is_asked()
     if self._graph.votes is None:
       signal = self._signals.received
-    if self._last is not None and run_values.results['step'] >= self._last:
-      self.reason = 'max_number_of_steps'
-    elif early:
-      self.reason = 'early_stop'
+    self._find_reason(run_values.results['step'], early)
     if self.reason or signal:
       run_context.request_stop()
 
   def end(self, session):
-    # One that lags behind finds that the chief has closed the run.
+    if self.reason or self._signals.received:
+      return
+    # One that waits for the next step, or lags behind, finds the run closed.
+    if self._graph.settled is not None:
+      fetches = [self._graph.global_step, self._graph.settled]
+      step, (early, signal) = session.run(fetches)
+      self._find_reason(step, early)
+      if signal:
+        self._signals.note_peers()
     if not (self.reason or self._signals.received):
-      self.reason = 'chief_ended'
+      raise peers.lost('the run was closed', self._job)
+
+  def _find_reason(self, step: int, early: bool) -> None:
+    """Notes why training ends by itself, if it does."""
+    last = self._job.max_number_of_steps
+    if last is not None and step >= last:
+      self.reason = 'max_number_of_steps'
+    elif early:
+      self.reason = 'early_stop'
 
   def _agree(self, start: float) -> None:
     """Raises UserError unless all started where this process did."""
     if not math.isclose(start, self._start, rel_tol=1e-5):
       raise UserError(
         f'This process started from step {self._start}, others from another '
-        f'step: all of them must see the same --train_dir={self._train_dir}.'
+        f'step: all of them must see the same --train_dir={self._job.train_dir}.'
       )
 
   def _is_asked(self) -> bool:
@@ -378,5 +391,5 @@ class Stopping(tf.train.SessionRunHook):
     now = time.monotonic()
     if not self._asked and now >= self._next_look:
       self._next_look = now + self._SECONDS_BETWEEN_LOOKS
-      self._asked = messages.is_asked_to_stop(self._train_dir)
+      self._asked = messages.is_asked_to_stop(self._job.train_dir)
     return self._asked

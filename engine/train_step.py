@@ -39,6 +39,7 @@ class TrainStep:
       where it has no say, or no others to tell.
     decided: the mean of all processes' votes, or what parameter servers' workers
       were told; None where there are no others.
+    settled: where parameter servers keep that, else None.
   """
 
   train_op: tf.Tensor
@@ -51,6 +52,7 @@ class TrainStep:
   images_per_step: int
   votes: tf.Tensor | None
   decided: tf.Tensor | None
+  settled: tf.Variable | None
 
 
 def build(
@@ -104,6 +106,7 @@ def build(
     images_per_step=images_per_step,
     votes=replica.tell if replica else votes,
     decided=replica.decided if replica else made[0]['decided'],
+    settled=replica.settled if replica else None,
   )
 
 

@@ -34,7 +34,6 @@ from engine.resolve import Setup
 from engine.signals import Signals
 from engine.train_step import TrainStep
 from engine.validation import Validation
-from errors import UserError
 from tf_compat import slim, tf
 
 
@@ -303,7 +302,10 @@ def _failure_told(setup: Setup, deployment: Deployment) -> Iterator[None]:
   """Ends the parameter servers where the chief gives up in the body."""
   try:
     yield
-  except UserError:
+  except peers.GONE:
+    # It may be a server that is gone: telling it would be to wait for it.
+    raise
+  except Exception:
     _tell_servers(setup, deployment, 2)
     raise
 

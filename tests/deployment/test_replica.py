@@ -77,6 +77,8 @@ def build(setup, **options) -> train_step.TrainStep:
 def test_servers_keep_variables_and_workers_the_rest(setup, graph, sync):
   step = build(setup, sync_replicas=sync)
   assert step.images_per_step == (15 if sync else 5)
+  # Whether it is listened to, if it asks all to end.
+  assert (step.votes is not None) == sync
   kept = {v.op.name: v.device for v in tf.global_variables()}
   assert {*kept.values()} == {'/job:ps/task:0', '/job:ps/task:1'}
   for name in kept:

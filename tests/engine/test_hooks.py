@@ -17,8 +17,9 @@ class Stopping(hooks.Stopping):
   def __init__(self, job, start=4):
     self.signals, self.is_stopped = Signals(), False
     graph = types.SimpleNamespace(
-      train_op='step', votes='votes', decided='of all'
-    )
+      train_op='step', votes='votes', decided='of all',
+      global_step='step', settled='so far',
+    )  # fmt: skip
     super().__init__(job, graph, start, self.signals)
 
   @property
@@ -75,6 +76,27 @@ def test_another_s_signal_stops_this_one(stopping):
 def test_all_end_for_the_same_reason(stopping, told, reason):
   stopping.hear(*told)
   assert (stopping.is_stopped, stopping.reason) == (True, reason)
+
+
+@pytest.mark.parametrize(
+  ('found', 'reason', 'signal'),
+  [
+    ((9, [0, 0]), 'max_number_of_steps', None),
+    ((5, [1, 0]), 'early_stop', None),
+    ((5, [0, 1]), None, signal.SIGTERM),
+  ],
+)
+def test_one_that_lags_behind_ends_as_all(stopping, found, reason, signal):
+  stopping.end(types.SimpleNamespace(run=lambda fetches: found))
+  assert (stopping.reason, stopping.signals.received) == (reason, signal)
+
+
+def test_one_whose_chief_failed_does_not_finish(stopping):
+  session = types.SimpleNamespace(run=lambda fetches: (5, [0, 0]))
+  with pytest.raises(
+    UserError, match=r'lost \(the run was closed\), or failed'
+  ):
+    stopping.end(session)
 
 
 def test_workers_that_see_other_checkpoints_are_refused(stopping):

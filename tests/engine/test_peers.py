@@ -1,11 +1,13 @@
-"""What is said of other processes, and what is one's own fault."""
+"""What is said of other processes and to them, and what is one's own fault."""
 
 import socket
+import types
 
 import pytest
 
+from deployment import parameter_servers
 from deployment.cluster import Cluster
-from engine import peers
+from engine import peers, training
 from errors import UserError
 from tf_compat import tf
 
@@ -57,3 +59,22 @@ def test_a_fault_of_one_s_own_is_no_loss(fail, other):
   other.listen()
   with pytest.raises(tf.errors.InternalError):
     fail(tf.errors.InternalError)
+
+
+@pytest.mark.parametrize(
+  ('error', 'codes'),
+  [
+    (UserError('no room'), [2]),
+    (OSError('no room, met while logging'), [2]),
+    # To tell a server that is gone would be to wait for it.
+    (tf.errors.UnavailableError(None, None, 'no answer'), []),
+  ],
+)
+def test_servers_are_told_that_the_chief_failed(monkeypatch, error, codes):
+  told = []
+  monkeypatch.setattr(parameter_servers, 'end', lambda *args: told.append(args))
+  setup = types.SimpleNamespace(is_chief=True, cluster=None)
+  deployment = types.SimpleNamespace(replica='some', target='', config=None)
+  with pytest.raises(type(error)), training._failure_told(setup, deployment):
+    raise error
+  assert [code for *_, code in told] == codes
