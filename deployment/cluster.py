@@ -7,6 +7,7 @@ flags --worker_hosts, --ps_hosts, --job_name and --task otherwise.
 import collections
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from errors import UserError
 
 WORKER, PS = 'worker', 'ps'
 _LAST_PORT = 65535
+_ADDRESS = re.compile(r'([^\s,/]+):(\d+)', re.ASCII)
+_LIKE = (
+  '{"cluster": {"worker": ["host:port", …]}, '
+  '"task": {"type": "worker", "index": 0}}'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +82,27 @@ def find(job: Any, environ: Mapping[str, str]) -> Cluster | None:
     cluster = _checked(
       _split(job.worker_hosts), _split(job.ps_hosts), job.job_name, job.task
     )
-  elif not cluster and (job.job_name != WORKER or job.task):
+  elif cluster:
+    _same_place(job, cluster)
+  elif job.job_name != WORKER or job.task:
     raise UserError(
       f'--job_name={job.job_name} --task={job.task}: of which cluster? Name '
       'its processes by --worker_hosts and --ps_hosts, or TF_CONFIG.'
     )
   _agree(job, cluster)
   return cluster if cluster and cluster.others else None
+
+
+def _same_place(job: Any, cluster: Cluster) -> None:
+  """Raises UserError for flags that give another place than TF_CONFIG does."""
+  for flag, default in (('job_name', WORKER), ('task', 0)):
+    told, mine = getattr(job, flag), getattr(cluster, flag)
+    if told not in (default, mine):
+      raise UserError(
+        f'--{flag}={told}, but TF_CONFIG makes this process {cluster.job_name} '
+        f'{cluster.task}: leave out the flag, or unset TF_CONFIG and name the '
+        'cluster by --worker_hosts.'
+      )
 
 
 def _split(hosts: str | None) -> list[str]:
@@ -94,16 +114,20 @@ def _of_config(text: str) -> Cluster | None:
   try:
     config = json.loads(text)
     hosts = {
-      job: [str(address) for address in found]
+      job: [str(address) for address in _list(found)]
       for job, found in config['cluster'].items()
     }
     kind, task = config['task']['type'], int(config['task']['index'])
   except KeyError as error:
     if error.args == ('cluster',):
       return None
-    raise UserError(f'TF_CONFIG={text}: {error} is missing.') from error
+    raise UserError(
+      f'TF_CONFIG={text}: {error} is missing: it is like {_LIKE}.'
+    ) from error
   except (ValueError, TypeError, AttributeError) as error:
-    raise UserError(f'TF_CONFIG={text} cannot be read: {error}.') from error
+    raise UserError(
+      f'TF_CONFIG={text} cannot be read ({error}): it is like {_LIKE}.'
+    ) from error
   chiefs = hosts.get('chief', hosts.get('master', []))
   if len(chiefs) > 1:
     raise UserError(f'TF_CONFIG has {len(chiefs)} chiefs: there can be one.')
@@ -121,6 +145,13 @@ def _of_config(text: str) -> Cluster | None:
   )
 
 
+def _list(addresses: Any) -> list:
+  """The addresses of a job, which are no single text."""
+  if not isinstance(addresses, list):
+    raise TypeError(f'{addresses!r} is no list')
+  return addresses
+
+
 def _checked(
   workers: Sequence[str], servers: Sequence[str], job_name: str, task: int
 ) -> Cluster:
@@ -130,17 +161,20 @@ def _checked(
   if twice:
     raise UserError(f'{twice[0]} is named twice: each process has its own.')
   for address in counts:
-    host, _, port = address.rpartition(':')
-    if not (host and port.isdecimal() and 0 < int(port) <= _LAST_PORT):
-      raise UserError(f'{address!r} is no address: name each as host:port.')
+    parts = _ADDRESS.fullmatch(address)
+    if not (parts and 0 < int(parts[2]) <= _LAST_PORT):
+      raise UserError(
+        f'{address!r} is no address: name each as host:port, with a comma '
+        'between two.'
+      )
   if not workers:
     raise UserError('The cluster has no workers: name them by --worker_hosts.')
   hosts = {WORKER: workers, PS: servers}
   if job_name not in hosts or not 0 <= task < len(hosts[job_name]):
     has = ', '.join(f'{len(found)} {job}' for job, found in hosts.items())
     raise UserError(
-      f'This process is {job_name} {task}, but the cluster has {has}; they are '
-      'counted from 0.'
+      f'This process is {job_name} {task} (--job_name and --task, or TF_CONFIG), '
+      f'but the cluster has {has}; they are counted from 0.'
     )
   return Cluster(tuple(workers), tuple(servers), job_name, task)
 

@@ -82,11 +82,20 @@ def test_parameter_servers_are_no_workers():
     ('both name a cluster', {
       'config': config('worker', 0, worker=['a:1', 'b:2']),
       'worker_hosts': WORKERS}),
-    ('worker 2, but the cluster has 2 worker', {
+    ("'a:1' is no list.*\"worker\": \\[\"host:port\"", {
+      'config': config('worker', 0, worker='a:1')}),
+    ('--task=1, but TF_CONFIG makes this process worker 0', {
+      'config': config('worker', 0, worker=['a:1', 'b:2']), 'task': 1}),
+    ('--job_name=ps, but TF_CONFIG makes this process worker 1', {
+      'config': config('worker', 1, worker=['a:1', 'b:2']),
+      'job_name': 'ps'}),
+    ('worker 2 .*, but the cluster has 2 worker', {
       'worker_hosts': WORKERS, 'task': 2}),
-    ('ps 0, but the cluster has 2 worker, 0 ps', {
+    ('ps 0 .*, but the cluster has 2 worker, 0 ps', {
       'worker_hosts': WORKERS, 'job_name': 'ps'}),
     ('a:1 is named twice', {'worker_hosts': 'a:1,a:1'}),
+    ("'a:1 b:2' is no address: .* comma", {'worker_hosts': 'a:1 b:2'}),
+    ("'grpc://a:1' is no address", {'worker_hosts': 'grpc://a:1,b:2'}),
     ("'b' is no address", {'worker_hosts': 'a:1,b'}),
     ("'b:0' is no address", {'worker_hosts': 'a:1,b:0'}),
     ("'b:65536' is no address", {'worker_hosts': 'a:1,b:65536'}),
