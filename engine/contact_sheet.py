@@ -3,7 +3,7 @@
 import io
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colors
@@ -21,21 +21,23 @@ from tf_compat import tf
 
 _GROUPS = 3  # pictures side by side
 _CELL = 1.6  # inches
+_TITLE = 0.27  # inches, of two lines
 _SEED = 1
 
 
 def check_path(path: str) -> None:
   """Raises UserError where no PNG can be written."""
   folder = pathlib.Path(path).expanduser().absolute().parent
-  if not path.lower().endswith('.png') or not folder.is_dir():
+  if not path.lower().endswith('.png') or not os.access(folder, os.W_OK):
     raise UserError(
-      f'--output={path}: name a .png file in a folder that is there.'
+      f'--output={path}: name a .png file in a folder that is there and can be '
+      'written into.'
     )
 
 
 def draw(
   dataset: Dataset,
-  sights: Sequence[Sight],
+  samples: Mapping[str, Sequence[Sight]],
   preprocessing_name: str,
   image_size: int,
   path: str | os.PathLike,
@@ -44,30 +46,45 @@ def draw(
 
   Args:
     dataset: any split of the set.
-    sights: the pictures.
+    samples: split -> the pictures.
     preprocessing_name: the recipe.
     image_size: height and width of its output, in pixels.
     path: of the PNG file.
   """
+  splits = [split for split, sights in samples.items() for _ in sights]
+  sights = [sight for sights in samples.values() for sight in sights]
   inputs = [
     _inputs(
       sights, dataset.channels, preprocessing_name, image_size, is_training
     )
     for is_training in (False, True)
   ]
-  rows = -(-len(sights) // _GROUPS)
-  figure = Figure(figsize=(3 * _GROUPS * _CELL, max(rows, 1) * (_CELL + 0.25)))
-  cells = figure.subplots(max(rows, 1), 3 * _GROUPS, squeeze=False)
-  for cell in cells.flat:
-    cell.set_axis_off()
+  cells = _cells(max(1, -(-len(sights) // _GROUPS)))
   for place, sight in enumerate(sights):
     row, group = divmod(place, _GROUPS)
     raw, evaluation, training = cells[row, 3 * group : 3 * group + 3]
-    _show_raw(raw, sight, dataset.class_names)
+    _show_raw(raw, sight, dataset.class_names, splits[place])
     _show_input(evaluation, *inputs[0][place], 'evaluation')
     _show_input(training, *inputs[1][place], 'training')
-  figure.tight_layout(pad=0.3)
-  picture.save(figure, path)
+  picture.save(cells[0, 0].figure, path)
+
+
+def _cells(rows: int) -> np.ndarray:
+  """Square places for pictures [rows, 3 groups], room for titles above."""
+  height = rows * (_CELL + _TITLE)
+  figure = Figure(figsize=(3 * _GROUPS * _CELL, height))
+  cells = figure.subplots(rows, 3 * _GROUPS, squeeze=False)
+  for cell in cells.flat:
+    cell.set_axis_off()
+  figure.subplots_adjust(
+    left=0,
+    right=1,
+    bottom=0,
+    top=1 - _TITLE / height,
+    wspace=0.03,
+    hspace=_TITLE / _CELL,
+  )
+  return cells
 
 
 def _inputs(
@@ -126,8 +143,10 @@ def _is_white(image: np.ndarray) -> np.ndarray:
   return light > (light.min() + light.max()) / 2
 
 
-def _show_raw(cell: Axes, sight: Sight, class_names: Sequence[str]) -> None:
-  """The picture as it is stored, with its boxes and its class."""
+def _show_raw(
+  cell: Axes, sight: Sight, class_names: Sequence[str], split: str
+) -> None:
+  """The picture as it is stored, with its boxes, its class and its split."""
   with Image.open(io.BytesIO(sight.encoded)) as image:
     cell.imshow(image.convert('RGB'))
   width, height = sight.look.width, sight.look.height
@@ -138,7 +157,7 @@ def _show_raw(cell: Axes, sight: Sight, class_names: Sequence[str]) -> None:
       Rectangle(corner, *sides, fill=False, color=picture.ORANGE, linewidth=1)
     )
   name = picture.legible(class_names[sight.label], 18, str(sight.label))
-  cell.set_title(f'{name}\n{width} × {height}', fontsize=6, pad=2)
+  cell.set_title(f'{name}\n{split}, {width} × {height}', fontsize=6, pad=2)
 
 
 def _show_input(

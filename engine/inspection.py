@@ -90,7 +90,7 @@ def inspect(job: InspectJob, given: Collection[str] = frozenset()) -> Report:
   if job.output:
     contact_sheet.draw(
       next(iter(splits.values())).dataset,
-      [sight for split in splits.values() for sight in split.samples],
+      {name: split.samples for name, split in splits.items()},
       job.preprocessing_name or network.preprocessing,
       job.image_size or network.image_size,
       job.output,
@@ -101,7 +101,10 @@ def inspect(job: InspectJob, given: Collection[str] = frozenset()) -> Report:
 
 def _name(dataset_dir: str) -> str:
   """The set's name, as its dataset.json has it."""
-  found = manifest.read(pathlib.Path(dataset_dir).expanduser())
+  folder = pathlib.Path(dataset_dir).expanduser()
+  if not folder.is_dir():
+    raise UserError(f'There is no folder {folder}.')
+  found = manifest.read(folder)
   if found is None:
     raise UserError(
       f'{dataset_dir} has no dataset.json that would name the set: say '

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import pathlib
 from collections.abc import Iterator
+from typing import IO
 
 from errors import UserError
 
@@ -22,10 +23,10 @@ def only_one(
     flag: the option that names it.
 
   Raises:
-    UserError: if another process holds it.
+    UserError: if another process holds it, or nothing can be written into it.
   """
   path = pathlib.Path(folder, '.lock')
-  with path.open('a') as file:
+  with _opened(path, flag) as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -41,3 +42,13 @@ def only_one(
       yield
     finally:
       path.unlink(missing_ok=True)
+
+
+def _opened(path: pathlib.Path, flag: str) -> IO[str]:
+  """The file that is locked, made if need be."""
+  try:
+    return path.open('a')
+  except OSError as error:
+    raise UserError(
+      f'Cannot write into {flag}={path.parent}: {error.strerror}.'
+    ) from error

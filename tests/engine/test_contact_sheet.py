@@ -1,12 +1,14 @@
 """Boxes go where the recipe takes what is in them."""
 
 import io
+import itertools
 import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.dataset import Dataset
 from datasets.sight import Look, Sight
 from engine import contact_sheet
 from preprocessing.preprocessing_factory import PREPROCESSINGS
@@ -66,3 +68,32 @@ def test_pictures_without_boxes_and_with_boxes_of_no_use():
   none, corner, one, odd = (outlines.sum() for _, outlines in inputs)
   assert none == corner == 0
   assert odd > one > 0
+
+
+def test_titles_and_pictures_have_places_of_their_own(tmp_path, monkeypatch):
+  figures = []
+  monkeypatch.setattr(
+    contact_sheet.picture, 'save', lambda figure, path: figures.append(figure)
+  )
+  tall, wide = sight(width=60, height=120), sight(width=120, height=60)
+  samples = {'train': [tall, wide] * 3, 'test': [wide]}
+  dataset = Dataset('made', 'train', (), 7, 1, 3, ('one',))
+  contact_sheet.draw(dataset, samples, 'inception', SIZE, tmp_path / 'x.png')
+  (figure,) = figures
+  figure.draw_without_rendering()
+  boxes = [
+    box.get_window_extent()
+    for cell in figure.axes
+    for box in (cell.title, *cell.images)
+    if cell.images
+  ]
+  # A title's lowest pixel row may touch its own picture's first.
+  boxes = [box.padded(-1) for box in boxes]
+  assert len(boxes) == 2 * 3 * 7
+  assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+  assert all(figure.bbox.contains(*box.max) for box in boxes)
+  raw = [cell.title.get_text() for cell in figure.axes if cell.images][::3]
+  assert [text.partition('\n')[2] for text in raw] == [
+    *['train, 60 × 120', 'train, 120 × 60'] * 3,
+    'test, 120 × 60',
+  ]

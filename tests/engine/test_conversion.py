@@ -1,5 +1,8 @@
 """Conversion as the program does it: alone in its folder."""
 
+import errno
+import pathlib
+
 import pytest
 
 from engine import conversion, lock
@@ -30,3 +33,15 @@ def test_what_fails_leaves_folders_as_they_were(tmp_path, is_there):
     conversion.convert(job)
   assert folder.exists() == is_there
   assert not is_there or not list(folder.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_into_is_named(tmp_path, monkeypatch):
+  def refuse(path, mode):
+    raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+
+  monkeypatch.setattr(pathlib.Path, 'open', refuse)
+  job = ConvertJob(dataset_name='digits', dataset_dir=str(tmp_path))
+  with pytest.raises(
+    UserError, match=rf'write into --dataset_dir={tmp_path}: Permission denied'
+  ):
+    conversion.convert(job)

@@ -1,6 +1,7 @@
 """Inspection of sets whose every flaw is known."""
 
 import io
+import os
 import struct
 import sys
 from pathlib import Path
@@ -162,6 +163,7 @@ def test_the_sheet_shows_pictures_and_what_a_network_gets(
     ({'dataset_name': None}, 'has no dataset.json that would name the set'),
     ({'output': 'sheet.jpg'}, r'--output=sheet\.jpg: name a \.png file'),
     ({'output': 'gone/sheet.png'}, r'--output=gone/sheet\.png: name a'),
+    ({'dataset_dir': 'gone', 'dataset_name': None}, 'There is no folder gone'),
     ({'model_name': 'lenett'}, "Did you mean 'lenet'"),
     ({'dataset_name': 'mnist'}, "No records of 'mnist' in"),
   ],
@@ -171,3 +173,19 @@ def test_wrong_flags(tmp_path, options, message):
   flags = {'dataset_dir': str(tmp_path), 'dataset_name': 'digits', **options}
   with pytest.raises(UserError, match=message):
     inspection.inspect(InspectJob(**flags))
+
+
+def test_a_sheet_that_cannot_be_written_is_told_before_any_work(
+  folder, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(os, 'access', lambda path, mode: path != tmp_path)
+  monkeypatch.setattr(inspection, '_look', None)
+  job = InspectJob(
+    dataset_dir=str(folder[0]),
+    dataset_name='digits',
+    output=str(tmp_path / 'sheet.png'),
+  )
+  with pytest.raises(
+    UserError, match=r'in a folder that .* can be written into'
+  ):
+    inspection.inspect(job)
