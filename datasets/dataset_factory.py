@@ -54,7 +54,7 @@ def get_dataset(name: str, split: str | None, dataset_dir: str) -> Dataset:
   split = split or _evaluation_split(name, folder, found)
   if split not in found:
     raise UserError(
-      f'No split {split!r} of {name!r} in {folder}; there is {_either(found)}.'
+      f'No split {split!r} of {name!r} in {folder}; there is {_quoted(found)}.'
     )
   warn_of_missing(split, found[split])
   num_records, cut_short = manifests.count(manifest, split, found[split])
@@ -106,7 +106,7 @@ def _evaluation_split(
       return split
   raise UserError(
     f'{name!r} in {folder} has no validation or test split, only '
-    f'{_either(found)}. Name the split to evaluate on with '
+    f'{_quoted(found)}. Name the split to evaluate on with '
     '--dataset_split_name.'
   )
 
@@ -197,6 +197,6 @@ def class_names(
   return tuple(names.get(label, str(label)) for label in range(num_classes))
 
 
-def _either(splits: Iterable[str]) -> str:
+def _quoted(splits: Iterable[str]) -> str:
   """The names in quotes: "'train' and 'test'"."""
   return ' and '.join(map(repr, splits))
