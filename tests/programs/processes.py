@@ -11,7 +11,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 SECONDS = 300.0
+# The tests' own network, which has no chance in it.
+TINY = {
+  'dataset_name': 'digits', 'model_name': 'tiny', 'batch_size': 4, 'seed': 1,
+  'num_readers': 1, 'num_preprocessing_threads': 1, 'learning_rate': 0.05,
+  'optimizer': 'momentum', 'log_every_n_steps': 1, 'clone_on_cpu': True,
+}  # fmt: skip
 # '2025-01-31 09:30:00.0: I …' in older versions, 'I0000 00:00:0.0 …' in newer.
 _OF_TENSORFLOW = re.compile(
   r'(?m)^([IWE]0000 00:|\d{4}-\d\d-\d\d \S+: [IWE] |WARNING: All log ).*\n'
@@ -36,6 +44,14 @@ def free_addresses(count: int) -> list[str]:
   for each in sockets:
     each.close()
   return addresses
+
+
+def values(checkpoint: pathlib.Path) -> dict[str, np.ndarray]:
+  """Everything in a checkpoint."""
+  from tf_compat import tf
+
+  reader = tf.train.load_checkpoint(str(checkpoint))
+  return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
 
 
 class Process:

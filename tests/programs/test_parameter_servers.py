@@ -9,20 +9,13 @@ import sys
 
 import numpy as np
 import pytest
-from processes import Process, free_addresses, until
+from processes import TINY, Process, free_addresses, until, values
 
 from engine import checkpoints, progress
 
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
-# The tests' own network, which has no chance in it.
-TINY = {
-  'dataset_name': 'digits', 'model_name': 'tiny', 'batch_size': 4, 'seed': 1,
-  'num_readers': 1, 'num_preprocessing_threads': 1, 'learning_rate': 0.05,
-  'optimizer': 'momentum', 'log_every_n_steps': 1, 'clone_on_cpu': True,
-  'worker_timeout_secs': 120,
-}  # fmt: skip
 # A TensorFlow server and nothing else.
 BARE = """
 import json, sys
@@ -41,6 +34,7 @@ def cluster(start, digits):
     server, chief, worker = addresses or free_addresses(3)
     common = {
       **TINY, 'train_dir': 'train', 'dataset_dir': digits,
+      'worker_timeout_secs': 120,
       'ps_hosts': server, 'worker_hosts': f'{chief},{worker}', **flags,
     }  # fmt: skip
 
@@ -56,14 +50,6 @@ def cluster(start, digits):
 def started(begin) -> list[Process]:
   """A server, the chief, and another worker."""
   return [begin(*place) for place in (SERVER, CHIEF, WORKER)]
-
-
-def values(checkpoint: pathlib.Path) -> dict[str, np.ndarray]:
-  """Everything in a checkpoint."""
-  from tf_compat import tf
-
-  reader = tf.train.load_checkpoint(str(checkpoint))
-  return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
 
 
 def ended(processes: list[Process], code: int = 0) -> None:

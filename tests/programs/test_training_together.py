@@ -9,19 +9,13 @@ import sys
 
 import numpy as np
 import pytest
-from processes import Process, free_addresses
+from processes import TINY, Process, free_addresses, values
 
 from engine import checkpoints, progress
 
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
-# The tests' own network, which has no chance in it.
-TINY = {
-  'dataset_name': 'digits', 'model_name': 'tiny', 'batch_size': 4, 'seed': 1,
-  'num_readers': 1, 'num_preprocessing_threads': 1, 'learning_rate': 0.05,
-  'optimizer': 'momentum', 'log_every_n_steps': 1, 'clone_on_cpu': True,
-}  # fmt: skip
 
 # Batches of all records, for two workers; and all that a step can do.
 OPTIONS = {
@@ -58,14 +52,6 @@ def start_workers(start, digits):
 def finished(workers: list[Process]) -> None:
   for worker in workers:
     assert worker.wait() == 0, worker.stderr
-
-
-def values(checkpoint: pathlib.Path) -> dict[str, np.ndarray]:
-  """Everything in a checkpoint."""
-  from tf_compat import tf
-
-  reader = tf.train.load_checkpoint(str(checkpoint))
-  return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
 
 
 @pytest.fixture(scope='module')
@@ -187,15 +173,17 @@ def test_hosts_that_do_not_answer_are_named(start, digits):
   assert f'No answer from {other} in 1 s' in process.error
 
 
-def test_a_cluster_on_this_machine(digits, tmp_path):
+@pytest.mark.parametrize('kinds', [['-w', '2'], ['-w', '2', '-p', '1']])
+def test_a_cluster_on_this_machine(digits, tmp_path, kinds):
   """The launcher, whose workers are told by flags, and the programs as such."""
   flags = {
     **TINY, 'model_name': 'lenet', 'max_number_of_steps': 2,
     'dataset_dir': digits, 'train_dir': tmp_path / 'train',
+    'sync_replicas': '-p' in kinds,
   }  # fmt: skip
   result = subprocess.run(
     [
-      'bash', ROOT / 'scripts' / 'launch_local.sh', '-w', '2', '--',
+      'bash', ROOT / 'scripts' / 'launch_local.sh', *kinds, '--',
       'train_image_classifier.py', *(f'--{k}={v}' for k, v in flags.items()),
     ],
     env={**os.environ, 'PYTHON': sys.executable},
