@@ -261,7 +261,8 @@ def _convert(
   _check_leftovers(spec, staging.target, shards)
   staging.open(shards, options.resume)
   total = sum(map(len, splits.values()))
-  rejections = _Rejections(staging, total, options.max_rejected_fraction)
+  listed = staging.target / REJECTED
+  rejections = _Rejections(listed, total, options.max_rejected_fraction)
   done = []
   with (
     Workers(spec.encode, options.num_processes, total) as workers,
@@ -321,8 +322,8 @@ def _check_leftovers(
 class _Rejections:
   """The originals that cannot be used, of which there may be only so many."""
 
-  def __init__(self, staging: Staging, total: int, most: float):
-    self._staging = staging
+  def __init__(self, listed: pathlib.Path, total: int, most: float):
+    self._listed = listed
     self._total = total
     self._most = most
     self._rows: list[tuple[str, str]] = []
@@ -331,19 +332,18 @@ class _Rejections:
     """Takes more of them.
 
     Raises:
-      UserError: if there are too many; nothing but their list is left then.
+      UserError: if there are too many, once they are listed.
     """
     self._rows.extend(rows)
     if len(self._rows) <= self._most * self._total:
       return
-    listed = self._staging.target / REJECTED
-    write_text(listed, self.as_csv())
-    self._staging.discard()
+    write_text(self._listed, self.as_csv())
     name, reason = self._rows[0]
     raise UserError(
       f'{len(self._rows)} of {self._total} originals cannot be used, more than '
-      f'--max_rejected_fraction={self._most:g}: {name} {reason}. {listed} lists '
-      'those found so far; nothing was converted.'
+      f'--max_rejected_fraction={self._most:g}: {name} {reason}. {self._listed} '
+      'lists those found so far: mend or remove them, or allow more, and go on '
+      'with --resume.'
     )
 
   def as_csv(self) -> str:

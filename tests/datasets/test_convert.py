@@ -299,18 +299,29 @@ def test_rejected_photos_are_listed_with_the_reason(tmp_path):
   assert not (folder / 'rejected.csv').exists()
 
 
-def test_too_many_rejected_leave_nothing_but_their_list(tmp_path, small_shards):
+def test_too_many_rejected_stop_and_are_listed(tmp_path, small_shards):
   write_birds(tmp_path / 'in', [b'', b'x', b'y'])
-  folder = tmp_path / 'out'
+  folder, source = tmp_path / 'out', str(tmp_path / 'in')
   options = Options(max_rejected_fraction=2 / PHOTOS, num_processes=1)
   with pytest.raises(
     UserError, match=r'^3 of 40 originals .*_fraction=0\.05: (crow|gull)/'
   ):
-    convert('birds', str(folder), str(tmp_path / 'in'), options)
-  assert [path.name for path in folder.iterdir()] == ['rejected.csv']
+    convert('birds', str(folder), source, options)
   assert len((folder / 'rejected.csv').read_text().splitlines()) == 4
-  with pytest.raises(UserError, match=r"Unknown data set 'birds'"):
+  with pytest.raises(UserError, match=r'was stopped'):
     get_dataset('birds', 'train', str(folder))
+  more = dataclasses.replace(options, max_rejected_fraction=0.1, resume=True)
+  assert convert('birds', str(folder), source, more).rejected == 3
+  convert('birds', str(tmp_path / 'expected'), source, more)
+  assert contents(folder) == contents(tmp_path / 'expected')
+
+
+def test_too_many_rejected_leave_no_half_shard(tmp_path):
+  write_birds(tmp_path / 'in', [b'', b'x', b'y'])
+  with pytest.raises(UserError, match=r'of 40 originals cannot be used'):
+    convert('birds', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  left = [path.name for path in (tmp_path / 'out').iterdir()]
+  assert left == ['rejected.csv']
 
 
 def stop_at(monkeypatch, shard, error):
