@@ -146,6 +146,8 @@ def _find_by_csv(source: pathlib.Path) -> list[Found]:
   columns = _columns(rows[0]) if rows else None
   if columns:
     rows = rows[1:]
+  elif rows:
+    _check_first(source, rows[0])
   columns = columns or {'path': 0, 'label': 1, 'split': 2}
   found = [_of_row(source, row, columns) for row in rows]
   if not found:
@@ -165,6 +167,17 @@ def _columns(row: list[str]) -> dict[str, int] | None:
     if name in spellings
   }
   return places if {'path', 'label'} <= set(places) else None
+
+
+def _check_first(source: pathlib.Path, row: list[str]) -> None:
+  """Refuses names of columns that are not known, for they would be a class."""
+  path = source.parent / row[0].strip()
+  if path.suffix.lower() not in photo.SUFFIXES and not path.is_file():
+    known = ', '.join('/'.join(sorted(_HEADER[name])) for name in _HEADER)
+    raise UserError(
+      f'{source}: the first line, {",".join(row)!r}, names neither a photo nor '
+      f'the columns: {known}.'
+    )
 
 
 def _of_row(

@@ -208,6 +208,10 @@ def test_a_photo_that_a_csv_file_lists_in_vain_is_rejected(tmp_path):
     ('a.jpg,x\nb.jpg,x', r"photos of one class only, 'x'"),
     ('a.jpg,x,test\nb.jpg,y,test', r'no photos to train on'),
     ('"a.jpg', r'Cannot read .*list\.csv as CSV'),
+    (
+      'image_id,label\na.jpg,x\nb.jpg,y',
+      r"'image_id,label', names neither a photo nor the columns: file/filename/",
+    ),
   ],
 )
 def test_wrong_csv_files(tmp_path, text, message):
