@@ -19,23 +19,25 @@ _HEADER, _FOOTER = 12, 4
 
 def serialize(features: Mapping[str, Value]) -> bytes:
   """Key -> value as a tf.train.Example; the same input, the same bytes."""
-  features = {key: _feature(value) for key, value in features.items()}
-  example = tf.train.Example(features=tf.train.Features(feature=features))
+  example = tf.train.Example()
+  for key, value in features.items():
+    # Filled where it stands: a message put into another is copied, pixels too.
+    _fill(example.features.feature[key], value)
   # A protobuf map has no order of its own.
   return example.SerializeToString(deterministic=True)
 
 
-def _feature(value: Value) -> Any:
-  """A tf.train.Feature: whole numbers, other numbers, or bytes."""
+def _fill(feature: Any, value: Value) -> None:
+  """Whole numbers, other numbers, or bytes into a tf.train.Feature."""
   if isinstance(value, str):
     # The name of a file need be no text; then it keeps its bytes.
     value = value.encode(errors='surrogateescape')
   if isinstance(value, bytes):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    feature.bytes_list.value.append(value)
+    return
   values = np.ravel(value).tolist()
-  if all(isinstance(number, int) for number in values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-  return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+  whole = all(isinstance(number, int) for number in values)
+  (feature.int64_list if whole else feature.float_list).value.extend(values)
 
 
 def write_shard(
