@@ -103,6 +103,7 @@ def _find(source: pathlib.Path) -> list[Found]:
   photos = photos_in(source)
   tops = {path.partition('/')[0] for path in photos if '/' in path}
   splits = {_split_called(top) for top in tops}
+  # Splits without train/ are refused later, and never taken for classes.
   if 'train' in splits or (splits and None not in splits):
     found = [_in_split(source, path, photos[path]) for path in photos]
   else:
@@ -154,7 +155,7 @@ def _find_by_csv(source: pathlib.Path) -> list[Found]:
     raise UserError(f'{source} lists no photos: {_LAYOUTS}.')
   if len({split is None for *_, split in found}) > 1:
     raise UserError(f'{source} names a split for some photos only.')
-  return sorted(found, key=lambda photo: photo[0])
+  return sorted(found, key=lambda one: one[0])
 
 
 def _columns(row: list[str]) -> dict[str, int] | None:
