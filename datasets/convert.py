@@ -260,12 +260,29 @@ def _convert(
   shards = {part.shard for part in parts}
   _check_leftovers(spec, staging.target, shards)
   staging.open(shards, options.resume)
-  total = sum(map(len, splits.values()))
-  listed = staging.target / REJECTED
-  rejections = _Rejections(listed, total, options.max_rejected_fraction)
-  done = []
+  rejections = _Rejections(
+    listed=staging.target / REJECTED,
+    total=sum(map(len, splits.values())),
+    most=options.max_rejected_fraction,
+  )
+  done = _write(spec, parts, staging, rejections, options.num_processes)
+  staging.publish(
+    _manifest(spec, parts, done), spec.class_names, rejections.as_csv()
+  )
+  return done
+
+
+def _write(
+  spec: DatasetSpec,
+  parts: Sequence[_Part],
+  staging: Staging,
+  rejections: '_Rejections',
+  num_processes: int | None,
+) -> list[Done]:
+  """The shards that are not there yet, and what came of each part."""
+  total, done = sum(len(part.items) for part in parts), []
   with (
-    Workers(spec.encode, options.num_processes, total) as workers,
+    Workers(spec.encode, num_processes, total) as workers,
     tqdm.tqdm(desc=spec.name, total=total, unit='', disable=None) as progress,
   ):
     known = [staging.find(part.shard, part.items) for part in parts]
@@ -284,9 +301,6 @@ def _convert(
         progress.update(len(part.items))
         rejections.add(shard.rejected)
       done.append(shard)
-  staging.publish(
-    _manifest(spec, parts, done), spec.class_names, rejections.as_csv()
-  )
   return done
 
 
