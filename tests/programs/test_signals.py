@@ -74,10 +74,10 @@ def test_from_a_cold_start(start, small, number):
 
 
 @pytest.mark.parametrize('program', ['eval', 'loop'])
-def test_ctrl_c_ends_evaluation_without_a_trace(start, trained, program):
+def test_ctrl_c_ends_evaluation_without_a_trace(start, copied, program):
   """Evaluation saves nothing; a loop is ended like this every day."""
   process = start(
-    program, checkpoint_path=trained / 'train', eval_dir='eval', batch_size=1
+    program, checkpoint_path=copied, eval_dir='eval', batch_size=1
   )
   process.wait_for('Evaluating')
   process.signal(signal.SIGINT)
