@@ -16,6 +16,7 @@ from tf_compat import tf
 
 # What all are told: to end early, and to end on a signal.
 TOLD = 2
+# The collection of what else servers keep, which is in no checkpoint.
 _OURS = 'parameter_servers'
 
 Gradients = Iterable[tuple[tf.Tensor | None, tf.Variable]]

@@ -111,7 +111,7 @@ class Deadline(tf.train.SessionRunHook):
     self._due = time.monotonic() + self._seconds
 
   def _rest(self) -> None:
-    """Between steps only what servers keep, and the chief saves, can be lost."""
+    """Between steps one waits for others only if they keep what is saved."""
     self._due = math.inf
     if self._servers:
       self._extend()
