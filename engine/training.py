@@ -103,7 +103,7 @@ def _train(
   if start is not None and start >= (job.max_number_of_steps or math.inf):
     return _already_there(setup, resumed)
   validate = _validation(setup)
-  with signals.at_once() if setup.cluster else contextlib.nullcontext():
+  with _meeting(setup, signals):
     deployment = deployments.deploy(job, setup.cluster, console.say)
   with tf.Graph().as_default(), deployment.scope():
     step = train_step.build(
@@ -114,6 +114,13 @@ def _train(
       _begin(setup, start or 0)
     with data_errors.named(setup.dataset, job.labels_offset):
       return _run(setup, deployment, step, restore, start, validate, signals)
+
+
+def _meeting(
+  setup: Setup, signals: Signals
+) -> contextlib.AbstractContextManager[None]:
+  """A body in which others are waited for, and no step is there to be saved."""
+  return signals.at_once() if setup.cluster else contextlib.nullcontext()
 
 
 def _announce(setup: Setup, resumed: str | None, told: bool) -> None:
@@ -236,7 +243,9 @@ def _run(
       peers.watched(job, setup.cluster) as watch,
       _failure_told(setup, deployment),
     ):
-      with _session(deployment, scaffold, watch, around) as session:
+      with _meeting(setup, signals):
+        session = _session(deployment, scaffold, watch, around)
+      with session:
         while not session.should_stop():
           session.run(step.train_op)
       ends.close()

@@ -4,8 +4,10 @@ import json
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -185,6 +187,19 @@ def test_a_lost_server_ends_all_and_all_go_on(cluster, tmp_path):
   again = started(cluster(max_number_of_steps=step + 2, **flags))
   ended(again)
   assert f'Resuming from train/model.ckpt-{step}.' in again[1].stderr
+
+
+def test_a_worker_that_waits_for_the_chief_ends_at_once_on_a_signal(cluster):
+  addresses = free_addresses(3)
+  host, _, port = addresses[1].rpartition(':')
+  begin = cluster(addresses)
+  with socket.create_server((host, int(port))):
+    begin(*SERVER)
+    worker = begin(*WORKER)
+    worker.wait_for('as worker 1 of 2')
+    time.sleep(3)  # By when it has built its graph, and waits.
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(30) == -signal.SIGTERM
 
 
 def test_a_server_whose_chief_does_not_come_ends(cluster):
