@@ -101,10 +101,9 @@ def _train(
   start = checkpoints.step_of(resumed) if resumed else None
   _announce(setup, resumed, told)
   if start is not None and start >= (job.max_number_of_steps or math.inf):
-    return _already_there(setup, resumed)
+    return _already_there(setup, resumed, signals)
   validate = _validation(setup)
-  with _meeting(setup, signals):
-    deployment = deployments.deploy(job, setup.cluster, console.say)
+  deployment = _deploy(setup, signals)
   with tf.Graph().as_default(), deployment.scope():
     step = train_step.build(
       setup, start or 0, deployment.strategy, deployment.replica
@@ -114,6 +113,12 @@ def _train(
       _begin(setup, start or 0)
     with data_errors.named(setup.dataset, job.labels_offset):
       return _run(setup, deployment, step, restore, start, validate, signals)
+
+
+def _deploy(setup: Setup, signals: Signals) -> Deployment:
+  """Takes the devices, and meets the other processes."""
+  with _meeting(setup, signals):
+    return deployments.deploy(setup.job, setup.cluster, console.say)
 
 
 def _meeting(
@@ -147,7 +152,7 @@ def _announce(setup: Setup, resumed: str | None, told: bool) -> None:
       )
 
 
-def _already_there(setup: Setup, checkpoint: str) -> Summary:
+def _already_there(setup: Setup, checkpoint: str, signals: Signals) -> Summary:
   """The summary of a run that was finished before it began."""
   job = setup.job
   step = checkpoints.step_of(checkpoint)
@@ -157,6 +162,9 @@ def _already_there(setup: Setup, checkpoint: str) -> Summary:
   )
   if setup.is_chief:
     messages.write_finished(job.train_dir, 'max_number_of_steps', step)
+    if setup.cluster and setup.cluster.servers:
+      # They would wait for the chief.
+      _tell_servers(setup, _deploy(setup, signals), 0)
   return Summary(step, math.nan, 'max_number_of_steps', checkpoint)
 
 

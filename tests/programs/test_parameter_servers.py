@@ -184,9 +184,14 @@ def test_a_lost_server_ends_all_and_all_go_on(cluster, tmp_path):
   for worker in workers:
     assert 'Another process of the cluster was lost' in worker.error
   step = newest(tmp_path)
-  again = started(cluster(max_number_of_steps=step + 2, **flags))
+  flags['max_number_of_steps'] = step + 2
+  again = started(cluster(**flags))
   ended(again)
   assert f'Resuming from train/model.ckpt-{step}.' in again[1].stderr
+  # And once more, when there is nothing left to do.
+  again = started(cluster(**flags))
+  ended(again)
+  assert 'Already at step' in again[1].stderr
 
 
 def test_a_worker_that_waits_for_the_chief_ends_at_once_on_a_signal(cluster):
