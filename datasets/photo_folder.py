@@ -11,10 +11,12 @@ on, a part of each class is drawn for it.
 """
 
 import csv
+import itertools
+import os
 import pathlib
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from absl import logging
 
@@ -34,6 +36,7 @@ SPLITS = {
   'testing': 'test',
 }
 MAX_SHARDS = 1024
+LISTED = 5  # names in a warning
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
 _LAYOUTS = (
   'expected <class>/*.jpg, or train/<class>/*.jpg with validation/ or test/ '
@@ -112,12 +115,22 @@ def _find(source: pathlib.Path) -> list[Found]:
       for path in photos
       if '/' in path
     ]
+  lost = [path for path in photos if '/' not in path]
   if not found:
-    raise UserError(f'No photos in {source}: {_LAYOUTS}.')
-  lost = len(photos) - len(found)
+    stray = f'; {len(lost)} are in no class folder' if lost else ''
+    raise UserError(f'No photos of classes in {source}{stray}: {_LAYOUTS}.')
   if lost:
-    logging.warning('%s: %d photos in no class folder ignored', source, lost)
+    logging.warning(
+      '%s: photos in no class folder ignored: %s', source, _some(lost)
+    )
   return found
+
+
+def _some(names: Collection[object]) -> str:
+  """The first of the names, and how many there are besides."""
+  more = len(names) - LISTED
+  first = ', '.join(map(str, itertools.islice(names, LISTED)))
+  return f'{first} and {more} more' if more > 0 else first
 
 
 def _in_split(source: pathlib.Path, path: str, blob: Blob) -> Found:
@@ -143,7 +156,9 @@ def _find_by_csv(source: pathlib.Path) -> list[Found]:
     with source.open(newline='', encoding='utf-8-sig') as file:
       rows = [row for row in csv.reader(file, strict=True) if row]
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise UserError(f'Cannot read {source} as CSV: {error}.') from error
+    raise UserError(
+      f'Cannot read {source} as CSV in UTF-8: {error}.'
+    ) from error
   columns = _columns(rows[0]) if rows else None
   if columns:
     rows = rows[1:]
@@ -155,7 +170,25 @@ def _find_by_csv(source: pathlib.Path) -> list[Found]:
     raise UserError(f'{source} lists no photos: {_LAYOUTS}.')
   if len({split is None for *_, split in found}) > 1:
     raise UserError(f'{source} names a split for some photos only.')
+  _check_listed(source, found)
   return sorted(found, key=lambda one: one[0])
+
+
+def _check_listed(source: pathlib.Path, found: Collection[Found]) -> None:
+  """Refuses a photo of two classes or splits, and paths that lead nowhere."""
+  listed: dict[str, Found] = {}
+  for one in found:
+    other = listed.setdefault(one[0], one)
+    if other is not one:
+      ways = [', '.join(filter(None, way[2:])) for way in (other, one)]
+      raise UserError(
+        f'{source} lists {one[0]!r} twice ({" and ".join(ways)}): leave one.'
+      )
+  if not any(os.path.exists(blob.path) for _, blob, _, _ in found):
+    raise UserError(
+      f'{source}: none of its {len(found)} photos is there, such as '
+      f'{found[0][0]!r}; paths start at {source.parent}.'
+    )
 
 
 def _columns(row: list[str]) -> dict[str, int] | None:
@@ -191,7 +224,10 @@ def _of_row(
     if place < len(row)
   }
   if not values.get('path') or not values.get('label'):
-    raise UserError(f'{source}: {",".join(row)!r} is not a path and a label.')
+    raise UserError(
+      f'{source}: {",".join(row)!r} is not a path and a label, with a comma '
+      'between.'
+    )
   called = values.get('split')
   split = _split_called(called) if called else None
   if called and not split:
@@ -212,7 +248,15 @@ def _check_classes(classes: list[str], source: pathlib.Path) -> None:
     )
   for name in classes:
     if not name.isprintable():
-      raise UserError(f'The class name {name!r} cannot stand in labels.txt.')
+      raise UserError(
+        f'The class name {name!r} cannot stand in labels.txt: rename it.'
+      )
+  spellings: dict[str, list[str]] = {}
+  for name in classes:
+    spellings.setdefault(name.strip().casefold(), []).append(name)
+  alike = [' / '.join(names) for names in spellings.values() if len(names) > 1]
+  if alike:
+    logging.warning('%s: classes that differ by case: %s', source, _some(alike))
 
 
 def _split(
@@ -228,11 +272,24 @@ def _split(
   if len(splits) == 1:
     fraction = VALIDATION_FRACTION if fraction is None else fraction
     splits = _draw(splits['train'], fraction, seed)
+  if fraction != 0:
+    _tell_of_gaps(splits, classes)
   for split, photos in splits.items():
     # Neither a shard nor the first batches may hold one class only.
     random.Random(f'{seed} {split}').shuffle(photos)
   order = dict.fromkeys(SPLITS.values())
   return {split: splits[split] for split in order if splits.get(split)}
+
+
+def _tell_of_gaps(
+  splits: Mapping[str, Iterable[photo.Photo]], classes: Sequence[str]
+) -> None:
+  """Warns of classes that cannot be learned, or not be judged."""
+  for split, photos in splits.items():
+    there = {one.label for one in photos}
+    missing = [name for n, name in enumerate(classes) if n not in there]
+    if missing:
+      logging.warning('Classes without %s photos: %s', split, _some(missing))
 
 
 def _check_fraction(splits: Iterable[str], fraction: float | None) -> None:
@@ -249,14 +306,15 @@ def _check_fraction(splits: Iterable[str], fraction: float | None) -> None:
 def _draw(
   photos: Iterable[photo.Photo], fraction: float, seed: int
 ) -> dict[str, list[photo.Photo]]:
-  """The same part of each class for validation, but never all of it."""
+  """The same part of each class for validation: a photo or more, never all."""
   classes: dict[int, list[photo.Photo]] = {}
   for one in photos:
     classes.setdefault(one.label, []).append(one)
   splits: dict[str, list[photo.Photo]] = {'train': [], 'validation': []}
   for label, members in classes.items():
     random.Random(f'{seed} {label}').shuffle(members)
-    drawn = min(round(len(members) * fraction), len(members) - 1)
+    drawn = max(round(len(members) * fraction), 1) if fraction else 0
+    drawn = min(drawn, len(members) - 1)
     splits['validation'] += members[:drawn]
     splits['train'] += members[drawn:]
   return splits

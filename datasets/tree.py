@@ -108,6 +108,9 @@ def _walk(
         yield from _walk(folder / entry.name, f'{name}/', (*above, real))
       elif entry.is_file():
         yield name, whole(entry.path)
+      elif entry.is_symlink():
+        # It leads nowhere: who reads it is told, rather than has it missing.
+        yield name, Blob(entry.path)
 
 
 def _visible(name: str) -> bool:

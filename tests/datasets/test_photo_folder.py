@@ -212,9 +212,13 @@ def test_a_photo_that_a_csv_file_lists_in_vain_is_rejected(tmp_path):
       'image_id,label\na.jpg,x\nb.jpg,y',
       r"'image_id,label', names neither a photo nor the columns: file/filename/",
     ),
+    ('a.jpg,x\nb.jpg,y\na.jpg,y', r"lists 'a\.jpg' twice \(x and y\)"),
+    ('a.jpg,x,train\na.jpg,x,test', r'twice \(x, train and x, test\): leave'),
+    ('c.jpg,x\nd.jpg,y', r"none of its 2 photos is there, such as 'c\.jpg'"),
   ],
 )
 def test_wrong_csv_files(tmp_path, text, message):
+  write_tree(tmp_path, dict.fromkeys(['a.jpg', 'b.jpg'], photo_bytes()))
   (tmp_path / 'list.csv').write_text(text)
   with pytest.raises(UserError, match=message):
     convert_birds(tmp_path, tmp_path / 'list.csv')
@@ -223,8 +227,8 @@ def test_wrong_csv_files(tmp_path, text, message):
 @pytest.mark.parametrize(
   ('files', 'options', 'message'),
   [
-    ([], {}, r'No photos in .*: expected <class>/\*\.jpg, or train/'),
-    (['1.jpg', '2.jpg'], {}, r'No photos in'),
+    ([], {}, r'No photos of .*: expected <class>/\*\.jpg, or train/'),
+    (['1.jpg', '2.jpg'], {}, r'No photos of .*; 2 are in no class folder: '),
     (['a/1.jpg', 'a/2.jpg'], {}, r"of one class only, 'a'"),
     (['train/1.jpg'], {}, r'train/1\.jpg is in no class of a split'),
     (['train/a/1.jpg', 'more/a/1.jpg'], {}, r'more/a/1\.jpg is in no class'),
@@ -268,5 +272,37 @@ def test_other_files_and_stray_photos_are_told(tmp_path, monkeypatch):
   assert sum(convert_birds(tmp_path).splits.values()) == 6
   assert [warning.partition(': ')[2] for warning in warnings] == [
     '2 files that are no photos ignored (1 .txt, 1 no ending)',
-    '1 photos in no class folder ignored',
+    'photos in no class folder ignored: a.jpg',
   ]
+
+
+@pytest.mark.parametrize(
+  ('files', 'told'),
+  [
+    (['Crow/1.jpg', 'Crow/2.jpg', 'crow/1.jpg', 'crow/2.jpg'], ['Crow / crow']),
+    (['a/1.jpg', 'b/1.jpg', 'b/2.jpg'], ['Classes without validation', ': a']),
+    (['train/a/1.jpg', 'val/b/1.jpg'], ['train photos: b', 'tion photos: a']),
+    ([f'{n}/1.jpg' for n in range(8)], ['0, 1, 2, 3, 4 and 3 more']),
+  ],
+)
+def test_what_is_likely_a_mistake_is_told(tmp_path, monkeypatch, files, told):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  write_tree(tmp_path / 'in', dict.fromkeys(files, photo_bytes()))
+  convert_birds(tmp_path)
+  assert all(words in '\n'.join(warnings) for words in told)
+
+
+def test_small_classes_have_a_photo_for_validation_too(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  assert convert_birds(tmp_path).splits == {'train': 3, 'validation': 3}
+
+
+def test_a_link_that_leads_nowhere_is_rejected(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  (tmp_path / 'in/crow/gone.jpg').symlink_to('nowhere.jpg')
+  assert convert_birds(tmp_path, max_rejected_fraction=0.5).rejected == 1
+  rejected = (tmp_path / 'out/rejected.csv').read_text()
+  assert 'crow/gone.jpg,cannot be read: No such file' in rejected
