@@ -100,7 +100,7 @@ def convert(
   staging = Staging(folder)
   try:
     staging.finish()
-    if _is_complete(name, folder):
+    if _is_complete(name, source_dir, folder):
       staging.discard()
       return _summary(folder, already_complete=True)
     spec = _spec(name, source_dir, options)
@@ -131,11 +131,13 @@ def make_folder(folder: pathlib.Path) -> None:
     ) from error
 
 
-def _is_complete(name: str, folder: pathlib.Path) -> bool:
+def _is_complete(
+  name: str, source_dir: str | None, folder: pathlib.Path
+) -> bool:
   """Whether the set is here already, whole.
 
   Raises:
-    UserError: if another set is here.
+    UserError: if another set is here, or one of other photos.
   """
   manifest = manifests.read(folder)
   if manifest is None:
@@ -145,7 +147,25 @@ def _is_complete(name: str, folder: pathlib.Path) -> bool:
       f'{folder} holds the data set {manifest.name!r} already: name another '
       f'--dataset_dir for {name!r}.'
     )
-  return manifest.is_whole(folder)
+  if not manifest.is_whole(folder):
+    return False
+  _check_same_photos(manifest, source_dir, folder)
+  return True
+
+
+def _check_same_photos(
+  manifest: Manifest, source_dir: str | None, folder: pathlib.Path
+) -> None:
+  """Refuses other photos than those that a set of one's own is made of."""
+  if manifest.name in DATASETS or manifest.name.startswith(tfds.PREFIX):
+    return
+  source = pathlib.Path(source_dir or '').expanduser().resolve()
+  # Photos that are gone, or have been moved, are done without.
+  if source_dir and source.exists() and manifest.source != str(source):
+    raise UserError(
+      f'{folder} holds {manifest.name!r} made of {manifest.source} already: '
+      f'name another --dataset_dir, or remove it to convert {source} instead.'
+    )
 
 
 def _summary(

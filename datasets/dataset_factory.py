@@ -1,5 +1,6 @@
 """All data sets, and a split of one of them as it lies on disk."""
 
+import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -57,6 +58,7 @@ def get_dataset(name: str, split: str | None, dataset_dir: str) -> Dataset:
       f'No split {split!r} of {name!r} in {folder}; there is {_quoted(found)}.'
     )
   warn_of_missing(split, found[split])
+  _check_readable(found[split])
   num_records, cut_short = manifests.count(manifest, split, found[split])
   if not num_records and not cut_short:
     raise UserError(f'The {split} records of {name!r} in {folder} are empty.')
@@ -136,6 +138,15 @@ def _check_finished(name: str, folder: pathlib.Path) -> None:
       f'The conversion into {folder} is under way or was stopped: wait for it, '
       f'or give its command again, with --resume, to have all of {name!r}.'
     )
+
+
+def _check_readable(files: Iterable[pathlib.Path]) -> None:
+  """Refuses files that this user may not read."""
+  for path in files:
+    if not os.access(path, os.R_OK):
+      raise UserError(
+        f'{path} cannot be read: its permissions do not let you (chmod +r).'
+      )
 
 
 def _read_manifest(name: str, folder: pathlib.Path) -> Manifest | None:

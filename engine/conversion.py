@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Collection, Iterator
 
 from datasets import convert as converters
+from datasets import staging
 from engine import console, lock
 from engine.job import ConvertJob
 from errors import UserError
@@ -31,7 +32,7 @@ def convert(
     num_processes=job.num_processes,
     resume=job.resume,
   )
-  with _alone(job.dataset_dir):
+  with _alone(job.dataset_dir), _resuming_told(job.dataset_dir):
     summary = converters.convert(
       job.dataset_name, job.dataset_dir, job.source_dir, options
     )
@@ -53,6 +54,17 @@ def _alone(dataset_dir: str) -> Iterator[None]:
     if is_new:
       with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+@contextlib.contextmanager
+def _resuming_told(dataset_dir: str) -> Iterator[None]:
+  """Says how to go on where the body is interrupted with shards done."""
+  try:
+    yield
+  except KeyboardInterrupt:
+    if staging.is_unfinished(pathlib.Path(dataset_dir).expanduser()):
+      console.say('The same command with --resume goes on from here.')
+    raise
 
 
 def _lines(summary: converters.Summary) -> Iterator[str]:

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -166,4 +167,14 @@ def test_a_folder_that_is_not_there(tmp_path, look):
 def test_empty_records_are_told(tmp_path):
   write(tmp_path, 'mnist_test.tfrecord', 0)
   with pytest.raises(UserError, match=r"test records of 'mnist' .* are empty"):
+    get_dataset('mnist', None, str(tmp_path))
+
+
+def test_files_that_one_may_not_read_are_told(tmp_path, monkeypatch):
+  path = write(tmp_path, 'mnist_test.tfrecord', 1)
+  # As os.access answers others than root.
+  monkeypatch.setattr(os, 'access', lambda file, mode: str(file) != path)
+  with pytest.raises(
+    UserError, match=r'test\.tfrecord cannot be read: .*chmod'
+  ):
     get_dataset('mnist', None, str(tmp_path))

@@ -306,3 +306,12 @@ def test_a_link_that_leads_nowhere_is_rejected(tmp_path):
   assert convert_birds(tmp_path, max_rejected_fraction=0.5).rejected == 1
   rejected = (tmp_path / 'out/rejected.csv').read_text()
   assert 'crow/gone.jpg,cannot be read: No such file' in rejected
+
+
+def test_a_set_of_other_photos_is_not_taken_for_these(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  write_tree(tmp_path / 'others', birds(2))
+  convert_birds(tmp_path)
+  assert convert_birds(tmp_path).already_complete
+  with pytest.raises(UserError, match=r"'birds' made of .*/in already"):
+    convert_birds(tmp_path, tmp_path / 'others')

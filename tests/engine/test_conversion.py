@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from datasets import staging
 from engine import conversion, lock
 from engine.job import ConvertJob
 from errors import UserError
@@ -45,3 +46,19 @@ def test_a_folder_that_cannot_be_written_into_is_named(tmp_path, monkeypatch):
     UserError, match=rf'write into --dataset_dir={tmp_path}: Permission denied'
   ):
     conversion.convert(job)
+
+
+@pytest.mark.parametrize('is_done', [False, True])
+def test_an_interrupted_conversion_tells_how_to_go_on(
+  tmp_path, monkeypatch, capsys, is_done
+):
+  def interrupted(name, folder, source, options):
+    if is_done:
+      staging.Staging(tmp_path).open([], resume=False)
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(conversion.converters, 'convert', interrupted)
+  job = ConvertJob(dataset_name='digits', dataset_dir=str(tmp_path))
+  with pytest.raises(KeyboardInterrupt):
+    conversion.convert(job)
+  assert ('--resume goes on' in capsys.readouterr().err) == is_done
