@@ -44,6 +44,16 @@ def watched(job: TrainJob, cluster: Cluster | None) -> Iterator[list]:
     if all(map(servers.answers, cluster.others)):
       raise
     raise lost(_reason(error), job) from error
+  except tf.errors.InvalidArgumentError as error:
+    if 'Shape mismatch in the collective' not in error.message:
+      raise
+    # Other networks, which meet in the variables' initial values already.
+    if not cluster.is_chief:
+      resolve.refuse_unlike_chief(job)
+    raise UserError(
+      'The processes of the cluster train different networks: start all with '
+      'the same options.'
+    ) from error
   finally:
     deadline.close()
 

@@ -35,9 +35,9 @@ def fail(train_job, other):
   """fail(error) raises it where the cluster is watched."""
   cluster = Cluster(('127.0.0.1:1', f'127.0.0.1:{other.getsockname()[1]}'))
 
-  def fail(error):
+  def fail(error, message=MESSAGE):
     with peers.watched(train_job(), cluster):
-      raise error(None, None, MESSAGE)
+      raise error(None, None, message)
 
   return fail
 
@@ -78,3 +78,11 @@ def test_servers_are_told_that_the_chief_failed(monkeypatch, error, codes):
   with pytest.raises(type(error)), training._failure_told(setup, deployment):
     raise error
   assert [code for *_, code in told] == codes
+
+
+def test_other_networks_are_told_from_bad_records(fail):
+  mismatch = 'Collective ops is aborted by: Shape mismatch in the collective'
+  with pytest.raises(UserError, match='train different networks'):
+    fail(tf.errors.InvalidArgumentError, mismatch)
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    fail(tf.errors.InvalidArgumentError, 'Expected image')
