@@ -14,6 +14,15 @@ def test_a_signal_is_remembered():
     assert signals.name == 'SIGTERM'
 
 
+@pytest.fixture
+def interruptible():
+  """Ctrl-C's signal as Python takes it, which a shell's background ignores."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('interruptible')
 @pytest.mark.parametrize('before', [True, False])
 def test_where_nothing_is_to_be_saved_a_signal_ends_at_once(before):
   """Also one that came before; Ctrl-C's, which the test survives."""
