@@ -15,7 +15,7 @@ from errors import UserError
 
 WORKER, PS = 'worker', 'ps'
 _LAST_PORT = 65535
-_ADDRESS = re.compile(r'([^\s,/]+):(\d+)', re.ASCII)
+ADDRESS = re.compile(r'([^\s,/]+):(\d+)', re.ASCII)
 _LIKE = (
   '{"cluster": {"worker": ["host:port", …]}, '
   '"task": {"type": "worker", "index": 0}}'
@@ -161,7 +161,7 @@ def _checked(
   if twice:
     raise UserError(f'{twice[0]} is named twice: each process has its own.')
   for address in counts:
-    parts = _ADDRESS.fullmatch(address)
+    parts = ADDRESS.fullmatch(address)
     if not (parts and 0 < int(parts[2]) <= _LAST_PORT):
       raise UserError(
         f'{address!r} is no address: name each as host:port, with a comma '

@@ -84,6 +84,8 @@ def _with_servers(
   needed = list(cluster.servers)
   if not cluster.is_chief:
     needed.append(cluster.workers[0])
+  if job.master:
+    needed.append(servers.address_of(job.master))
   servers.wait_for(needed, job.worker_timeout_secs, tell)
   config.device_filters.extend(replica.device_filters)
   return Deployment(

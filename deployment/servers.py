@@ -4,11 +4,12 @@ import socket
 import time
 from collections.abc import Callable, Collection
 
-from deployment.cluster import Cluster
+from deployment.cluster import ADDRESS, Cluster
 from errors import UserError
 from tf_compat import tf
 
 _SECONDS_BETWEEN_CALLS = 0.2
+_SCHEME = 'grpc://'
 
 
 def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
@@ -35,6 +36,33 @@ def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
       f'another {cluster.job_name} {cluster.task}: end that, or name another '
       'port in all processes.'
     ) from error
+
+
+def address_of(master: str) -> str:
+  """host:port of --master.
+
+  Raises:
+    UserError: if it is no server's.
+  """
+  address = master.removeprefix(_SCHEME)
+  if address == master or not ADDRESS.fullmatch(address):
+    raise UserError(
+      f'--master={master} is no server: name one as {_SCHEME}host:port, or leave '
+      'it out, to run here.'
+    )
+  return address
+
+
+def check_master(master: str) -> None:
+  """Raises UserError unless a server is there, if --master names one.
+
+  TensorFlow would wait for it for ever, deaf to signals.
+  """
+  if master and not answers(address_of(master)):
+    raise UserError(
+      f'--master={master} does not answer: start a server there first, or leave '
+      'it out, to run here.'
+    )
 
 
 def wait_for(

@@ -16,7 +16,7 @@ from datasets import dataset_factory
 from datasets.bad_records import check_ends
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS
-from deployment import clones, parameter_servers, workers
+from deployment import clones, parameter_servers, servers, workers
 from deployment import cluster as clusters
 from deployment.cluster import Cluster
 from engine import checkpoints, console
@@ -126,6 +126,8 @@ def training(job: TrainJob, given: Collection[str]) -> tuple[Setup, str | None]:
   """What to train, and the checkpoint to resume from, if there is one."""
   _require(job, 'train_dir', 'where checkpoints and events shall be written')
   cluster = find_cluster(job)
+  if cluster is None:
+    servers.check_master(job.master)
   _check_devices(job)
   check_names(job, given)
   get_augmentations(job.augment)
@@ -180,6 +182,7 @@ def _of_checkpoint(
   job: Any, given: Collection[str]
 ) -> tuple[Any, Mapping[str, Any] | None, pathlib.Path]:
   """The job completed by the one beside its checkpoint; that; its folder."""
+  servers.check_master(job.master)
   check_names(job, given)
   path = pathlib.Path(job.checkpoint_path)
   folder = path if path.is_dir() else path.parent

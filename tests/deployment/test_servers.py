@@ -42,6 +42,16 @@ def test_hosts_that_do_not_answer_are_named(listening, silent):
   assert told == [f'Waiting for {silent}.']
 
 
+def test_a_master_is_a_server_that_answers(listening, silent):
+  servers.check_master('')
+  servers.check_master(f'grpc://{listening}')
+  with pytest.raises(UserError, match=f'grpc://{silent} does not answer'):
+    servers.check_master(f'grpc://{silent}')
+  for wrong in ('local', listening, 'grpc://host', 'grpc://a:1/b'):
+    with pytest.raises(UserError, match=f'{wrong} is no server: .*host:port'):
+      servers.check_master(wrong)
+
+
 def test_nothing_is_said_where_all_answer(listening):
   told = []
   servers.wait_for([listening], 5, told.append)

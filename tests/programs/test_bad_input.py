@@ -112,6 +112,11 @@ FLAGS = {
     r'No checkpoint in empty',
   ),
   'clones': ({'num_clones': -1}, r'--num_clones=-1.*at least 1'),
+  # Nobody is allowed to listen at port 1.
+  'server': (
+    {'master': 'grpc://127.0.0.1:1'},
+    r'--master=grpc://127\.0\.0\.1:1 does not answer',
+  ),
 }
 
 
@@ -143,6 +148,10 @@ def test_the_same_from_a_cold_start(train, tmp_path):
 
 
 EVALUATION = {
+  'server': (
+    {'master': 'grpc://127.0.0.1:1'},
+    r'--master=grpc://127\.0\.0\.1:1 does not answer',
+  ),
   'no checkpoint': ({'checkpoint_path': 'nowhere'}, r'No checkpoint nowhere'),
   'empty folder': ({'checkpoint_path': 'empty'}, r'No checkpoint in empty'),
   'other step': (
