@@ -12,6 +12,7 @@
 set -euo pipefail
 
 usage() {
+  echo "error: $1" >&2
   sed -n 's/^# \{0,1\}//; /^Usage/,/^$/p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
@@ -19,15 +20,16 @@ usage() {
 workers=2
 servers=0
 while [[ $# -gt 0 && $1 != -- ]]; do
-  [[ ${2-} =~ ^[0-9]+$ ]] || usage
   case $1 in
-    -w) workers=$2 ;;
-    -p) servers=$2 ;;
-    *) usage ;;
+    -w) workers=${2-} ;;
+    -p) servers=${2-} ;;
+    *) usage "'$1' is no option." ;;
   esac
+  [[ ${2-} =~ ^[0-9]+$ ]] || usage "$1 needs a number, not '${2-}'."
   shift 2
 done
-[[ $# -ge 2 && $workers -gt 0 ]] || usage
+[[ $workers -gt 0 ]] || usage '-w 0: one worker is needed at least.'
+[[ $# -ge 2 ]] || usage 'The program to start, and its flags, come after --.'
 shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 

@@ -98,18 +98,19 @@ def test_a_signal_ends_all(launching):
 
 
 @pytest.mark.parametrize(
-  'wrong',
+  ('wrong', 'why'),
   [
-    [],
-    ['--'],
-    ['-w', '0', '--', 'train.py'],
-    ['-w', '--', 'train.py'],
-    ['-x', '1', '--', 'train.py'],
+    ([], 'come after --'),
+    (['--'], 'come after --'),
+    (['-w', '0', '--', 'train.py'], 'one worker is needed'),
+    (['-w', '--', 'train.py'], "-w needs a number, not '--'"),
+    (['-x', '1', '--', 'train.py'], "'-x' is no option"),
   ],
 )
-def test_usage(launching, wrong):
+def test_usage(launching, wrong, why):
   result = launching.run('launch_local.sh', *wrong)
   assert result.returncode == 2
+  assert re.match(f'error: .*{why}', result.stderr)
   assert 'Usage: bash scripts/launch_local.sh [-w WORKERS]' in result.stderr
 
 
