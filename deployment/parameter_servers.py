@@ -94,7 +94,7 @@ def serve(
   seconds: float,
   is_told: Callable[[], bool],
   tell: Callable[[str], None],
-) -> int:
+) -> int | None:
   """Keeps variables until training is over.
 
   Args:
@@ -105,7 +105,7 @@ def serve(
     tell: says a line to the user.
 
   Returns:
-    The exit code that the chief left, or 0 after a signal.
+    The exit code that the chief left; None if a signal came and it left none.
 
   Raises:
     UserError: if the port is taken, or the chief is gone.
@@ -119,7 +119,7 @@ def serve(
     size, code = queue.size(), queue.dequeue()
     with tf.Session(server.target, config=config) as session:
       if not _over(lambda: session.run(size), cluster, seconds, is_told):
-        return 0
+        return None
       code = int(session.run(code))
   # Until the others have left, who would take an early end for a loss.
   _wait_until(lambda: not any(map(servers.answers, cluster.workers)))

@@ -88,8 +88,11 @@ def _serve(job: TrainJob, cluster: Cluster) -> Summary:
       lambda: bool(signals.received),
       console.say,
     )
+    if code is None:
+      console.say(f'Ended by {signals.name}.')
+    else:
+      console.say('Training is over.')
     code = code or (128 + signals.received if signals.received else 0)
-  console.say('Training is over.')
   return Summary(0, math.nan, 'served', None, code)
 
 

@@ -1,5 +1,7 @@
 """What is said of other processes and to them, and what is one's own fault."""
 
+import os
+import signal
 import socket
 import types
 
@@ -86,3 +88,19 @@ def test_other_networks_are_told_from_bad_records(fail):
     fail(tf.errors.InvalidArgumentError, mismatch)
   with pytest.raises(tf.errors.InvalidArgumentError):
     fail(tf.errors.InvalidArgumentError, 'Expected image')
+
+
+@pytest.mark.parametrize(
+  ('left', 'said', 'exit_code'),
+  [(None, 'Ended by SIGTERM.', 143), (0, 'Training is over.', 143)],
+)
+def test_a_server_says_what_ended_it(
+  monkeypatch, capsys, train_job, left, said, exit_code
+):
+  def serve(cluster, seconds, is_told, tell):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return left
+
+  monkeypatch.setattr(training.parameter_servers, 'serve', serve)
+  assert training._serve(train_job(), None).exit_code == exit_code
+  assert said in capsys.readouterr().err
