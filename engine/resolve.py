@@ -57,8 +57,8 @@ _OF_THE_MODEL = (
 )
 # What evaluation calls an option of training.
 _EVALUATIONS_NAME = {'train_image_size': 'eval_image_size'}
-# What a resumed run must be told anew each time, for it names where it is.
-_OF_THE_MOMENT = (
+# Where a process is, and where others are.
+_OF_THE_PLACE = (
   'train_dir',
   'master',
   'worker_hosts',
@@ -67,20 +67,13 @@ _OF_THE_MOMENT = (
   'task',
   'worker_replicas',
   'num_ps_tasks',
-  'sync_replicas',
-  'replicas_to_aggregate',
 )
+# What a resumed run must be told anew each time.
+_OF_THE_MOMENT = (*_OF_THE_PLACE, 'sync_replicas', 'replicas_to_aggregate')
 # What each of the processes that train together may have otherwise: its place,
-# where it finds things, and what its machine can do.
+# where it finds the data, and what its machine can do.
 _OF_THE_PROCESS = (
-  'worker_hosts',
-  'ps_hosts',
-  'job_name',
-  'task',
-  'worker_replicas',
-  'num_ps_tasks',
-  'master',
-  'train_dir',
+  *_OF_THE_PLACE,
   'dataset_dir',
   'clone_on_cpu',
   'num_readers',
