@@ -1,7 +1,7 @@
 """Trains a network with several kinds of attention; --help lists every flag."""
 
-from engine import comparison, flags
-from engine.job import CompareJob
+from engine.config import flags
+from engine.config.jobs import CompareJob
 
 if __name__ == '__main__':
-  flags.run(CompareJob, comparison.compare)
+  flags.run(CompareJob, 'tools.comparison.compare:compare')

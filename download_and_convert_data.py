@@ -1,9 +1,8 @@
 """Converts a data set to TFRecord; --help lists every flag."""
 
 if __name__ == '__main__':
-  # Imported here, as the processes that convert import this file again, and
-  # are not to load TensorFlow.
-  from engine import conversion, flags
-  from engine.job import ConvertJob
+  # Imported here, as the worker processes import this file again.
+  from engine.config import flags
+  from engine.config.jobs import ConvertJob
 
-  flags.run(ConvertJob, conversion.convert)
+  flags.run(ConvertJob, 'tools.conversion:convert')

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend."""
+"""UserError: a mistake that the user can correct."""
 
 
 class UserError(ValueError):

@@ -1,7 +1,7 @@
-"""Evaluates one checkpoint on one pass over a split; --help lists every flag."""
+"""Evaluates a checkpoint in one pass over a split; --help lists every flag."""
 
-from engine import evaluation, flags
-from engine.job import EvalJob
+from engine.config import flags
+from engine.config.jobs import EvalJob
 
 if __name__ == '__main__':
-  flags.run(EvalJob, evaluation.evaluate)
+  flags.run(EvalJob, 'engine.evaluation.evaluator:evaluate')

@@ -1,7 +1,7 @@
 """Evaluates every checkpoint while training writes them; --help lists flags."""
 
-from engine import flags, validation
-from engine.job import EvalLoopJob
+from engine.config import flags
+from engine.config.jobs import EvalLoopJob
 
 if __name__ == '__main__':
-  flags.run(EvalLoopJob, validation.loop)
+  flags.run(EvalLoopJob, 'engine.evaluation.continuous:loop')

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that go again."""
+"""Atomic file writes, and temporary folders."""
 
 import atexit
 import contextlib
@@ -7,11 +7,12 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 
 @contextlib.contextmanager
-def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
-  """A temporary path beside `path` that takes its place when all went well."""
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Yields a temporary path that replaces `path` if the body succeeds."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   handle, name = tempfile.mkstemp(
@@ -30,14 +31,24 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | pathlib.Path, text: str) -> None:
+@contextlib.contextmanager
+def replacing_text(path: str | os.PathLike) -> Iterator[IO[str]]:
+  """Yields a text file that replaces `path` if the body succeeds."""
+  with (
+    replacing(path) as temporary,
+    open(temporary, 'w', encoding='utf-8', newline='') as file,
+  ):
+    yield file
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes a text file atomically; names of files in it keep their bytes."""
   with replacing(path) as temporary:
     temporary.write_text(text, encoding='utf-8', errors='surrogateescape')
 
 
 def temporary_folder(prefix: str) -> pathlib.Path:
-  """A new folder in $TMPDIR, deleted when the program ends but by a kill."""
+  """Creates a folder in $TMPDIR; deletes it at exit, unless killed."""
   folder = tempfile.mkdtemp(prefix=prefix)
   atexit.register(shutil.rmtree, folder, ignore_errors=True)
   return pathlib.Path(folder)

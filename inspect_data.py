@@ -1,9 +1,8 @@
-"""Says what a data set's records hold, and draws some; --help lists flags."""
+"""Reports what records hold, and draws some; --help lists every flag."""
 
 if __name__ == '__main__':
-  # Imported here, as the processes that decode import this file again, and
-  # are not to load TensorFlow.
-  from engine import flags, inspection
-  from engine.job import InspectJob
+  # Imported here, as the worker processes import this file again.
+  from engine.config import flags
+  from engine.config.jobs import InspectJob
 
-  flags.run(InspectJob, inspection.inspect)
+  flags.run(InspectJob, 'tools.inspection:inspect')

@@ -1,7 +1,7 @@
 """Prints the catalogue of networks, or one of them layer by layer."""
 
-from engine import catalogue, flags
-from engine.job import ListJob
+from engine.config import flags
+from engine.config.jobs import ListJob
 
 if __name__ == '__main__':
-  flags.run(ListJob, catalogue.print_networks)
+  flags.run(ListJob, 'tools.catalogue:print_networks')

@@ -1,18 +1,20 @@
-"""Named tables, and names that carry options: 'cbam_block(ratio=16)'."""
+"""Tables of named entries, and names with options: 'cbam_block(ratio=16)'."""
 
 import ast
 import dataclasses
 import difflib
 import inspect
+import sys
+import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Protocol, TypeVar
 
 from errors import UserError
 
 
 class Named(Protocol):
-  """Anything that can stand in a table."""
+  """The type of a table's entries."""
 
   @property
   def name(self) -> str: ...
@@ -22,14 +24,14 @@ Entry = TypeVar('Entry', bound=Named)
 
 
 class Table(Mapping[str, Entry]):
-  """An explicit table of records by name, in the order they are given.
+  """An explicit mapping from names to entries, in the order of definition.
 
   Args:
-    kind: what one entry is, as it appears in errors: 'network'.
-    entries: records with an attribute `name`.
+    kind: the word for an entry in error messages, such as 'network'.
+    entries: specs with an attribute `name`.
 
   Raises:
-    ValueError: if two entries have one name.
+    ValueError: if two entries have the same name.
   """
 
   def __init__(self, kind: str, entries: Iterable[Entry]):
@@ -41,7 +43,7 @@ class Table(Mapping[str, Entry]):
       self._entries[entry.name] = entry
 
   def __getitem__(self, name: str) -> Entry:
-    """The entry called `name`; UserError with what exists otherwise."""
+    """Returns the entry called `name`; raises UserError if there is none."""
     if name not in self._entries:
       raise UserError(unknown(self.kind, name, self._entries))
     return self._entries[name]
@@ -57,32 +59,34 @@ class Table(Mapping[str, Entry]):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-  """The message for a name that does not exist: value, near one, what does."""
+  """Returns the message for an unknown name: a similar one, all known ones."""
   known = list(known)
   name = str(name)
-  near = difflib.get_close_matches(name, known, n=1)
-  near = near or [other for other in known if name and other.startswith(name)]
-  hint = f' Did you mean {near[0]!r}?' if near else ''
+  similar = difflib.get_close_matches(name, known, n=1)
+  similar = similar or [
+    other for other in known if name and other.startswith(name)
+  ]
+  hint = f' Did you mean {similar[0]!r}?' if similar else ''
   return f'Unknown {kind} {name!r}.{hint} Known: {", ".join(_folded(known))}.'
 
 
 def _folded(names: Iterable[str]) -> Iterator[str]:
-  """'vgg_16', '_19': what a name shares with the one before is left out."""
-  before = ''
+  """Yields names without the stem of the name before: 'vgg_16', '_19'."""
+  previous = ''
   for name in names:
-    stem, line, end = name.rpartition('_')
-    shared = stem == before and stem and '/' not in stem
-    yield line + end if shared else name
-    before = stem
+    stem, separator, end = name.rpartition('_')
+    is_shared = stem == previous and stem and '/' not in stem
+    yield separator + end if is_shared else name
+    previous = stem
 
 
 def parse_name(text: str) -> tuple[str, dict[str, Any]]:
-  """Splits 'name(knob=value, …)' into the name and its options.
+  """Splits 'name(option=value, …)' into the name and its options.
 
-  Values are Python literals and never evaluated as code.
+  Values are Python literals; they are never evaluated as code.
 
   Raises:
-    UserError: if the text is not a name or a name with keyword literals.
+    UserError: if the text is neither a name nor a name with options.
   """
   try:
     tree = ast.parse(text.strip(), mode='eval').body
@@ -93,22 +97,28 @@ def parse_name(text: str) -> tuple[str, dict[str, Any]]:
     if tree.args or any(keyword.arg is None for keyword in tree.keywords):
       raise SyntaxError
     options = {
-      keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords
+      str(keyword.arg): ast.literal_eval(keyword.value)
+      for keyword in tree.keywords
     }
   except (SyntaxError, ValueError) as error:
     raise UserError(
       f'Cannot read {text!r}: write a name, or a name with options such as '
-      "'cbam_block(ratio=16)'; texts stand in quotes."
+      "'cbam_block(ratio=16)'; strings need quotes."
     ) from error
   return tree.func.id, options
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """What the value of an option must be, in words and as a test.
+  """A condition on the value of an option, in words and as a predicate.
 
   It annotates the option: Annotated[int, Rule('even', lambda v: v % 2 == 0)].
-  Where a value can be written in several ways, `spell` gives the one to keep.
+
+  Attributes:
+    text: the condition in words, which follow "must be".
+    holds: whether a value meets the condition.
+    spell: returns the canonical form of a value that can be written in several
+      ways.
   """
 
   text: str
@@ -116,25 +126,25 @@ class Rule:
   spell: Callable[[Any], Any] = lambda value: value
 
 
-def is_whole(value: Any) -> bool:
-  """Whether it is an int; True is one to Python, but not to whoever writes it."""
+def is_int(value: Any) -> bool:
+  """Whether the value is an int; bool, a subclass of int in Python, is not."""
   return isinstance(value, int) and not isinstance(value, bool)
 
 
-Whole = Annotated[
-  int, Rule('a whole number from 1', lambda v: is_whole(v) and v >= 1)
+PositiveInt = Annotated[
+  int, Rule('a whole number from 1', lambda v: is_int(v) and v >= 1)
 ]
 
 
 class Adjustable:
-  """A table's entry whose function's keyword-only arguments are its options."""
+  """An entry whose options are the keyword-only arguments of its function."""
 
   name: str
   function: Callable[..., Any]
 
   @property
   def defaults(self) -> dict[str, Any]:
-    """Every option and its default, in the order of the function."""
+    """Every option and its default, in the order of the signature."""
     return {
       parameter.name: parameter.default
       for parameter in inspect.signature(self.function).parameters.values()
@@ -142,9 +152,13 @@ class Adjustable:
     }
 
   def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as they are kept; UserError for an unknown or unfit one."""
-    kept = dict(options)
-    hints = typing.get_type_hints(self.function, include_extras=True)
+    """Checks options and returns them in canonical form.
+
+    Raises:
+      UserError: for an unknown option, or a value that breaks its rule.
+    """
+    canonical = dict(options)
+    hints = _hints(self.function, self.defaults)
     for option, value in options.items():
       if option not in self.defaults:
         raise UserError(
@@ -159,11 +173,11 @@ class Adjustable:
             f'{option}={value!r} of {self.name} must be {rule.text}. Its '
             f'defaults: {_spell(self.name, self.defaults)}.'
           )
-        kept[option] = rule.spell(value)
-    return kept
+        canonical[option] = rule.spell(value)
+    return canonical
 
   def spell(self, options: Mapping[str, Any]) -> str:
-    """The flag value for these options; defaults go without saying."""
+    """Returns the flag value for these options, without those at default."""
     changed = {
       option: options.get(option, default)
       for option, default in self.defaults.items()
@@ -172,9 +186,23 @@ class Adjustable:
     return _spell(self.name, changed)
 
 
+def _hints(function: Callable, names: Collection[str]) -> dict[str, Any]:
+  """Evaluates the annotations of some parameters of a function.
+
+  Those of the other parameters may name TensorFlow, which must not be loaded.
+  """
+  annotations = inspect.get_annotations(function)
+  selection = types.SimpleNamespace(
+    __annotations__={name: annotations[name] for name in names}
+  )
+  return typing.get_type_hints(
+    selection, vars(sys.modules[function.__module__]), include_extras=True
+  )
+
+
 def _spell(name: str, options: Mapping[str, Any]) -> str:
   """'name' or 'name(option=value, …)'."""
   if not options:
     return name
-  knobs = ', '.join(f'{option}={value!r}' for option, value in options.items())
-  return f'{name}({knobs})'
+  items = ', '.join(f'{option}={value!r}' for option, value in options.items())
+  return f'{name}({items})'

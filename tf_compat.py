@@ -1,41 +1,209 @@
-"""The only door to TensorFlow and TF-Slim: versions, graph mode, tf, slim.
+"""The only import of TensorFlow and TF-Slim, in graph mode.
 
-Everything else says `from tf_compat import slim, tf`. Here is what it takes
-for tf-slim 1.1.0 to run on TensorFlow 2.16 to 2.21, each with its reason.
+All other modules write `from tf_compat import slim, tf`. Both are imported when
+their first attribute is read, so that a program answers --help and refuses
+wrong flags at once. This module also adapts tf-slim 1.1.0 to TensorFlow 2.16 to
+2.21, with the reason for each change.
 """
 
+from __future__ import annotations
+
+import contextlib
+import functools
 import glob
 import importlib
 import importlib.metadata
 import os
+import re
+import signal
 import sys
 import threading
+import types
+import typing
 import warnings
-
-# tf-slim is written against Keras 2, which lives on as the package tf-keras;
-# TensorFlow reads this variable once, when it is first imported.
-os.environ['TF_USE_LEGACY_KERAS'] = '1'
-# Without it every program opens with a page of C++ notes on the processor, and
-# where there is no GPU with an error for not having one.
-os.environ.setdefault(
-  'TF_CPP_MIN_LOG_LEVEL', '2' if glob.glob('/dev/nvidia*') else '3'
-)
-# On CPUs, the gradient of grouped convolutions is oneDNN's alone, which
-# TensorFlow turns on by itself only where it knows the processor well.
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
-
-import tensorflow as tf2
+from collections.abc import Callable, Iterator
 
 OLDEST, NEWEST = (2, 16), (2, 21)
 
+# What TensorFlow's libraries print while they are loaded, before they read
+# TF_CPP_MIN_LOG_LEVEL.
+_STARTUP_NOISE = re.compile(
+  rb'WARNING: All log messages before absl::InitializeLog'
+  rb'|[IW]0000 00:.*\] (oneDNN custom operations|Could not find cuda drivers'
+  rb'|This TensorFlow binary is optimized|Unable to register cu\w+ factory)'
+  rb'|To enable the following instructions'
+)
+
+
+class _LazyModule(types.ModuleType):
+  """A module that is imported when its first attribute is read."""
+
+  def __getattr__(self, name: str) -> typing.Any:
+    # Python asks modules for these, which must not load TensorFlow.
+    if name.startswith('__'):
+      raise AttributeError(name)
+    value = getattr(_load()[self.__name__], name)
+    setattr(self, name, value)
+    return value
+
+
+if typing.TYPE_CHECKING:
+  import tensorflow.compat.v1 as tf
+  import tf_slim as slim
+else:
+  tf, slim = _LazyModule('tf'), _LazyModule('slim')
+
+_modules: dict[str, types.ModuleType] = {}
+_when_loaded: list[Callable[[], object]] = []
+_lock = threading.RLock()
+
+
+def when_loaded(function: Callable[[], object]) -> None:
+  """Calls a function when TensorFlow is loaded, or now if it is."""
+  with _lock:
+    if not _modules:
+      _when_loaded.append(function)
+      return
+  function()
+
+
+def add_arg_scope(function: Callable) -> Callable:
+  """Lets slim.arg_scope set arguments of a function, as slim.add_arg_scope.
+
+  The decorator does not load TensorFlow.
+  """
+  registered: list[Callable] = []
+
+  @functools.wraps(function)
+  def scoped(*args, **kwargs):
+    if not registered:
+      _load()
+    return registered[0](*args, **kwargs)
+
+  def register():
+    registered.append(slim.add_arg_scope(function))
+    # The key under which tf-slim keeps a function's arguments.
+    vars(scoped)['_key_op'] = vars(registered[0])['_key_op']
+
+  when_loaded(register)
+  return scoped
+
+
+def register_gradient(name: str) -> Callable[[Callable], Callable]:
+  """Registers a gradient function, as tf.RegisterGradient.
+
+  The decorator does not load TensorFlow.
+  """
+
+  def register(function: Callable) -> Callable:
+    when_loaded(lambda: tf.RegisterGradient(name)(function))
+    return function
+
+  return register
+
+
+def versions() -> dict[str, str]:
+  """Returns the versions of TensorFlow, tf-keras and TF-Slim."""
+  return {
+    'tensorflow': tf.VERSION,
+    'tf_keras': importlib.metadata.version('tf-keras'),
+    'tf_slim': importlib.metadata.version('tf-slim'),
+  }
+
+
+def _load() -> dict[str, types.ModuleType]:
+  """Imports TensorFlow and TF-Slim once, in graph mode."""
+  with _lock:
+    if not _modules:
+      _modules.update(_import())
+      for function in _when_loaded:
+        function()
+  return _modules
+
+
+def _import() -> dict[str, types.ModuleType]:
+  """Imports TensorFlow and TF-Slim, in graph mode."""
+  # tf-slim is written against Keras 2, which lives on as the package tf-keras;
+  # TensorFlow reads this variable once, when it is first imported.
+  os.environ['TF_USE_LEGACY_KERAS'] = '1'
+  quiet = 'TF_CPP_MIN_LOG_LEVEL' not in os.environ
+  # Otherwise, every program starts with a page of C++ notes on the processor
+  # and, without a GPU, with an error about that.
+  os.environ.setdefault(
+    'TF_CPP_MIN_LOG_LEVEL', '2' if glob.glob('/dev/nvidia*') else '3'
+  )
+  # On CPUs, only oneDNN has the gradient of grouped convolutions. By default,
+  # TensorFlow enables it only on some processors.
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+  with _without_startup_noise() if quiet else contextlib.nullcontext():
+    tf2 = importlib.import_module('tensorflow')
+    _check_version(tf2.__version__)
+    _restore_legacy_layers()
+    slim = importlib.import_module('tf_slim')
+  _separate_arg_scopes()
+  v1 = tf2.compat.v1
+  v1.disable_eager_execution()
+  # Tensors and variables are compared by identity in graph mode anyway. Without
+  # this, each new weight checks the mode for every variable, which took two
+  # thirds of the time to build the largest networks.
+  v1.disable_tensor_equality()
+  # TensorFlow warns of tf-slim's calls, which users cannot change; the programs
+  # raise or print what users should know.
+  v1.logging.set_verbosity(v1.logging.ERROR)
+  warnings.filterwarnings('ignore', r'`[a-z.]+` is deprecated', UserWarning)
+  return {'tf': v1, 'slim': slim}
+
+
+@contextlib.contextmanager
+def _without_startup_noise() -> Iterator[None]:
+  """Removes lines of _STARTUP_NOISE from stderr in the body.
+
+  A forked process filters them: what TensorFlow says before it aborts (say, on
+  a processor without AVX) must still get through.
+  """
+  if threading.active_count() > 1:  # Only a process of one thread may fork.
+    yield
+    return
+  sys.stderr.flush()
+  stderr = os.dup(2)
+  source, sink = os.pipe()
+  child = os.fork()
+  if not child:
+    os.close(sink)
+    _copy_without_noise(source, stderr)
+  os.dup2(sink, 2)
+  os.close(sink)
+  os.close(source)
+  try:
+    yield
+  finally:
+    sys.stderr.flush()
+    os.dup2(stderr, 2)
+    os.close(stderr)
+    os.waitpid(child, 0)
+
+
+def _copy_without_noise(source: int, target: int) -> typing.NoReturn:
+  """Copies lines until the other process closes the pipe, and exits."""
+  # Ctrl-C reaches this process too; it ends with the one it serves.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+  try:
+    with open(source, 'rb') as lines:
+      for line in lines:
+        if not _STARTUP_NOISE.match(line):
+          os.write(target, line)
+  finally:
+    os._exit(0)
+
 
 def _check_version(version: str) -> None:
-  """Raises ImportError if this TensorFlow is not one that was tried."""
+  """Raises ImportError unless this TensorFlow version is supported."""
   if not OLDEST <= tuple(map(int, version.split('.')[:2])) <= NEWEST:
     raise ImportError(
       f'TensorFlow {version} is not supported: install one from '
       f'{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} and tf-keras of '
-      'the same minor version (bash scripts/quickstart.sh does).'
+      'the same minor version (bash scripts/setup.sh does).'
     )
 
 
@@ -53,38 +221,25 @@ def _restore_legacy_layers() -> None:
 
 
 def _separate_arg_scopes() -> None:
-  """Gives each thread a stack of arg scopes of its own.
+  """Gives each thread its own stack of arg scopes.
 
   tf.distribute builds clones in threads that take turns; on the one stack that
   tf-slim has, they would open and close each other's scopes.
   """
   local = threading.local()
   arg_scope = importlib.import_module('tf_slim.ops.arg_scope')
-  arg_scope._get_arg_stack = lambda: vars(local).setdefault('stack', [{}])
+  vars(arg_scope)['_get_arg_stack'] = lambda: vars(local).setdefault(
+    'stack', [{}]
+  )
 
 
-_check_version(tf2.__version__)
-_restore_legacy_layers()
-
-import tf_slim as slim  # noqa: E402
-
-_separate_arg_scopes()
-
-tf = tf2.compat.v1
-tf.disable_eager_execution()
-# Tensors and variables are compared by identity in graph mode anyway. Asking
-# for it spares a look at every variable for the mode at each new weight, which
-# was two thirds of the time in which the largest networks are built.
-tf.disable_tensor_equality()
-# What TensorFlow warns of here is how tf-slim calls it, which no user of ours
-# can change; what is ours to say is raised or printed by the programs.
-tf.logging.set_verbosity(tf.logging.ERROR)
-warnings.filterwarnings('ignore', r'`[a-z.]+` is deprecated', UserWarning)
-
-VERSIONS = {
-  'tensorflow': tf2.__version__,
-  'tf_keras': importlib.metadata.version('tf-keras'),
-  'tf_slim': importlib.metadata.version('tf-slim'),
-}
-
-__all__ = ['NEWEST', 'OLDEST', 'VERSIONS', 'slim', 'tf']
+__all__ = [
+  'NEWEST',
+  'OLDEST',
+  'add_arg_scope',
+  'register_gradient',
+  'slim',
+  'tf',
+  'versions',
+  'when_loaded',
+]

@@ -1,7 +1,7 @@
 """Trains a slim network on TFRecords; --help lists every flag."""
 
-from engine import flags, training
-from engine.job import TrainJob
+from engine.config import flags
+from engine.config.jobs import TrainJob
 
 if __name__ == '__main__':
-  flags.run(TrainJob, training.train)
+  flags.run(TrainJob, 'engine.training.loop:train')

@@ -1,7 +1,7 @@
 """Shows what a trained network looks at; --help lists every flag."""
 
-from engine import flags, visualization
-from engine.job import VisualizeJob
+from engine.config import flags
+from engine.config.jobs import VisualizeJob
 
 if __name__ == '__main__':
-  flags.run(VisualizeJob, visualization.visualize)
+  flags.run(VisualizeJob, 'tools.visualization.visualize:visualize')

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Trains and evaluates what the README's table of results shows, one run after
+# Trains and evaluates the runs of the README's table of results, one after
 # another, and prints a row of the table for each.
 #
 # Usage: bash benchmarks/accuracy.sh DATA OUT [RUN...]
-#   DATA  holds fashion_mnist and cifar10 as download_and_convert_data.py made
-#         them
+#   DATA  folder of fashion_mnist and cifar10, as written by
+#         download_and_convert_data.py
 #   OUT   receives a train_dir for each run
-#   RUN   fashion_mnist, cifar10, cifar10_se_block, cifar10_cbam_block; all by
-#         default
+#   RUN   fashion_mnist, cifar10, cifar10_se_block or cifar10_cbam_block
+#         (default: all)
 set -euo pipefail
 
 if [[ $# -lt 2 ]]; then
@@ -22,7 +22,7 @@ if [[ $# -eq 0 ]]; then
   runs=(fashion_mnist cifar10 cifar10_se_block cifar10_cbam_block)
 fi
 
-# train NAME FLAGS: one run and its row.
+# train NAME FLAGS: trains and evaluates a run, and prints its row.
 train() {
   local train_dir=$out/$1 began=$SECONDS
   bash "$root/scripts/run.sh" train_image_classifier.py \
@@ -52,7 +52,7 @@ for run in "${runs[@]}"; do
     cifar10) train "$run" "${cifar10[@]}" ;;
     cifar10_*) train "$run" "${cifar10[@]}" "--attention_module=${run#*_}" ;;
     *)
-      echo "accuracy.sh: no run $run" >&2
+      echo "accuracy.sh: unknown run $run" >&2
       exit 2
       ;;
   esac

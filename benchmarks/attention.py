@@ -1,13 +1,13 @@
-"""What attention costs: a plain network beside the same with each kind of it.
+"""Cost of attention: a network with each attention module and without.
 
 Usage: .venv/bin/python benchmarks/attention.py [--model_name=resnet_v1_50]
     [--kinds 'se_block;cbam_block(ratio=16)'] [--batch_size=16] [--repeats=7] …
 
-Trains and infers on synthetic images in float32 and bfloat16, all sides in one
-process and in turns of random order, since machines have good and bad minutes.
-Of each side the median of its turns counts, and of its ratios to the plain
-network's turns. SE and CBAM stand there a second time as the plain formula,
-benchmarks/plain_attention.py. Prints a table in Markdown.
+Trains and infers on synthetic images in float32 and bfloat16. All sides run in
+one process, in turns of random order, since the speed of a machine varies over
+minutes. Prints a Markdown table of the median over the turns of each side, and
+the median of its ratios to the plain network. SE and CBAM are measured a second
+time as plain formulas, those of benchmarks/plain_attention.py.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from errors import UserError
 from nets import nets_factory
 from nets.attention import attention_factory
 from registry import Table, unknown
-from tf_compat import VERSIONS, tf
+from tf_compat import tf, versions
 
 PLAIN = 'none'
 FORMULA = ' (plain formula)'
@@ -36,22 +36,33 @@ MODES, PRECISIONS = ('training', 'inference'), ('float32', 'bfloat16')
 
 
 def arguments() -> argparse.Namespace:
-  """The command line's options."""
+  """Parses the command line."""
   kinds = [*attention_factory.ATTENTION_MODULES]
-  naive = [name + FORMULA for name in plain_attention.MODULES]
+  formulas = [name + FORMULA for name in plain_attention.MODULES]
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
   parser.add_argument('--model_name', default='resnet_v1_50')
   parser.add_argument('--batch_size', type=int, default=16)
-  parser.add_argument('--image_size', type=int, help='default: its own')
   parser.add_argument(
-    '--kinds', default=';'.join([*kinds, *naive]), help='separated by ;'
+    '--image_size', type=int, help='in pixels; default: that of the network'
+  )
+  parser.add_argument(
+    '--kinds',
+    default=';'.join([*kinds, *formulas]),
+    help='attention modules, separated by ;',
   )
   parser.add_argument('--modes', nargs='+', choices=MODES, default=MODES)
   parser.add_argument(
     '--precisions', nargs='+', choices=PRECISIONS, default=PRECISIONS
   )
-  parser.add_argument('--repeats', type=int, default=7, help='turns of a side')
-  parser.add_argument('--threads', type=int, default=0, help='0: one per core')
+  parser.add_argument(
+    '--repeats', type=int, default=7, help='turns of each side'
+  )
+  parser.add_argument(
+    '--threads',
+    type=int,
+    default=0,
+    help='threads of TensorFlow; 0: one per core',
+  )
   options = parser.parse_args()
   options.kinds = [kind.strip() for kind in options.kinds.split(';')]
   try:
@@ -63,24 +74,24 @@ def arguments() -> argparse.Namespace:
 
 
 def check(side: str) -> None:
-  """Raises UserError unless a side is a kind of attention, or its formula."""
+  """Raises UserError unless a side is an attention module or its formula."""
   name, formula, rest = side.partition(FORMULA)
   if formula and (rest or name not in plain_attention.MODULES):
     known = [known + FORMULA for known in plain_attention.MODULES]
     raise UserError(unknown('plain formula', side, known))
   if not attention_factory.get_attention(name):
-    raise UserError('the network without attention is measured anyway.')
+    raise UserError('the network without attention is always measured.')
 
 
 def network_fn(side: str, options: argparse.Namespace, is_training: bool):
-  """The network with what a side of the comparison names."""
+  """Returns the network function with the attention of a side."""
   name, formula, _ = side.partition(FORMULA)
   modules = attention_factory.ATTENTION_MODULES
   if formula:
-    record = dataclasses.replace(
+    spec = dataclasses.replace(
       modules[name], function=plain_attention.MODULES[name]
     )
-    modules = Table('attention module', [record])
+    modules = Table('attention module', [spec])
   with mock.patch.object(attention_factory, 'ATTENTION_MODULES', modules):
     return nets_factory.get_network_fn(
       options.model_name, 1000, 1e-4, is_training, name
@@ -90,7 +101,7 @@ def network_fn(side: str, options: argparse.Namespace, is_training: bool):
 def build(
   side: str, options: argparse.Namespace, mode: str, precision: str
 ) -> Callable[[], None]:
-  """A step of training or inference, ready to run."""
+  """Builds a step of training or inference, ready to run."""
   with tf.Graph().as_default() as graph:
     fn = network_fn(side, options, mode == 'training')
     size = options.image_size or fn.default_image_size
@@ -114,7 +125,7 @@ def build(
 
 
 def seconds(step: Callable[[], None]) -> float:
-  """How long one step takes."""
+  """Returns the seconds that a step takes."""
   began = time.perf_counter()
   step()
   return time.perf_counter() - began
@@ -123,7 +134,7 @@ def seconds(step: Callable[[], None]) -> float:
 def measure(
   sides: list[str], options: argparse.Namespace, mode: str, precision: str
 ) -> dict[str, list[float]]:
-  """Seconds of every turn of every side."""
+  """Returns the seconds of every turn of every side."""
   steps = {side: build(side, options, mode, precision) for side in sides}
   for step in steps.values():
     step()
@@ -138,7 +149,7 @@ def measure(
 
 
 def cells(turns: dict[str, list[float]], count: int) -> dict[str, str]:
-  """'17.2 (1.28)': images per second, and how many times the plain step."""
+  """Returns '17.2 (1.28)': images per second and times the plain step."""
   return {
     side: f'{count / statistics.median(times):.1f} ('
     + f'{statistics.median(map(float.__truediv__, times, turns[PLAIN])):.2f})'
@@ -147,7 +158,7 @@ def cells(turns: dict[str, list[float]], count: int) -> dict[str, str]:
 
 
 def main() -> None:
-  """Measures, and prints the table."""
+  """Measures all sides and prints the table."""
   options = arguments()
   sides = [PLAIN, *options.kinds]
   columns = {
@@ -159,7 +170,7 @@ def main() -> None:
   }
   print(
     f'{options.model_name}, batch {options.batch_size}, TensorFlow '
-    f'{VERSIONS["tensorflow"]}, median of {options.repeats}: images/s (times '
+    f'{versions()["tensorflow"]}, median of {options.repeats}: images/s (times '
     'the step without attention)\n'
   )
   print('| attention |', ' | '.join(columns), '|')

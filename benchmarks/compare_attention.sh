@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Compares attention on CIFAR-10: a ResNet of 20 layers, 3 epochs, three seeds
-# of each. Run again, it goes on where it was stopped.
+# Compares attention modules on CIFAR-10: a ResNet with 20 layers, 3 epochs, 3
+# seeds per module. A second run resumes the first.
 #
 # Usage: bash benchmarks/compare_attention.sh DATA OUT [--flag=value ...]
-#   DATA  holds cifar10 as download_and_convert_data.py made it
+#   DATA  folder of cifar10, as written by download_and_convert_data.py
 #   OUT   receives comparison.md, .csv, .png and a train_dir for each run
 set -euo pipefail
 

@@ -1,19 +1,20 @@
-"""What spreading a step costs: clones, workers, bytes between them, saving.
+"""Cost of distributing a step: clones, workers, their traffic, saving.
 
 Usage: .venv/bin/python benchmarks/deployment.py [--parts clones bytes]
     [--model_name=mobilenet_v1_025] [--batch_size=32] [--steps=30] …
 
 Trains on the digits and prints
-  clones  a step of two clones of half the batch on logical CPUs beside one of
-          the whole batch, for which there is no strategy; seconds to start
-          (graph, session, first step) and to save. Sides take turns, the median
-          of the turns' ratios counts.
-  bytes   what each of two workers sends in a step, beside the gradient's size
+  clones  the time of a step of two clones on logical CPUs, each with half the
+          batch, compared with one clone with the full batch, which needs no
+          strategy; the seconds to start (graph, session, first step) and to
+          save. Sides take turns; the median of the turns' ratios is printed.
+  bytes   the bytes that each of two workers sends in a step, compared with the
+          size of the gradient
 
-Two clones on CPUs share the processors of one: that figure is what splitting
-costs, not what a second device gains. Bytes are those of the loopback
-interface, which nothing else may use meanwhile; on Linux a name space has its
-own: unshare --net bash -c 'ip link set lo up && exec "$@"' -- COMMAND.
+Two clones on CPUs share the processors of one: the result is the cost of
+splitting, not the gain of a second device. Bytes are counted on the loopback
+interface, which nothing else may use at the time. On Linux, a network namespace
+has its own: unshare --net bash -c 'ip link set lo up && exec "$@"' -- COMMAND.
 """
 
 import argparse
@@ -31,32 +32,37 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from datasets import convert
 from deployment import clones, devices
-from engine import resolve, train_step
-from engine.job import TrainJob
+from deployment.deployment import Deployment
+from engine.config import resolve
+from engine.config.jobs import TrainJob
+from engine.training import step as train_step
 from nets import nets_factory
 from tf_compat import slim, tf
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PARTS = ('clones', 'bytes')
-PLAIN = 'one clone, the whole batch'
-# What a run sends besides its steps is in the shorter one as well.
+PLAIN = 'one clone, the full batch'
+# Steps of the shorter of two runs: the difference between their bytes excludes
+# those that are sent outside of steps.
 SHORT_RUN = 3
 
 
 def arguments() -> argparse.Namespace:
-  """The command line's options."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
   parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
   parser.add_argument('--model_name', default='mobilenet_v1_025')
   parser.add_argument('--image_size', type=int, default=96)
-  parser.add_argument('--batch_size', type=int, default=32, help='of a step')
-  parser.add_argument('--steps', type=int, default=30, help='of a turn')
-  parser.add_argument('--turns', type=int, default=7, help='of each side')
+  parser.add_argument(
+    '--batch_size', type=int, default=32, help='images per step'
+  )
+  parser.add_argument('--steps', type=int, default=30, help='steps per turn')
+  parser.add_argument('--turns', type=int, default=7, help='turns of each side')
   return parser.parse_args()
 
 
 def flags(options: argparse.Namespace, folder: pathlib.Path) -> dict:
-  """What all sides train."""
+  """Returns the options that all sides share."""
   return {
     'model_name': options.model_name,
     'train_image_size': options.image_size,
@@ -71,7 +77,10 @@ class Side:
   """A session that trains.
 
   Attributes:
-    start: seconds from nothing to the first step.
+    session: the session, with all variables initialized.
+    step: makes a training step.
+    saver: saves all variables.
+    start: seconds to build the graph, open the session and make the first step.
   """
 
   session: tf.Session
@@ -80,14 +89,14 @@ class Side:
   start: float
 
   def seconds(self, steps: int) -> float:
-    """Of a step, the mean of so many."""
+    """Returns the mean seconds per step over a number of steps."""
     began = time.perf_counter()
     for _ in range(steps):
       self.session.run(self.step)
     return (time.perf_counter() - began) / steps
 
   def save_seconds(self, folder: pathlib.Path) -> float:
-    """To write a checkpoint."""
+    """Returns the seconds to write a checkpoint."""
     began = time.perf_counter()
     self.saver.save(self.session, str(folder / 'model.ckpt'))
     return time.perf_counter() - began
@@ -99,7 +108,7 @@ def side(
   folder: pathlib.Path,
   strategy: tf.distribute.Strategy,
 ):
-  """A Side whose clones share the batch."""
+  """Opens a Side whose clones share the batch."""
   began = time.perf_counter()
   job = TrainJob(
     train_dir=str(folder / 'none'),
@@ -107,12 +116,13 @@ def side(
     clone_on_cpu=True,
     **flags(options, folder),
   )
-  setup, _ = resolve.training(job, frozenset(flags(options, folder)))
+  setup = resolve.training(job, frozenset(flags(options, folder)))
   config = devices.session_config(
     cpu_only=True, cpus=clones.local_count(strategy)
   )
-  with tf.Graph().as_default(), strategy.scope():
-    step = train_step.build(setup, strategy=strategy)
+  deployment = Deployment(strategy, '', config)
+  with tf.Graph().as_default(), deployment.scope():
+    step = train_step.build(setup, deployment)
     saver = tf.train.Saver()
     with tf.Session(config=config) as session:
       session.run(tf.global_variables_initializer())
@@ -123,10 +133,10 @@ def side(
 
 
 def compare_clones(options: argparse.Namespace, folder: pathlib.Path) -> None:
-  """Prints how long a step, the start and a checkpoint take on each side."""
+  """Prints the times of a step, the start and a checkpoint on each side."""
   strategies = {
     PLAIN: clones.strategy(1, on_cpu=True),
-    'two clones of half the batch': clones.strategy(2, on_cpu=True),
+    'two clones, half the batch each': clones.strategy(2, on_cpu=True),
   }
   with contextlib.ExitStack() as stack:
     sides = {
@@ -154,24 +164,24 @@ def compare_clones(options: argparse.Namespace, folder: pathlib.Path) -> None:
 
 
 def loopback_bytes() -> int:
-  """Bytes that the loopback interface has sent so far, headers included."""
+  """Returns the bytes that the loopback interface has sent, with headers."""
   for line in pathlib.Path('/proc/net/dev').read_text().splitlines():
     name, _, counts = line.partition(':')
     if name.strip() == 'lo':
-      return int(counts.split()[8])  # Eight numbers of what it received first.
-  raise RuntimeError('There is no loopback interface to count the bytes of.')
+      return int(counts.split()[8])  # The first eight count received data.
+  raise RuntimeError('There is no loopback interface on which to count bytes.')
 
 
-def exchanged(
+def exchanged_bytes(
   options: argparse.Namespace, folder: pathlib.Path, steps: int
 ) -> int:
-  """Bytes that two workers exchange in a run of so many steps."""
+  """Returns the bytes that two workers exchange in a run."""
   with contextlib.ExitStack() as stack:
     probes = [stack.enter_context(socket.socket()) for _ in range(2)]
     for probe in probes:
       probe.bind(('127.0.0.1', 0))
     hosts = ','.join(f'127.0.0.1:{p.getsockname()[1]}' for p in probes)
-  given = {
+  values = {
     **flags(options, folder),
     'train_dir': folder / f'workers_{steps}',
     'batch_size': options.batch_size // 2,
@@ -179,7 +189,7 @@ def exchanged(
     'worker_hosts': hosts,
   }
   command = [sys.executable, str(ROOT / 'train_image_classifier.py')]
-  command += [f'--{name}={value}' for name, value in given.items()]
+  command += [f'--{name}={value}' for name, value in values.items()]
   before = loopback_bytes()
   processes = [
     subprocess.Popen([*command, f'--task={task}'], stderr=subprocess.DEVNULL)
@@ -192,36 +202,36 @@ def exchanged(
 
 
 def gradient_bytes(options: argparse.Namespace) -> int:
-  """The size of all gradients of a step, in float32."""
+  """Returns the size of the gradient, in float32."""
   side = options.image_size
   with tf.Graph().as_default():
     network_fn = nets_factory.get_network_fn(
       options.model_name, 10, is_training=True
     )
     network_fn(tf.zeros([1, side, side, 3]))
-    trained = set(tf.trainable_variables())
+    trainable = set(tf.trainable_variables())
     return sum(
       v.dtype.size * v.shape.num_elements()
       for v in slim.get_model_variables()
-      if v in trained
+      if v in trainable
     )
 
 
 def count_bytes(options: argparse.Namespace, folder: pathlib.Path) -> None:
-  """Prints what a worker sends in a step."""
+  """Prints the bytes that a worker sends in a step."""
   steps = options.steps
   short, long = (
-    exchanged(options, folder, n) for n in (SHORT_RUN, SHORT_RUN + steps)
+    exchanged_bytes(options, folder, n) for n in (SHORT_RUN, SHORT_RUN + steps)
   )
   sent, size = (long - short) / steps / 2, gradient_bytes(options)
   print(
     f'Each of two workers sends {sent:,.0f} bytes in a step, {sent / size:.3f} '
-    f'times the {size:,} of the gradient.'
+    f'times the size of the gradient, {size:,}.'
   )
 
 
 def main() -> None:
-  """Prints what was asked for."""
+  """Prints the results of the requested parts."""
   options = arguments()
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)

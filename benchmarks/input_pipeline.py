@@ -1,24 +1,25 @@
-"""The input beside its limits: bare reading, bare decoding, Keras.
+"""Speed of the input, compared with bare reading, bare decoding and Keras.
 
 Usage: SLIM_TEST_DATA=… .venv/bin/python benchmarks/input_pipeline.py
     [--parts photos small conversion] [--turns 5] [--seconds 3] [--photos 600] …
 
 Prints a Markdown table for each part:
   photos      images/s of each recipe, from records of photos to batches,
-              beside reading the records, decoding the whole JPEGs, and Keras'
-              image_dataset_from_directory (which reads files)
-  small       records/s of a set of 32 x 32 PNGs, beside a record at a time
-  conversion  photos/s of a folder to TFRecord, beside reading and checking the
-              same files in as many processes
+              compared with reading the records, decoding the full JPEGs, and
+              image_dataset_from_directory of Keras, which reads files
+  small       records/s of a data set of 32 x 32 PNGs, compared with processing
+              one record at a time
+  conversion  photos/s from a folder to TFRecord, compared with reading and
+              checking the same files in the same number of processes
 
-The photos are those of SLIM_TEST_DATA, enlarged to ImageNet's usual size, and
-saved so that they take about as many bytes. All sides of a part take turns in
-one run, and the median turn counts: only ratios within a run mean anything. On
-a machine with other work, `--clock processor` counts the time that ours took of
-all processors, divided by their number.
+The photos are those of SLIM_TEST_DATA, enlarged to the usual size of ImageNet's
+photos in pixels and bytes. All sides of a part take turns in one run, and the
+median turn is printed: only ratios within a run are meaningful. On a busy
+machine, `--clock processor` counts the processor time of this benchmark instead,
+divided by the number of processors.
 
-Each side has a thread a processor: tf.data's own choice takes longer than a
-turn to settle (Keras leaves no other).
+Each side has one thread per processor, since the automatic choice of tf.data
+takes longer than a turn to settle; Keras offers only that.
 """
 
 import argparse
@@ -38,14 +39,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 PARTS = ('photos', 'small', 'conversion')
 SHORTER_SIDE = 375
-QUALITY = 100  # Enlarging left little detail: as ImageNet's, about 100 KB.
+QUALITY = 100  # gives about 100 KB, as ImageNet: enlarging leaves little detail
 BATCH = 32
 SMALL = 32
 CLASSES = 10
 THREADS = os.cpu_count()
 
-# A side of a comparison: makes what it needs for a turn, and takes it away. One
-# call then does a part of the work, and says how much.
+# A side of a comparison opens a context that prepares a turn and cleans up. Each
+# call of its step does a part of the work and returns the number of items.
 Step = Callable[[], int]
 Side = Callable[[], contextlib.AbstractContextManager[Step]]
 
@@ -63,13 +64,13 @@ def write_photos(folder: pathlib.Path, count: int) -> None:
     image = Image.open(path).convert('RGB')
     scale = SHORTER_SIDE / min(image.size)
     image = image.resize([round(side * scale) for side in image.size])
-    place = folder / f'class_{number % CLASSES}'
-    place.mkdir(parents=True, exist_ok=True)
-    image.save(place / f'{number:04d}.jpg', quality=QUALITY)
+    class_folder = folder / f'class_{number % CLASSES}'
+    class_folder.mkdir(parents=True, exist_ok=True)
+    image.save(class_folder / f'{number:04d}.jpg', quality=QUALITY)
 
 
 def write_records(folder: pathlib.Path, images: Sequence[bytes], shards: int):
-  """Encoded images as the `Dataset` of so many files."""
+  """Writes encoded images to record files; returns their `Dataset`."""
   from datasets.dataset import Dataset
   from tf_compat import tf
 
@@ -85,12 +86,12 @@ def write_records(folder: pathlib.Path, images: Sequence[bytes], shards: int):
         example = tf.train.Example(features={'feature': features})
         writer.write(example.SerializeToString())
   return Dataset(
-    'made', 'train', tuple(files), len(images), CLASSES, 3, ('',) * CLASSES
+    'benchmark', 'train', tuple(files), len(images), CLASSES, 3, ('',) * CLASSES
   )
 
 
 def small_images(count: int) -> list[bytes]:
-  """PNGs of 32 x 32, as noisy as CIFAR's."""
+  """Returns PNGs of 32 x 32 pixels, as noisy as CIFAR."""
   import numpy as np
   from PIL import Image
 
@@ -110,9 +111,9 @@ def small_images(count: int) -> list[bytes]:
 
 
 def pipeline(make: Callable[[], object], batch: int = BATCH) -> Side:
-  """Batches of a tf.data.Dataset, in a session of its own.
+  """Returns a side that reads the batches of a tf.data.Dataset.
 
-  With the session all that was read ahead goes, and every thread.
+  Each turn has its own session, which ends with all its threads and buffers.
   """
   from tf_compat import tf
 
@@ -135,24 +136,24 @@ def pipeline(make: Callable[[], object], batch: int = BATCH) -> Side:
 
 
 def bare_records(dataset):
-  """Serialized examples, one file after the other: the cheapest way."""
+  """Returns serialized examples, read from one file after the other."""
   from tf_compat import tf
 
   return tf.data.TFRecordDataset(list(dataset.files)).repeat()
 
 
 def bare_reading(dataset, batch: int = BATCH):
-  """Batches of serialized examples."""
+  """Returns batches of serialized examples."""
   return bare_records(dataset).batch(batch).prefetch(2)
 
 
 def bare_decoding(dataset, batch: int = BATCH):
-  """Whole images decoded on all cores; of each, only its size is kept."""
+  """Decodes full images on all cores; returns batches of their sizes."""
   from datasets import example
   from tf_compat import tf
 
   def decode(data):
-    encoded = tf.io.parse_example(data, example.FEATURES)['image/encoded']
+    encoded = tf.io.parse_example(data, example.features())['image/encoded']
     return tf.size(tf.image.decode_image(encoded, 3, expand_animations=False))
 
   sizes = bare_records(dataset).map(decode, num_parallel_calls=THREADS)
@@ -160,7 +161,7 @@ def bare_decoding(dataset, batch: int = BATCH):
 
 
 def keras_folder(folder: pathlib.Path, size: int):
-  """Keras' own pipeline from files: decoded and resized."""
+  """Returns the pipeline of Keras, which decodes and resizes files."""
   import keras
 
   return keras.utils.image_dataset_from_directory(
@@ -176,7 +177,7 @@ def recipe(
   batch: int = BATCH,
   fast: bool = False,
 ):
-  """The reader, as the programs use it."""
+  """Returns batches of the reader, as the programs use it."""
   from datasets import reader
   from preprocessing.preprocessing_factory import get_preprocessing
 
@@ -192,7 +193,7 @@ def recipe(
 
 
 def one_at_a_time(dataset, name: str, is_training: bool, batch: int):
-  """The reader, made to parse and preprocess each record by itself."""
+  """Returns batches of the reader that processes one record at a time."""
   from datasets import reader
 
   group, reader.GROUP_BYTES = reader.GROUP_BYTES, 0
@@ -203,7 +204,7 @@ def one_at_a_time(dataset, name: str, is_training: bool, batch: int):
 
 
 def check_file(path: str) -> int:
-  """Reads a JPEG and goes through all that is compressed, as converting does."""
+  """Reads and checks the compressed data of a JPEG, as the converter does."""
   from PIL import Image
 
   image = Image.open(io.BytesIO(pathlib.Path(path).read_bytes()))
@@ -212,11 +213,11 @@ def check_file(path: str) -> int:
   return image.width
 
 
-# The parts: name of each side -> side; the first named are the limits.
+# The parts return name -> side; the first side is the limit of the others.
 
 
 def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
-  """Recipes for training and evaluation, fast or not."""
+  """Returns the sides of photos: recipes for training and evaluation."""
   write_photos(folder / 'photos', options.photos)
   paths = sorted((folder / 'photos').glob('*/*.jpg'))
   data = write_records(
@@ -232,10 +233,10 @@ def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
   for name in ('inception', 'vgg'):
     for is_training in (True, False):
       for fast in (False, True):
-        what = f'{name}, {"training" if is_training else "evaluation"}'
+        side = f'{name}, {"training" if is_training else "evaluation"}'
         if fast and (name, is_training) == ('inception', False):
-          continue  # There is no other formula for it.
-        sides[f'{what}, fast' if fast else what] = pipeline(
+          continue  # It has no fast form.
+        sides[f'{side}, fast' if fast else side] = pipeline(
           lambda name=name, is_training=is_training, fast=fast: recipe(
             data, name, is_training, options.image_size, fast=fast
           )
@@ -244,7 +245,7 @@ def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
 
 
 def small(folder: pathlib.Path, options: argparse.Namespace) -> dict:
-  """The recipes of small images, in groups and one record at a time."""
+  """Returns the sides of small images: in groups, and a record at a time."""
   del options
   batch = 128
   data = write_records(folder / 'small', small_images(8192), shards=1)
@@ -254,27 +255,27 @@ def small(folder: pathlib.Path, options: argparse.Namespace) -> dict:
   }
   for name in ('cifarnet', 'lenet'):
     for is_training in (True, False):
-      what = f'{name}, {"training" if is_training else "evaluation"}'
+      side = f'{name}, {"training" if is_training else "evaluation"}'
       settings = name, is_training
-      sides[what] = pipeline(
+      sides[side] = pipeline(
         lambda settings=settings: recipe(data, *settings, SMALL, batch), batch
       )
-      sides[f'{what}, a record at a time'] = pipeline(
+      sides[f'{side}, a record at a time'] = pipeline(
         lambda settings=settings: one_at_a_time(data, *settings, batch), batch
       )
   return sides
 
 
 def conversion(folder: pathlib.Path, options: argparse.Namespace) -> dict:
-  """A folder of photos to records."""
-  from datasets import convert, workers
+  """Returns the sides of converting a folder of photos to records."""
+  from datasets import convert, process_pool
 
   write_photos(folder / 'originals', options.photos)
   paths = [str(path) for path in (folder / 'originals').glob('*/*.jpg')]
-  processes = max(1, min(THREADS, len(paths) // workers.ITEMS_PER_WORKER))
+  processes = max(1, min(THREADS, len(paths) // process_pool.ITEMS_PER_WORKER))
 
   def check() -> int:
-    # Forking a process with TensorFlow's threads can hang.
+    # A fork of a process with the threads of TensorFlow can hang.
     spawn = multiprocessing.get_context('spawn')
     with futures.ProcessPoolExecutor(processes, mp_context=spawn) as pool:
       return len(list(pool.map(check_file, paths, chunksize=16)))
@@ -294,7 +295,7 @@ def conversion(folder: pathlib.Path, options: argparse.Namespace) -> dict:
 
 
 def processor_seconds() -> float:
-  """Of this process and its children that have ended, over all processors."""
+  """Returns the mean time per processor of this process and ended children."""
   times = os.times()
   return sum(times[:4]) / os.cpu_count()
 
@@ -303,10 +304,10 @@ CLOCKS = {'wall': time.perf_counter, 'processor': processor_seconds}
 
 
 def speed(side: Side, seconds: float, clock: Callable[[], float]) -> float:
-  """What a side does a second, in at least so many seconds."""
+  """Returns a side's items per second, measured over a number of seconds."""
   with side() as step:
-    warm = clock()
-    while clock() - warm < seconds / 4:
+    began = clock()
+    while clock() - began < seconds / 4:  # Warm up.
       step()
     count, began = 0, clock()
     while (passed := clock() - began) < seconds or not count:
@@ -315,7 +316,7 @@ def speed(side: Side, seconds: float, clock: Callable[[], float]) -> float:
 
 
 def compare(sides: dict[str, Side], options: argparse.Namespace) -> None:
-  """Prints each side's median, and its part of the first one's, by turns."""
+  """Prints each side's median speed, and its median ratio to the first side."""
   clock = CLOCKS[options.clock]
   speeds = {name: [] for name in sides}
   for _ in range(options.turns):
@@ -323,10 +324,10 @@ def compare(sides: dict[str, Side], options: argparse.Namespace) -> None:
       speeds[name].append(speed(side, options.seconds, clock))
   limit = next(iter(speeds))
   print(f'| | per second | of {limit} |\n|---|---|---|')
-  for name, found in speeds.items():
-    ratios = [a / b for a, b in zip(found, speeds[limit], strict=True)]
+  for name, turns in speeds.items():
+    ratios = [a / b for a, b in zip(turns, speeds[limit], strict=True)]
     print(
-      f'| {name} | {statistics.median(found):,.0f} | '
+      f'| {name} | {statistics.median(turns):,.0f} | '
       f'{statistics.median(ratios):.2f} |',
       flush=True,
     )
@@ -334,7 +335,7 @@ def compare(sides: dict[str, Side], options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-  """Runs the parts that are asked for."""
+  """Runs the requested parts."""
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
   parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS)
   parser.add_argument('--turns', type=int, default=5)

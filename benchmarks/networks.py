@@ -1,18 +1,19 @@
-"""Our networks beside keras.applications' own: steps, folding, graph building.
+"""Speed of the networks, compared with keras.applications; graph building.
 
 Usage: .venv/bin/python benchmarks/networks.py [--parts training building]
     [--networks mobilenet_v2] [--precisions bfloat16] [--seconds 20] …
 
 Prints a Markdown table for each part:
-  inference  images/s of predictions, beside predict_on_batch
-  training   images/s of steps of SGD with momentum, beside train_on_batch
-  folding    inference of a frozen graph, and with its norms in the kernels
+  inference  images/s of inference, compared with predict_on_batch
+  training   images/s of SGD with momentum, compared with train_on_batch
+  folding    inference of a frozen graph, with and without batch norm folded
+             into kernels
   building   processor seconds to build each training graph, slowest first
 
-Every side runs in a process of its own, on the same random images, batch and
-image size, without L2; Keras is version 3, compiled with and without XLA, and
-the faster of both is what we compare with. Sides take turns, and the median
-turn counts.
+Every side runs in its own process, with the same random images, batch size and
+image size, without L2. Keras is version 3, with and without XLA; the ratios
+compare with the faster of the two. Sides take turns, and the median turn is
+printed.
 """
 
 import argparse
@@ -42,7 +43,7 @@ Step = Callable[[], object]
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What a side computes in each step."""
+  """A step that a side computes."""
 
   network: str
   training: bool
@@ -52,7 +53,7 @@ class Spec:
 
 
 def random_batch(spec: Spec):
-  """Images in [-1, 1] and their labels."""
+  """Returns random images in [-1, 1] and labels."""
   import numpy as np
 
   rng = np.random.default_rng(0)
@@ -61,11 +62,11 @@ def random_batch(spec: Spec):
   return images, rng.integers(0, CLASSES, spec.batch)
 
 
-# The sides: each makes a step, compiled and ready.
+# The sides: functions that build a step, compiled and ready to run.
 
 
 def slim_step(spec: Spec) -> Step:
-  """Session.run of the graph, in the precision that the programs ask for."""
+  """Returns session.run of the graph, in the precision of a spec."""
   from deployment.devices import session_config
   from tf_compat import tf
 
@@ -80,7 +81,7 @@ def slim_step(spec: Spec) -> Step:
 
 
 def frozen_step(spec: Spec, fold: bool = False) -> Step:
-  """The same without variables; norms folded into kernels where asked."""
+  """Returns session.run of the frozen graph; `fold` folds batch norm."""
   import numpy as np
   from tensorflow.python.tools import optimize_for_inference_lib
 
@@ -106,14 +107,14 @@ def frozen_step(spec: Spec, fold: bool = False) -> Step:
   with tf.Graph().as_default() as frozen:
     tf.import_graph_def(graph, name='')
   with tf.Session(graph=frozen) as session:
-    found = session.run(logits.name, feed)
-    np.testing.assert_allclose(found, expected, atol=1e-3 * expected.std())
+    actual = session.run(logits.name, feed)
+    np.testing.assert_allclose(actual, expected, atol=1e-3 * expected.std())
   session = tf.Session(graph=frozen, config=session_config(spec.precision))
   return lambda: session.run(logits.name, feed)
 
 
 def keras_step(spec: Spec, jit_compile: bool) -> Step:
-  """train_on_batch or predict_on_batch of Keras 3."""
+  """Returns train_on_batch or predict_on_batch of Keras 3."""
   import keras
 
   if spec.precision == 'bfloat16':
@@ -145,11 +146,11 @@ SIDES = {
 
 
 def build(spec: Spec, batch: int | None = None):
-  """The images' placeholder and the logits, in the default graph."""
+  """Builds the images' placeholder and the logits in the default graph."""
   from nets.nets_factory import NETWORKS, get_network_fn
   from tf_compat import tf
 
-  # Auxiliary heads have no peer.
+  # The networks of Keras have no auxiliary heads.
   compared = spec.network in PEERS and NETWORKS[spec.network].aux_logits
   plain = {'create_aux_logits': False} if compared else {}
   shape = [batch or spec.batch, spec.image_size, spec.image_size, 3]
@@ -159,7 +160,7 @@ def build(spec: Spec, batch: int | None = None):
 
 
 def train_op(logits, labels):
-  """A step of SGD with momentum, norms updated, and its loss."""
+  """Returns a step of SGD with momentum and batch norm, and its loss."""
   from tf_compat import tf
 
   loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
@@ -169,11 +170,11 @@ def train_op(logits, labels):
   return step, loss
 
 
-# A side in its process, and the parent that gives it its turns.
+# A side in its own process, and the parent that starts its turns.
 
 
 def serve(side: str, spec: Spec) -> None:
-  """Warms up; then for each line of seconds runs so long, prints images/s."""
+  """Warms up, then runs for as long as each line says and prints images/s."""
   step = SIDES[side](spec)
   for _ in range(3):
     step()
@@ -187,7 +188,7 @@ def serve(side: str, spec: Spec) -> None:
 
 
 class Worker:
-  """A side in its own process."""
+  """A process that runs a side."""
 
   def __init__(self, side: str, spec: Spec):
     self._process = subprocess.Popen(
@@ -198,10 +199,12 @@ class Worker:
       env={**os.environ, 'KERAS_BACKEND': 'tensorflow'},
     )
     if self._answer() != 'ready':
-      raise RuntimeError(f'{side} of {spec} did not start: see above.')
+      raise RuntimeError(
+        f'{side} of {spec} did not start: see its message above.'
+      )
 
   def turn(self, seconds: float) -> float:
-    """Images per second of one turn."""
+    """Runs a turn; returns its images per second."""
     self._process.stdin.write(f'{seconds}\n')
     self._process.stdin.flush()
     return float(self._answer())
@@ -217,7 +220,7 @@ class Worker:
 def measure(
   sides: Sequence[str], spec: Spec, turns: int, seconds: float
 ) -> dict[str, float]:
-  """Side -> images/s, the median of its turns."""
+  """Returns side -> images/s, the median of its turns."""
   workers = {}
   try:
     for side in sides:
@@ -229,20 +232,20 @@ def measure(
   finally:
     for worker in workers.values():
       worker.close()
-  return {side: statistics.median(found) for side, found in speeds.items()}
+  return {side: statistics.median(values) for side, values in speeds.items()}
 
 
 # The parts.
 
 
 def multiply_adds(spec: Spec) -> tuple[int, int]:
-  """Of one image: ours, and the peer's, counted in its own graph.
+  """Returns the multiply-adds per image of our network and its Keras peer.
 
-  tf_keras builds it in graph mode: the same network as Keras 3's.
+  tf_keras builds the peer in graph mode, the same network as in Keras 3.
   """
   import tf_keras
 
-  from nets import cost
+  from nets import complexity
   from tf_compat import tf
 
   with tf.Graph().as_default():
@@ -251,11 +254,11 @@ def multiply_adds(spec: Spec) -> tuple[int, int]:
     peer = getattr(tf_keras.applications, PEERS[spec.network])(
       weights=None, input_tensor=tf_keras.Input(batch_shape=shape)
     )
-    return cost.multiply_adds(ours), cost.multiply_adds(peer.output)
+    return complexity.multiply_adds(ours), complexity.multiply_adds(peer.output)
 
 
 def beside_keras(specs: Iterable[Spec], turns: int, seconds: float) -> None:
-  """Prints images/s of both, and ratios: above 1 we are ahead."""
+  """Prints images/s of our network and its peer; above 1, ours is faster."""
   print(
     '| network | precision | batch | images/s | peer | images/s | with XLA '
     '| per image | per multiply-add |'
@@ -275,7 +278,7 @@ def beside_keras(specs: Iterable[Spec], turns: int, seconds: float) -> None:
 
 
 def folding(specs: Iterable[Spec], turns: int, seconds: float) -> None:
-  """Prints images/s with variables, with constants, and with folded norms."""
+  """Prints images/s with variables, frozen, and with batch norm folded."""
   print('| network | precision | batch | images/s | frozen | folded |')
   print('|---|---|---:|---:|---:|---:|')
   for spec in specs:
@@ -290,18 +293,20 @@ def folding(specs: Iterable[Spec], turns: int, seconds: float) -> None:
 
 def building(names: Iterable[str]) -> None:
   """Prints seconds to build each training graph, slowest first."""
-  build_seconds('lenet')  # The first graph of a process pays for all.
-  found = sorted(((*build_seconds(name), name) for name in names), reverse=True)
+  build_seconds('lenet')  # Warm up: the first graph of a process takes longer.
+  rows = sorted(((*build_seconds(name), name) for name in names), reverse=True)
   print('| network | seconds | of them the network | operations |')
   print('|---|---:|---:|---:|')
-  for whole, network, operations, name in found:
-    print(f'| {name} | {whole:.1f} | {network:.1f} | {operations:,} |')
+  for total, network, operations, name in rows:
+    print(f'| {name} | {total:.1f} | {network:.1f} | {operations:,} |')
 
 
 def build_seconds(name: str) -> tuple[float, float, int]:
-  """Seconds for the whole training graph, for its network; its operations.
+  """Measures the building of a training graph, which takes one thread.
 
-  Of the processor: a graph is built by one thread.
+  Returns:
+    Processor seconds for the graph, those for its network, and the number of
+    the graph's operations.
   """
   from nets.nets_factory import NETWORKS
   from tf_compat import tf
@@ -317,7 +322,7 @@ def build_seconds(name: str) -> tuple[float, float, int]:
 
 
 def specs(options: argparse.Namespace, training: bool) -> Iterator[Spec]:
-  """One for each network and precision."""
+  """Yields a spec for each network and precision."""
   from nets.nets_factory import NETWORKS
 
   for network in options.networks:
@@ -327,7 +332,7 @@ def specs(options: argparse.Namespace, training: bool) -> Iterator[Spec]:
 
 
 def parse() -> argparse.Namespace:
-  """The command's options."""
+  """Parses the command line."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -337,17 +342,21 @@ def parse() -> argparse.Namespace:
     '--precisions', nargs='+', choices=PRECISIONS, default=PRECISIONS
   )
   parser.add_argument('--batch', type=int, default=16)
-  parser.add_argument('--image_size', type=int, help="pixels; networks' own")
-  parser.add_argument('--turns', type=int, default=5, help='of each side')
-  parser.add_argument('--seconds', type=float, default=15, help='of a turn')
   parser.add_argument(
-    '--build', nargs='+', metavar='NAME', help='networks to build; all'
+    '--image_size', type=int, help='in pixels; default: that of each network'
+  )
+  parser.add_argument('--turns', type=int, default=5, help='turns of each side')
+  parser.add_argument(
+    '--seconds', type=float, default=15, help='seconds per turn'
+  )
+  parser.add_argument(
+    '--build', nargs='+', metavar='NAME', help='networks to build; default: all'
   )
   return parser.parse_args()
 
 
 def main(options: argparse.Namespace) -> None:
-  """Prints the tables of the parts asked for."""
+  """Prints the tables of the requested parts."""
   from nets.nets_factory import NETWORKS
 
   for part in options.parts:
@@ -356,8 +365,8 @@ def main(options: argparse.Namespace) -> None:
       building(options.build or NETWORKS)
       continue
     compare = folding if part == 'folding' else beside_keras
-    found = specs(options, training=part == 'training')
-    compare(found, options.turns, options.seconds)
+    chosen = specs(options, training=part == 'training')
+    compare(chosen, options.turns, options.seconds)
 
 
 if __name__ == '__main__':

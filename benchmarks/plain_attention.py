@@ -1,8 +1,8 @@
-"""SE and CBAM as one writes them first, with TensorFlow's own gradients.
+"""SE and CBAM as plain formulas, with TensorFlow's own gradients.
 
-What the modules in nets/attention/ are compared with: their numbers in
-tests/nets/attention/, their speed in benchmarks/attention.py. The variables
-are theirs, so that either reads the other's checkpoints.
+The modules in nets/attention/ are compared with these: their numbers in
+tests/nets/attention/, their speed in benchmarks/attention.py. The variables are
+the same, so that either can read the other's checkpoints.
 """
 
 from nets.attention import layers

@@ -1,10 +1,10 @@
-"""What the training loop costs: its steps beside bare session.run of the same.
+"""Cost of the training loop, compared with bare session.run of its step.
 
 Usage: .venv/bin/python benchmarks/train_loop.py [steps [repeats]]
 
-Trains lenet with CBAM on the digits, whose steps are so short that hooks would
-show. Both sides run the same graph, input included, in one process, in turns;
-the median of the repeats counts.
+Trains lenet with CBAM on the digits: its steps are so short that the time of
+hooks is visible. Both sides run the same graph, input included, in turns in one
+process. Prints the median over the repeats.
 """
 
 import pathlib
@@ -16,13 +16,17 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from datasets import convert
-from engine import progress, resolve, train_step, training
-from engine.job import TrainJob
+from deployment import deployment_factory
+from engine.config import resolve
+from engine.config.jobs import TrainJob
+from engine.run_dir import progress_csv
+from engine.training import loop
+from engine.training import step as train_step
 from tf_compat import tf
 
 
 def make_job(folder: pathlib.Path, name: str, steps: int) -> TrainJob:
-  """The job that both sides train."""
+  """Returns the job that both sides train."""
   return TrainJob(
     train_dir=str(folder / name),
     dataset_name='digits',
@@ -37,23 +41,25 @@ def make_job(folder: pathlib.Path, name: str, steps: int) -> TrainJob:
 
 
 def bare(job: TrainJob, steps: int) -> float:
-  """Images per second of session.run alone, after a tenth for warming up."""
-  setup, _ = resolve.training(job, frozenset())
-  with tf.Graph().as_default(), tf.Session() as session:
-    step = train_step.build(setup)
-    session.run([tf.global_variables_initializer(), step.local_init])
-    for number in range(steps):
-      if number == steps // 10:
-        began = time.perf_counter()
-      session.run([step.train_op, step.loss])
-    seconds = time.perf_counter() - began
+  """Returns images per second of session.run, after warming up for a tenth."""
+  setup = resolve.training(job, frozenset())
+  deployment = deployment_factory.deploy(setup.job, None, print)
+  with tf.Graph().as_default(), deployment.scope():
+    step = train_step.build(setup, deployment)
+    with tf.Session(config=deployment.config) as session:
+      session.run([tf.global_variables_initializer(), step.local_init])
+      for number in range(steps):
+        if number == steps // 10:
+          began = time.perf_counter()
+        session.run([step.train_op, step.loss])
+      seconds = time.perf_counter() - began
   return (steps - steps // 10) * step.images_per_step / seconds
 
 
 def hooked(job: TrainJob) -> float:
-  """Images per second that the programs' own training logs, likewise."""
-  training.train(job)
-  speeds = progress.read(pathlib.Path(job.train_dir, progress.FILE))
+  """Returns images per second of the training loop, as it logs them."""
+  loop.train(job)
+  speeds = progress_csv.read(pathlib.Path(job.train_dir, progress_csv.FILE))
   return statistics.median(speeds['images_per_second'][1:].tolist())
 
 
@@ -66,12 +72,14 @@ def main(steps: int = 500, repeats: int = 5) -> None:
     for turn in range(repeats):
       job = make_job(folder, f'hooked_{turn}', steps)
       pairs.append((bare(job, steps), hooked(job)))
-  for turn, (alone, whole) in enumerate(pairs):
+  for turn, (bare_speed, loop_speed) in enumerate(pairs):
     print(
-      f'{turn}: bare {alone:.0f} images/s, the loop {whole:.0f}, '
-      f'ratio {whole / alone:.3f}'
+      f'{turn}: bare {bare_speed:.0f} images/s, the loop {loop_speed:.0f}, '
+      f'ratio {loop_speed / bare_speed:.3f}'
     )
-  ratio = statistics.median(whole / alone for alone, whole in pairs)
+  ratio = statistics.median(
+    loop_speed / bare_speed for bare_speed, loop_speed in pairs
+  )
   print(f'median ratio {ratio:.3f}')
 
 

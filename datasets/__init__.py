@@ -1,19 +1,19 @@
-"""ON WHAT: data sets as declarative specs, converters, and one reader.
+"""Data sets: declarative specs, converters to TFRecord, and one reader.
 
-The sets:
-  spec, dataset_factory     what is keyed by a set's name, and the table
-  digits, mnist, cifar, flowers, imagenet     a spec each, or two
-  photo_folder, tfds        specs made for a folder, or for a set from elsewhere
+The data sets:
+  spec, dataset_factory     everything keyed by a data set's name; the table
+  digits, mnist, cifar, flowers, imagenet     one or two specs each
+  photo_folder, tfds        specs made for a folder or for TensorFlow Datasets
 From originals to records:
-  convert                   the conversion, by which all sets are made
-  workers, staging          on all cores; whole or not at all
-  download, originals, tree     files from hosts, in folders and in archives
-  photo, encoded, bounding_boxes     a photo checked, and what is known of it
-  content, records          what a record is to hold, and record files
+  convert                   the conversion, the same for all data sets
+  process_pool, staging     uses all cores; publishes a complete set or none
+  download, source_files, archive     downloads, folders and tar archives
+  photo, strict_image_check, bounding_boxes     checked photos and their boxes
+  example_features, records     features of an example; TFRecord files
 From records to a network:
-  shards, manifest          which files a set has, and what they hold
-  dataset                   a split, as all others are given it
-  example, reader           a record taken apart, and batches of them
-  bad_records               which record cannot be used, and doing without it
-  survey, sight             every record looked at, and what is seen of one
+  shards, manifest          the files of a data set and their contents
+  dataset                   a split on disk, as all other packages see it
+  example, reader           parses records; yields batches of them
+  bad_records               finds records that cannot be used; skips them
+  scan, record_inspection   inspects every record of a split
 """

@@ -1,11 +1,13 @@
-"""Records that cannot be used: which one stopped a run, and doing without.
+"""Finds records that cannot be used, and replaces damaged record files.
 
-A record file can be damaged (a checksum that does not match, an end cut off),
-and a record that reads can hold no example, a label outside the classes or an
-image that does not decode. `find_bad_record` says which it was, after the fact.
-`mend` replaces damaged files by copies of what is left of them, for a reader
-that leaves out bad records one by one.
+A record file can be damaged (a wrong checksum, a truncated end). An intact
+record can contain no example, a label outside the classes, or an image that
+does not decode. `find_bad_record` reports which record made reading fail.
+`mend` replaces damaged files by copies of their readable records, for a reader
+that skips bad records one by one.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -16,11 +18,12 @@ import re
 import struct
 from collections.abc import Iterator
 
+import google_crc32c
 from absl import logging
 
 from datasets import example
-from datasets.content import UnusableError
 from datasets.dataset import Dataset
+from datasets.example_features import UnusableError
 from datasets.records import count_records
 from errors import UserError
 from files import temporary_folder
@@ -29,12 +32,12 @@ from tf_compat import tf
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """One record of a file, or the place where one should be.
+  """One record of a file, readable or damaged.
 
   Attributes:
-    number: its place in the file, from 0.
-    offset: of its first byte in the file.
-    data: what it holds; empty if it cannot be read.
+    number: its index in the file, from 0.
+    offset: position of its first byte in the file.
+    data: its content; empty if it cannot be read.
     problem: why it cannot be read, as the end of a sentence, or None.
   """
 
@@ -47,38 +50,40 @@ class Record:
 def find_bad_record(
   dataset: Dataset, channels: int | None = None, labels_offset: int = 0
 ) -> str | None:
-  """Reads a split until the first record that cannot be used.
+  """Reads a split up to the first record that cannot be used.
 
   Args:
     dataset: the split.
-    channels: to decode to; the data set's own if None.
-    labels_offset: what is subtracted from labels; lower ones are bad.
+    channels: channels of decoded images; the data set's own if None.
+    labels_offset: number subtracted from labels; lower labels are bad.
 
   Returns:
-    One line with the file, the record's number and offset, and what is wrong;
+    One line with the file, the record's number and offset, and the problem;
     None if every record can be used.
   """
   channels = channels or dataset.channels
   with tf.Graph().as_default(), tf.device('/cpu:0'):
-    path, whole = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
+    path, limit = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
     records = (
       tf.data.TFRecordDataset(path)
-      .take(whole)
+      .take(limit)
       .map(
-        lambda data: _use(data, channels, dataset.num_classes, labels_offset),
+        lambda data: _decode(
+          data, channels, dataset.num_classes, labels_offset
+        ),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
       )
     )
     records = tf.data.make_initializable_iterator(records)
-    used = records.get_next()
+    decoded = records.get_next()
     with _session() as session:
       for file in dataset.files:
-        # Beyond these, TensorFlow would make room for whatever length it finds.
+        # TensorFlow would allocate whatever length a truncated record states.
         count, ends_well = count_records(pathlib.Path(file))
-        session.run(records.initializer, {path: file, whole: count})
-        number, error = _first_failure(session, used)
-        if number is not None:
+        session.run(records.initializer, {path: file, limit: count})
+        number, error = _first_failure(session, decoded)
+        if number is not None and error is not None:
           return _describe(file, number, error, dataset, labels_offset)
         if not ends_well:
           return _describe_end(file, count)
@@ -86,15 +91,15 @@ def find_bad_record(
 
 
 def check_ends(dataset: Dataset) -> None:
-  """Refuses a split with a record that does not end within its file.
+  """Raises UserError if a record of a split extends beyond its file.
 
-  TensorFlow makes room for whatever length it finds, if the length's checksum
-  is right, and dies of one that is beyond all memory. This reads lengths only.
+  TensorFlow allocates whatever length a record states under a correct
+  checksum, and aborts if memory does not suffice. This reads lengths only.
 
   Raises:
     UserError: for the first such record.
   """
-  files = dataset.files if dataset.cut_short is None else dataset.cut_short
+  files = dataset.files if dataset.truncated is None else dataset.truncated
   for file in files:
     count, ends_well = count_records(pathlib.Path(file))
     if not ends_well:
@@ -102,47 +107,50 @@ def check_ends(dataset: Dataset) -> None:
 
 
 def refusal(bad: str) -> UserError:
-  """The error for a bad record, of which `bad` is the line."""
+  """Returns the error for a bad record described by the line `bad`."""
   return UserError(
-    f'{bad}. Convert the data again, or leave such records out with '
+    f'{bad}. Convert the data again, or skip such records with '
     '--skip_bad_records.'
   )
 
 
 @functools.lru_cache(maxsize=8)
 def mend(dataset: Dataset) -> Dataset:
-  """The split with each damaged file replaced by a copy that can be read.
+  """Returns the split with each damaged file replaced by a readable copy.
 
-  In the copy an empty record, which nobody can use, stands for each damaged
-  one. After a damaged length nothing in a file can be found any more: as many
-  empty records stand for the rest as `num_records` says are missing. The copies
-  are deleted when the program ends. All files are read once, to check them.
+  In the copy, an empty record, which always counts as bad, replaces each
+  damaged one. After a damaged length, no further record of the file can be
+  located: empty records replace as many as are missing from `num_records`.
+  The copies are deleted when the program ends. This reads every file once.
   """
-  files, present, last_damaged = [], 0, None
-  for file, (readable, whole) in zip(
+  files: list[str] = []
+  present = 0
+  last_damaged: str | None = None
+  for file, (readable, intact) in zip(
     dataset.files, count_readable(dataset.files), strict=True
   ):
-    if not whole:
+    if not intact:
       folder = temporary_folder('mended_records_')
       last_damaged = str(folder / os.path.basename(file))
       readable = _copy_readable(file, last_damaged, readable)
-    files.append(file if whole else last_damaged)
+      file = last_damaged
+    files.append(file)
     present += readable
   if last_damaged is None:
     return dataset
   missing = dataset.num_records - present
   if missing > 0:
-    logging.warning('%d more records are lost with the damaged.', missing)
+    logging.warning('%d more records are lost after damaged ones.', missing)
     _append_empty(last_damaged, missing)
   return dataclasses.replace(dataset, files=tuple(files))
 
 
 def walk(path: str, checked: int = 0) -> Iterator[Record]:
-  """The records of a file in order, up to one whose length is lost.
+  """Yields the records of a file in order, up to the first damaged length.
 
   Args:
-    path: of the record file.
-    checked: so many first records are known to be whole.
+    path: path of the record file.
+    checked: number of leading records that are known to be intact.
   """
   with tf.io.gfile.GFile(path, 'rb') as file:
     number = offset = 0
@@ -152,7 +160,8 @@ def walk(path: str, checked: int = 0) -> Iterator[Record]:
       if problem is None:
         (length,) = struct.unpack('<Q', header[:8])
         if offset + length + 16 > size:
-          problem = f'is cut short: {offset + length + 16 - size} bytes miss'
+          missing = offset + length + 16 - size
+          problem = f'is truncated: {missing} bytes are missing'
       if problem is not None:
         yield Record(number, offset, b'', problem)
         return
@@ -165,21 +174,21 @@ def walk(path: str, checked: int = 0) -> Iterator[Record]:
 
 
 def _header_problem(header: bytes) -> str | None:
-  """What is wrong with a record's length and the length's checksum, if any."""
+  """Returns the problem of a record's length and its checksum, or None."""
   if len(header) < 12:
-    return f'is cut short: {12 - len(header)} bytes of its length miss'
+    return f'is truncated: {12 - len(header)} bytes of its length are missing'
   if _checksum(header[:8]) != header[8:]:
     return 'is corrupt, and so is its length: the rest of the file is lost'
   return None
 
 
-def _use(
+def _decode(
   data: tf.Tensor, channels: int, num_classes: int, labels_offset: int
 ) -> tf.Tensor:
-  """What a reader and a recipe do to a record; gives something small."""
+  """Parses a record and decodes its image; returns a small tensor."""
   features = example.parse(data, num_classes, labels_offset)
   encoded = features['image/encoded']
-  # Whether other formats decode does not depend on the channels asked for.
+  # For other formats, decoding does not depend on the number of channels.
   image = tf.cond(
     tf.image.is_jpeg(encoded),
     lambda: tf.image.decode_jpeg(encoded, channels),
@@ -190,18 +199,18 @@ def _use(
 
 
 def _first_failure(
-  session: tf.Session, used: tf.Tensor
+  session: tf.Session, decoded: tf.Tensor
 ) -> tuple[int | None, Exception | None]:
-  """(The number of the first bad record, its error), or None of both."""
+  """Returns (number of the first bad record, its error), or (None, None)."""
   number = 0
   try:
     while True:
-      session.run(used)
+      session.run(decoded)
       number += 1
   except tf.errors.OutOfRangeError:
     return None, None
   except (tf.errors.OpError, UnicodeDecodeError) as error:
-    # The latter is what an error that quotes a record's bytes becomes.
+    # An error that quotes a record's bytes becomes a UnicodeDecodeError.
     return number, error
 
 
@@ -212,7 +221,7 @@ def _describe(
   dataset: Dataset,
   labels_offset: int,
 ) -> str:
-  """The line about the record at which reading a file failed."""
+  """Returns the line about the record at which reading a file failed."""
   record = _record(path, number)
   problem = record.problem or _content_problem(
     record.data, error, dataset.num_classes, labels_offset
@@ -220,14 +229,14 @@ def _describe(
   return _line(path, record, problem)
 
 
-def _describe_end(path: str, whole: int) -> str:
-  """The line about what follows a file's whole records."""
-  record = _record(path, whole)
-  return _line(path, record, record.problem)
+def _describe_end(path: str, count: int) -> str:
+  """Returns the line about the truncated record after `count` complete ones."""
+  record = _record(path, count)
+  return _line(path, record, record.problem or '')
 
 
 def _record(path: str, number: int) -> Record:
-  """One record of a file in which those before it are whole."""
+  """Returns a record of a file; all records before it must be intact."""
   return next(r for r in walk(path, number) if r.number == number)
 
 
@@ -240,7 +249,7 @@ def _line(path: str, record: Record, problem: str) -> str:
 def _content_problem(
   data: bytes, error: Exception, num_classes: int, labels_offset: int
 ) -> str:
-  """What is wrong with a record that reads."""
+  """Returns the problem of a record that can be read."""
   try:
     example.read(data, num_classes, labels_offset)
   except UnusableError as unusable:
@@ -249,35 +258,35 @@ def _content_problem(
 
 
 def _reason(error: Exception) -> str:
-  """TensorFlow's reason, without the graph's nodes and traces around it."""
-  found = re.search(r'([^\n]+)\n\s*\[\[\{\{node', str(error))
-  line = found[1] if found else str(error).splitlines()[0]
+  """Returns the cause in a TensorFlow error, without nodes and traces."""
+  match = re.search(r'([^\n]+)\n\s*\[\[\{\{node', str(error))
+  line = match[1] if match else str(error).splitlines()[0]
   return re.split(r'Iterator::\S+: |\}\} ', line)[-1].strip()
 
 
 def count_readable(files: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
-  """For each file, the records before the first damage, and if it is whole."""
+  """Yields (records before the first damage, whether intact) for each file."""
   with tf.Graph().as_default(), tf.device('/cpu:0'):
-    path, whole = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
-    records = tf.data.TFRecordDataset(path).take(whole)
+    path, limit = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
+    records = tf.data.TFRecordDataset(path).take(limit)
     strict, lenient = _count(records), _count(records.ignore_errors())
     with _session() as session:
       for file in files:
         count, ends_well = count_records(pathlib.Path(file))
-        place = {path: file, whole: count}
+        feed = {path: file, limit: count}
         try:
-          yield int(session.run(strict, place)), ends_well
+          yield int(session.run(strict, feed)), ends_well
         except tf.errors.DataLossError:
-          yield int(session.run(lenient, place)), False
+          yield int(session.run(lenient, feed)), False
 
 
 def _count(records: tf.data.Dataset) -> tf.Tensor:
-  """How many records there are."""
+  """Counts the records."""
   return records.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1)
 
 
 def _copy_readable(source: str, target: str, readable: int) -> int:
-  """Copies a file's records, empty for damaged ones, and says how many."""
+  """Copies a file's records, damaged ones as empty; returns their number."""
   count = 0
   with tf.io.TFRecordWriter(target) as writer:
     for record in walk(source, readable):
@@ -285,7 +294,7 @@ def _copy_readable(source: str, target: str, readable: int) -> int:
       count += 1
       if record.problem:
         logging.warning(
-          '%s: record %d (from 0) at byte %d %s; left out.',
+          '%s: record %d (from 0) at byte %d %s; skipped.',
           source,
           record.number,
           record.offset,
@@ -295,7 +304,7 @@ def _copy_readable(source: str, target: str, readable: int) -> int:
 
 
 def _append_empty(path: str, count: int) -> None:
-  """Writes empty records after those of a file."""
+  """Appends empty records to a file."""
   length = bytes(8)
   record = length + _checksum(length) + _checksum(b'')
   with tf.io.gfile.GFile(path, 'ab') as file:
@@ -304,28 +313,14 @@ def _append_empty(path: str, count: int) -> None:
 
 @contextlib.contextmanager
 def _session() -> Iterator[tf.Session]:
-  """A session that leaves the GPUs to the network."""
+  """Yields a session that leaves the GPUs to the network."""
   config = tf.ConfigProto(device_count={'GPU': 0})
   with tf.Session(config=config) as session:
     yield session
 
 
 def _checksum(data: bytes) -> bytes:
-  """The masked CRC-32C that TFRecord files keep of lengths and of data."""
-  crc = 0xFFFFFFFF
-  for byte in data:
-    crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-  crc ^= 0xFFFFFFFF
+  """Returns the masked CRC-32C of lengths and data in TFRecord files."""
+  crc = google_crc32c.value(data)
   masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
   return struct.pack('<I', masked)
-
-
-def _crc_table() -> tuple[int, ...]:
-  """The CRC-32C of each byte (Castagnoli's polynomial, bits reversed)."""
-  table = list(range(256))
-  for _ in range(8):
-    table = [crc >> 1 ^ (0x82F63B78 if crc & 1 else 0) for crc in table]
-  return tuple(table)
-
-
-_CRC_TABLE = _crc_table()

@@ -1,26 +1,26 @@
 """Boxes around ImageNet's objects, from its annotations or TF-Slim's CSV file.
 
-Both have one box a line or element: as pixels of a size that is given, or as
-shares of the image's sides.
+Annotations state boxes in pixels of a stated image size; the CSV file, one box
+per line, as fractions of the image's sides.
 """
 
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 
-from datasets.tree import Blob, list_files
+from datasets.archive import Blob, list_files
 from errors import UserError
 
 CSV_FILES = ('imagenet_2012_bounding_boxes.csv', 'bounding_boxes.csv')
 FOLDERS = ('annotations', 'bounding_boxes', 'Annotation')
-_MOST_XML = 1 << 20  # bytes; usual ones have a thousand
+_MAX_XML = 1 << 20  # bytes; typical annotations have a thousand
 
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-  """One box: its sides as shares of the image's width and height."""
+  """A box with its sides as fractions of the image's width and height."""
 
   xmin: float
   ymin: float
@@ -28,12 +28,12 @@ class Box:
   ymax: float
 
 
-# A photo's boxes, or the annotation that tells of them.
+# A photo's boxes, or the annotation file that contains them.
 Source = tuple[Box, ...] | Blob
 
 
 def find(source: pathlib.Path) -> Mapping[str, Source]:
-  """Photo's file name without ending -> its boxes, where the originals have any.
+  """Returns a photo's file name without suffix -> its boxes, if there are any.
 
   Raises:
     UserError: if the CSV file is damaged.
@@ -53,54 +53,62 @@ def find(source: pathlib.Path) -> Mapping[str, Source]:
 
 
 def read(source: Source | None, synset: str) -> tuple[Box, ...]:
-  """The boxes of a photo; of an annotation those of its own synset.
+  """Returns the boxes of a photo; from an annotation, those of its synset.
 
   Raises:
-    ValueError: if an annotation cannot be understood.
+    ValueError: if an annotation cannot be parsed.
   """
   if not isinstance(source, Blob):
     return source or ()
-  if source.size > _MOST_XML:
+  if source.size > _MAX_XML:
     raise ValueError(f'{source.path} has {source.size} bytes')
   try:
     root = ElementTree.fromstring(source.read())
     return tuple(_parse(root, synset))
-  except (ElementTree.ParseError, AttributeError, TypeError) as error:
+  except (ElementTree.ParseError, ValueError) as error:
     raise ValueError(f'{source.path}: {error}') from error
 
 
-def _parse(root: ElementTree.Element, synset: str):
-  """The boxes of an annotation, its numbers being pixels."""
-  width = float(root.find('size/width').text)
-  height = float(root.find('size/height').text)
-  for thing in root.findall('object'):
-    if thing.findtext('name') != synset:
+def _number(element: ElementTree.Element, path: str) -> float:
+  """Parses the number under a path; ValueError if it is missing."""
+  text = element.findtext(path)
+  if text is None:
+    raise ValueError(f'{path} is missing')
+  return float(text)
+
+
+def _parse(root: ElementTree.Element, synset: str) -> Iterator[Box]:
+  """Yields the boxes of an annotation, converted from pixels to fractions."""
+  width = _number(root, 'size/width')
+  height = _number(root, 'size/height')
+  for element in root.findall('object'):
+    if element.findtext('name') != synset:
       continue
-    x = [float(thing.find(f'bndbox/{k}').text) for k in ('xmin', 'xmax')]
-    y = [float(thing.find(f'bndbox/{k}').text) for k in ('ymin', 'ymax')]
+    x = [_number(element, f'bndbox/{key}') for key in ('xmin', 'xmax')]
+    y = [_number(element, f'bndbox/{key}') for key in ('ymin', 'ymax')]
     if width > 0 and height > 0:
       yield from _box(x[0] / width, y[0] / height, x[1] / width, y[1] / height)
 
 
-def _box(*sides: float):
-  """A box within the image; none if nothing is left of it."""
+def _box(*sides: float) -> Iterator[Box]:
+  """Yields the part of a box within the image, unless it is empty."""
   box = Box(*(min(max(side, 0.0), 1.0) for side in sides))
   if box.xmin < box.xmax and box.ymin < box.ymax:
     yield box
 
 
 def _read_csv(path: pathlib.Path) -> dict[str, tuple[Box, ...]]:
-  """Lines of file name, xmin, ymin, xmax, ymax, in shares."""
+  """Reads lines of file name, xmin, ymin, xmax, ymax, in fractions."""
   boxes: dict[str, tuple[Box, ...]] = {}
   try:
     with path.open(newline='', encoding='utf-8') as file:
       for name, *sides in csv.reader(file, strict=True):
         stem = pathlib.PurePosixPath(name).stem
-        found = tuple(_box(*map(float, sides)))
-        boxes[stem] = boxes.get(stem, ()) + found
+        new = tuple(_box(*map(float, sides)))
+        boxes[stem] = boxes.get(stem, ()) + new
   except (OSError, ValueError, TypeError, csv.Error) as error:
     raise UserError(
-      f'Cannot read {path}: {error}. Its lines are expected to be: file name, '
-      'xmin, ymin, xmax, ymax.'
+      f'Cannot read {path}: {error}. Each line must be: file name, xmin, ymin, '
+      'xmax, ymax.'
     ) from error
   return boxes

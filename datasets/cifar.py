@@ -11,13 +11,17 @@ import pickle
 import tarfile
 import zlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, cast
 
 import numpy as np
 
-from datasets.content import Content, of_pixels, pixel_features
 from datasets.download import Download
-from datasets.originals import find, find_any, pair
+from datasets.example_features import (
+  ExampleFeatures,
+  encode_pixels,
+  pixel_features,
+)
+from datasets.source_files import find, find_any, pair
 from datasets.spec import DatasetSpec
 from errors import UserError
 
@@ -50,20 +54,20 @@ _HOST = 'https://www.cs.toronto.edu/~kriz/'
 _SIZE = 32
 _PIXELS = 3 * _SIZE * _SIZE
 # Twice the size of any batch.
-_MOST_BYTES = 2 * 50_000 * (2 + _PIXELS)
+_MAX_BYTES = 2 * 50_000 * (2 + _PIXELS)
 
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-  """How the files of one of the two sets are made.
+  """File format of one of the two data sets.
 
   Attributes:
-    batches: split -> the names of its files, which end in .bin if binary.
-    labels: the keys of the labels, in the order of a row's first bytes.
-    tarballs: the archives' names, the binary one first.
-    num_classes: how many values each label has, in the same order.
+    batches: split -> names of its files, which end in .bin if binary.
+    labels: keys of the labels, in the order of a row's first bytes.
+    tarballs: names of the archives, the binary one first.
+    num_classes: number of values of each label, in the same order.
   """
 
   batches: Mapping[str, tuple[str, ...]]
@@ -73,7 +77,7 @@ class Form:
 
   @property
   def files(self) -> tuple[str, ...]:
-    """The names of all files, binary or not."""
+    """Names of all files, binary and pickled."""
     names = (name for batch in self.batches.values() for name in batch)
     return tuple(file for name in names for file in (f'{name}.bin', name))
 
@@ -96,7 +100,7 @@ _FORM_100 = Form(
 
 
 def parse_binary(data: bytes, num_labels: int = 1) -> Batch:
-  """Rows of label bytes and 3 x 1024 bytes -> ([N, 3072], [N, num_labels])."""
+  """Parses rows of label and pixel bytes: ([N, 3072], [N, num_labels])."""
   row = num_labels + _PIXELS
   if not data or len(data) % row:
     raise ValueError(f'{len(data)} bytes are not rows of {row}')
@@ -105,10 +109,10 @@ def parse_binary(data: bytes, num_labels: int = 1) -> Batch:
 
 
 def parse_pickle(data: bytes, labels: tuple[str, ...] = ('labels',)) -> Batch:
-  """A pickled dict of data and labels -> ([N, 3072], [N, len(labels)])."""
+  """Parses a pickled dict of arrays: ([N, 3072], [N, len(labels)])."""
   batch = _ArrayUnpickler(io.BytesIO(data), encoding='bytes').load()
   if not isinstance(batch, dict):
-    raise ValueError(f'it holds a {type(batch).__name__}, not a dict')
+    raise ValueError(f'it contains a {type(batch).__name__}, not a dict')
   batch = {_text(key): value for key, value in batch.items()}
   images = np.asarray(batch['data'])
   columns = np.stack([np.asarray(batch[key]) for key in labels], axis=-1)
@@ -120,27 +124,27 @@ def parse_pickle(data: bytes, labels: tuple[str, ...] = ('labels',)) -> Batch:
 
 
 def _text(key: str | bytes) -> str:
-  """Python 2 wrote the keys as bytes, Python 3 writes them as text."""
+  """Decodes a key, which Python 2 wrote as bytes and Python 3 as text."""
   return key.decode() if isinstance(key, bytes) else key
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-  """Rebuilds plain containers and NumPy arrays, and calls nothing else.
+  """Unpickles plain containers and NumPy arrays, and calls nothing else.
 
-  A pickle runs whatever function it names; these three are all it can name.
+  A pickle calls any function that it names; it may name only these.
   """
 
   _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
-    # The flags that follow the type are of a form that NumPy deprecates.
+    # NumPy deprecates the form of the flags that follow the type.
     ('numpy', 'dtype'): lambda code, *_: np.dtype(code),
     ('numpy', 'ndarray'): np.ndarray,
-    # How Python 3 spells bytes in the protocol of Python 2.
+    # Python 3 writes bytes in this way for the protocol of Python 2.
     ('_codecs', 'encode'): lambda text, _: text.encode('latin1'),
   }
 
   def find_class(self, module: str, name: str) -> Any:
     if name == '_reconstruct' and module.endswith('core.multiarray'):
-      # numpy.core or numpy._core, as the version that wrote it has it.
+      # numpy.core or numpy._core, by the version that wrote the pickle.
       return np.empty(0).__reduce__()[0]
     if (module, name) not in self._ALLOWED:
       raise pickle.UnpicklingError(f'it asks for {module}.{name}')
@@ -148,16 +152,16 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _read_tarball(path: pathlib.Path, form: Form) -> dict[str, bytes]:
-  """The batches' contents by file name; nothing is ever extracted to disk."""
+  """Returns the batches' contents by file name; extracts nothing to disk."""
   files = {}
   try:
     with tarfile.open(path) as tar:
       for member in tar:
         name = pathlib.PurePath(member.name).name
         if name in form.files and member.isreg():
-          if member.size > _MOST_BYTES:
+          if member.size > _MAX_BYTES:
             raise ValueError(f'{member.name} has {member.size:,} bytes')
-          files[name] = tar.extractfile(member).read()
+          files[name] = cast(IO[bytes], tar.extractfile(member)).read()
   # A damaged header makes tarfile raise almost anything.
   except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
     raise UserError(f'Cannot read {path} as a tarball: {error}.') from error
@@ -167,7 +171,7 @@ def _read_tarball(path: pathlib.Path, form: Form) -> dict[str, bytes]:
 def _read_files(
   source: pathlib.Path, form: Form
 ) -> tuple[pathlib.Path, dict[str, bytes]]:
-  """(Where the batches are, their contents): a folder's, else a tarball's."""
+  """Returns (folder or tarball, contents of its batches by file name)."""
   if source.is_file():
     return source, _read_tarball(source, form)
   first = find_any(source, form.files)
@@ -182,19 +186,19 @@ def _read_files(
 def _batch(
   where: pathlib.Path, files: dict[str, bytes], name: str, form: Form
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(Images [N, 32, 32, 3], labels [N, len(form.labels)]) of one batch."""
+  """Returns images [N, 32, 32, 3] and labels [N, len(form.labels)]."""
   binary = f'{name}.bin'
   if binary not in files and name not in files:
     raise UserError(
-      f'No {binary} or {name} in {where}: the set is not whole. Fetch it again '
-      f'from {_HOST}cifar.html.'
+      f'No {binary} or {name} in {where}: the data set is incomplete. Download '
+      f'it again from {_HOST}cifar.html.'
     )
   try:
     if binary in files:
       planes, labels = parse_binary(files[binary], len(form.labels))
     else:
       planes, labels = parse_pickle(files[name], form.labels)
-  # Bytes that are no pickle make the unpickler raise almost anything.
+  # Bytes that are not a pickle make the unpickler raise almost anything.
   except Exception as error:
     raise UserError(
       f'Cannot read {name} in {where} as a batch of CIFAR: {error}.'
@@ -205,7 +209,7 @@ def _batch(
 def _items(
   where: pathlib.Path, files: dict[str, bytes], name: str, form: Form
 ) -> list[tuple[Any, ...]]:
-  """(Pixels [32, 32, 3], label), or (…, coarse label, fine label)."""
+  """Returns (pixels [32, 32, 3], label) or (…, coarse label, fine label)."""
   images, labels = _batch(where, files, name, form)
   columns = [
     [label for _, label in pair(images, column, count, f'{name} in {where}')]
@@ -215,7 +219,7 @@ def _items(
 
 
 def read(source: pathlib.Path, form: Form) -> dict[str, list[tuple[Any, ...]]]:
-  """The images of each split in the originals' order."""
+  """Returns the images of each split in the order of the originals."""
   where, files = _read_files(source, form)
   return {
     split: [item for name in names for item in _items(where, files, name, form)]
@@ -223,19 +227,21 @@ def read(source: pathlib.Path, form: Form) -> dict[str, list[tuple[Any, ...]]]:
   }
 
 
-def encode_fine(item: tuple[np.ndarray, int, int]) -> Content:
-  """CIFAR-100's content: the fine label is the class; the coarse one is kept.
+def encode_fine(item: tuple[np.ndarray, int, int]) -> ExampleFeatures:
+  """Returns the features of a CIFAR-100 image; the fine label is the class.
 
-  Under TensorFlow Datasets' name for it: TF-Slim has no CIFAR-100.
+  The coarse label has TensorFlow Datasets' name: TF-Slim has no CIFAR-100.
   """
   pixels, coarse, fine = item
-  return Content(pixel_features(pixels, fine, class__coarse_label=coarse))
+  return ExampleFeatures(
+    pixel_features(pixels, fine, class__coarse_label=coarse)
+  )
 
 
 def _spec(
   name: str, form: Form, class_names: tuple[str, ...], md5: str, encode: Any
 ) -> DatasetSpec:
-  """What the two sets have in common."""
+  """Returns the spec of one of the two data sets."""
   return DatasetSpec(
     name=name,
     num_classes=len(class_names),
@@ -252,7 +258,11 @@ def _spec(
 
 
 CIFAR10 = _spec(
-  'cifar10', _FORM_10, CLASSES, 'c32a1d4ab5d03f1284b67883e8d87530', of_pixels
+  'cifar10',
+  _FORM_10,
+  CLASSES,
+  'c32a1d4ab5d03f1284b67883e8d87530',
+  encode_pixels,
 )
 CIFAR100 = _spec(
   'cifar100',

@@ -1,4 +1,6 @@
-"""From originals to TFRecord: shards, labels.txt, and dataset.json last."""
+"""Conversion of originals: shards, labels.txt and, last, dataset.json."""
+
+from __future__ import annotations
 
 import csv
 import dataclasses
@@ -13,14 +15,14 @@ import tqdm
 
 from datasets import manifest as manifests
 from datasets import photo_folder, tfds
-from datasets.content import Content
 from datasets.dataset_factory import DATASETS
 from datasets.download import fetch
+from datasets.example_features import ExampleFeatures
 from datasets.manifest import Manifest, Shard
+from datasets.process_pool import ProcessPool, Rejection
 from datasets.shards import find_shards, shard_names
 from datasets.spec import DatasetSpec
-from datasets.staging import REJECTED, Done, Staging
-from datasets.workers import Rejected, Workers
+from datasets.staging import REJECTED, ShardReport, Staging
 from errors import UserError
 from files import write_text
 from registry import unknown
@@ -31,15 +33,16 @@ _DOWNLOADS = '.originals'
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """How to convert.
+  """Options of a conversion.
 
   Attributes:
-    validation_fraction: of the photos of each class that become the validation
-      split, where the originals have no splits of their own.
-    seed: of that choice, and of the order of a folder's photos.
-    max_rejected_fraction: stop when more of the originals are unusable.
-    num_processes: how many convert at once; one a processor if None.
-    resume: go on with a conversion that was stopped.
+    validation_fraction: fraction of the photos of each class that becomes the
+      validation split, if the originals have no splits of their own.
+    seed: seed of that choice, and of the order of a folder's photos.
+    max_rejected_fraction: stop when a larger fraction of the originals cannot
+      be used.
+    num_processes: number of worker processes; one per processor if None.
+    resume: continue a conversion that was interrupted.
   """
 
   validation_fraction: float | None = None
@@ -51,17 +54,17 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """What a conversion made.
+  """Result of a conversion.
 
   Attributes:
-    name: the data set's.
-    dataset_dir: where it is.
-    num_classes: how many labels it has.
+    name: the data set's name.
+    dataset_dir: folder of the records.
+    num_classes: number of labels.
     channels: 1 or 3.
-    splits: split -> records.
-    rejected: how many originals could not be used.
-    notes: what was found or done -> with how many of the originals.
-    already_complete: whether the set was there, and nothing was done.
+    splits: split -> number of records.
+    rejected: number of originals that could not be used.
+    notes: remark on an original or its conversion -> number of originals.
+    already_complete: True if the data set was complete before the call.
   """
 
   name: str
@@ -80,20 +83,20 @@ def convert(
   source_dir: str | None = None,
   options: Options | None = None,
 ) -> Summary:
-  """Makes the record files of a data set; does nothing if they are complete.
+  """Writes the record files of a data set; does nothing if they are complete.
 
   Args:
     name: a name in the table of data sets, 'tfds:' and a name of TensorFlow
       Datasets, or any other name for a folder of photos.
-    dataset_dir: the folder for the records, made if need be.
-    source_dir: the folder (or the archive) of the originals; None: those that
-      come with a package, or else a download.
-    options: how to convert.
+    dataset_dir: folder for the records, created if necessary.
+    source_dir: folder or archive of the originals; None uses those of an
+      installed package, or downloads them.
+    options: options of the conversion.
 
   Raises:
-    UserError: if the name is unknown, the originals are not there, damaged or
-      too often unusable, the download fails, or the folder cannot be written or
-      holds another set.
+    UserError: if the name is unknown, the originals are missing or damaged, too
+      many of them cannot be used, the download fails, or the folder cannot be
+      written or contains another data set.
   """
   options = options or Options()
   folder = pathlib.Path(dataset_dir).expanduser()
@@ -106,7 +109,7 @@ def convert(
     spec = _spec(name, source_dir, options)
     make_folder(folder)
     originals = _originals(spec, source_dir, folder / _DOWNLOADS)
-    done = _convert(spec, originals, staging, options)
+    reports = _convert(spec, originals, staging, options)
   except (OSError, tf.errors.OpError) as error:
     raise UserError(f'Cannot convert {name!r} into {folder}: {error}') from (
       error
@@ -114,40 +117,40 @@ def convert(
   finally:
     staging.discard_if_empty()
   shutil.rmtree(folder / _DOWNLOADS, ignore_errors=True)
-  return _summary(folder, done)
+  return _summary(folder, reports)
 
 
 def make_folder(folder: pathlib.Path) -> None:
-  """Makes the folder for the records.
+  """Creates the folder for the records.
 
   Raises:
-    UserError: if that is not possible.
+    UserError: if it cannot be created.
   """
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(
-      f'Cannot make --dataset_dir={folder}: {error.strerror}.'
+      f'Cannot create --dataset_dir={folder}: {error.strerror}.'
     ) from error
 
 
 def _is_complete(
   name: str, source_dir: str | None, folder: pathlib.Path
 ) -> bool:
-  """Whether the set is here already, whole.
+  """Whether the folder contains the complete data set already.
 
   Raises:
-    UserError: if another set is here, or one of other photos.
+    UserError: if it contains another data set, or one of other photos.
   """
   manifest = manifests.read(folder)
   if manifest is None:
     return False
   if manifest.name != name:
     raise UserError(
-      f'{folder} holds the data set {manifest.name!r} already: name another '
-      f'--dataset_dir for {name!r}.'
+      f'{folder} already contains the data set {manifest.name!r}: choose '
+      f'another --dataset_dir for {name!r}.'
     )
-  if not manifest.is_whole(folder):
+  if not manifest.is_intact(folder):
     return False
   _check_same_photos(manifest, source_dir, folder)
   return True
@@ -156,45 +159,48 @@ def _is_complete(
 def _check_same_photos(
   manifest: Manifest, source_dir: str | None, folder: pathlib.Path
 ) -> None:
-  """Refuses other photos than those that a set of one's own is made of."""
+  """Raises UserError if a user's data set was made of other photos."""
   if manifest.name in DATASETS or manifest.name.startswith(tfds.PREFIX):
     return
   source = pathlib.Path(source_dir or '').expanduser().resolve()
-  # Photos that are gone, or have been moved, are done without.
+  # The records do not need photos that were deleted or moved since.
   if source_dir and source.exists() and manifest.source != str(source):
     raise UserError(
-      f'{folder} holds {manifest.name!r} made of {manifest.source} already: '
-      f'name another --dataset_dir, or remove it to convert {source} instead.'
+      f'{folder} already contains {manifest.name!r} made of {manifest.source}: '
+      f'choose another --dataset_dir, or remove it to convert {source} instead.'
     )
 
 
 def _summary(
   folder: pathlib.Path,
-  done: Iterable[Done] = (),
+  reports: Sequence[ShardReport] = (),
   already_complete: bool = False,
 ) -> Summary:
-  """What is in the folder, and how it came there."""
+  """Returns the summary of a complete folder."""
   manifest = manifests.read(folder)
+  if manifest is None:
+    raise UserError(f'{folder} has no dataset.json: convert again.')
   notes: dict[str, int] = {}
-  for note, count in (pair for shard in done for pair in shard.notes.items()):
-    notes[note] = notes.get(note, 0) + count
+  for report in reports:
+    for note, count in report.notes.items():
+      notes[note] = notes.get(note, 0) + count
   return Summary(
     name=manifest.name,
     dataset_dir=str(folder),
     num_classes=manifest.num_classes,
     channels=manifest.channels,
     splits=manifest.num_records(),
-    rejected=sum(len(shard.rejected) for shard in done),
+    rejected=sum(len(report.rejected) for report in reports),
     notes=dict(sorted(notes.items())),
     already_complete=already_complete,
   )
 
 
 def _spec(name: str, source_dir: str | None, options: Options) -> DatasetSpec:
-  """The table's entry, or one made for TensorFlow Datasets or for a folder.
+  """Returns the table's spec, or one for TensorFlow Datasets or a folder.
 
   Raises:
-    UserError: for what can be refused before anything is read.
+    UserError: if the arguments are wrong or contradict each other.
   """
   source = pathlib.Path(source_dir).expanduser() if source_dir else None
   if source and not source.exists():
@@ -206,8 +212,8 @@ def _spec(name: str, source_dir: str | None, options: Options) -> DatasetSpec:
     return DATASETS[name]
   if not source:
     raise UserError(
-      f'{unknown("data set", name, DATASETS)} A set of any other name is made '
-      'of a folder of photos, which --source_dir names.'
+      f'{unknown("data set", name, DATASETS)} Any other name needs '
+      '--source_dir, a folder of photos.'
     )
   return photo_folder.spec(
     name, source, options.validation_fraction, options.seed
@@ -217,29 +223,29 @@ def _spec(name: str, source_dir: str | None, options: Options) -> DatasetSpec:
 def _check_table_entry(
   spec: DatasetSpec, source: pathlib.Path | None, options: Options
 ) -> None:
-  """Refuses what does not go with a set of the table."""
+  """Raises UserError for options that a data set of the table does not take."""
   if options.validation_fraction is not None:
     raise UserError(
-      f'{spec.name!r} has splits of its own: leave --validation_fraction out.'
+      f'{spec.name!r} has its own splits: omit --validation_fraction.'
     )
   if source and spec.embedded:
     raise UserError(
-      f'{spec.name!r} comes with an installed package: leave --source_dir out.'
+      f'{spec.name!r} comes with an installed package: omit --source_dir.'
     )
   if not source and not spec.embedded and not spec.downloads:
     raise UserError(
       f'{spec.name!r} cannot be downloaded freely: get it from {spec.homepage} '
-      'and name its folder with --source_dir.'
+      'and pass its folder with --source_dir.'
     )
 
 
 def _originals(
   spec: DatasetSpec, source_dir: str | None, downloads: pathlib.Path
 ) -> pathlib.Path | None:
-  """Where the originals are, fetched if need be; None if a package has them.
+  """Returns the path of the originals; None if a package contains them.
 
-  Downloads, also beginnings of them, stay until the set is complete, for the
-  next attempt.
+  Downloads them if necessary. Complete and partial downloads stay until the
+  conversion is complete, for the next attempt.
   """
   if source_dir:
     return pathlib.Path(source_dir).expanduser()
@@ -257,7 +263,7 @@ def _originals(
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-  """A shard to be, and which items of its split it is made of."""
+  """A planned shard: its split, file name and items."""
 
   split: str
   shard: str
@@ -269,8 +275,8 @@ def _convert(
   originals: pathlib.Path | None,
   staging: Staging,
   options: Options,
-) -> list[Done]:
-  """Originals -> shards, labels.txt and, as the mark that all is there, json."""
+) -> list[ShardReport]:
+  """Converts originals to shards, labels.txt and, last, dataset.json."""
   splits = spec.read(originals)
   parts = [
     part
@@ -281,107 +287,113 @@ def _convert(
   _check_leftovers(spec, staging.target, shards)
   staging.open(shards, options.resume)
   rejections = _Rejections(
-    listed=staging.target / REJECTED,
+    path=staging.target / REJECTED,
     total=sum(map(len, splits.values())),
-    most=options.max_rejected_fraction,
+    max_fraction=options.max_rejected_fraction,
   )
-  done = _write(spec, parts, staging, rejections, options.num_processes)
+  reports = _write(spec, parts, staging, rejections, options.num_processes)
   staging.publish(
-    _manifest(spec, parts, done), spec.class_names, rejections.as_csv()
+    _manifest(spec, parts, reports), spec.class_names, rejections.as_csv()
   )
-  return done
+  return reports
 
 
 def _write(
   spec: DatasetSpec,
   parts: Sequence[_Part],
   staging: Staging,
-  rejections: '_Rejections',
+  rejections: _Rejections,
   num_processes: int | None,
-) -> list[Done]:
-  """The shards that are not there yet, and what came of each part."""
-  total, done = sum(len(part.items) for part in parts), []
+) -> list[ShardReport]:
+  """Writes the missing shards; returns the report of each shard."""
+  total, reports = sum(len(part.items) for part in parts), []
   with (
-    Workers(spec.encode, num_processes, total) as workers,
+    ProcessPool(spec.encode, num_processes, total) as pool,
     tqdm.tqdm(desc=spec.name, total=total, unit='', disable=None) as progress,
   ):
-    known = [staging.find(part.shard, part.items) for part in parts]
-    # In one go over all shards: no process waits at the end of each.
+    finished = [staging.find(part.shard, part.items) for part in parts]
+    # One stream over all shards: no process idles at the end of a shard.
     missing = itertools.chain.from_iterable(
       part.items
-      for part, shard in zip(parts, known, strict=True)
-      if shard is None
+      for part, report in zip(parts, finished, strict=True)
+      if report is None
     )
-    results = _watched(workers.encode(missing), rejections, progress)
-    for part, shard in zip(parts, known, strict=True):
-      if shard is None:
+    results = _count(pool.encode(missing), rejections, progress)
+    for part, report in zip(parts, finished, strict=True):
+      if report is None:
         own = itertools.islice(results, len(part.items))
-        shard = staging.write(part.shard, part.items, own)
+        report = staging.write(part.shard, part.items, own)
       else:
         progress.update(len(part.items))
-        rejections.add(shard.rejected)
-      done.append(shard)
-  return done
+        rejections.add(report.rejected)
+      reports.append(report)
+  return reports
 
 
 def _plan(
   spec: DatasetSpec, split: str, items: Sequence[Any]
 ) -> Iterator[_Part]:
-  """The shards of a split, of equal size, give or take a record."""
+  """Yields the shards of a split, whose sizes differ by one record at most."""
   records, shards = len(items), num_shards(spec, split, len(items))
-  for place, name in enumerate(shard_names(spec.file_pattern, split, shards)):
-    start, end = place * records // shards, (place + 1) * records // shards
+  for index, name in enumerate(shard_names(spec.file_pattern, split, shards)):
+    start, end = index * records // shards, (index + 1) * records // shards
     yield _Part(split, name, items[start:end])
 
 
 def num_shards(spec: DatasetSpec, split: str, records: int) -> int:
-  """min(the whole set's shards, records // records_per_shard), at least 1."""
-  most = spec.max_shards.get(split, 1)
-  return min(most, max(1, records // spec.records_per_shard))
+  """min(spec.max_shards, records // spec.records_per_shard), at least 1."""
+  max_shards = spec.max_shards.get(split, 1)
+  return min(max_shards, max(1, records // spec.records_per_shard))
 
 
 def _check_leftovers(
   spec: DatasetSpec, folder: pathlib.Path, names: set[str]
 ) -> None:
-  """Refuses to mix with records that this conversion would not replace."""
+  """Raises UserError if the folder has records that would not be replaced."""
   for files in find_shards(folder, [spec.file_pattern]).values():
     others = [path for path in files if path.name not in names]
     if others:
       raise UserError(
-        f'{folder} holds records of another conversion, such as '
-        f'{others[0].name}: move them away, or name another --dataset_dir.'
+        f'{folder} contains records of another conversion, such as '
+        f'{others[0].name}: move them away, or choose another --dataset_dir.'
       )
 
 
 class _Rejections:
-  """The originals that cannot be used, of which there may be only so many."""
+  """The originals that cannot be used, and a limit to their number.
 
-  def __init__(self, listed: pathlib.Path, total: int, most: float):
-    self._listed = listed
+  Args:
+    path: CSV file that lists them if there are too many.
+    total: number of all originals.
+    max_fraction: largest accepted fraction of rejected originals.
+  """
+
+  def __init__(self, path: pathlib.Path, total: int, max_fraction: float):
+    self._path = path
     self._total = total
-    self._most = most
+    self._max_fraction = max_fraction
     self._rows: list[tuple[str, str]] = []
 
   def add(self, rows: Iterable[tuple[str, str]]) -> None:
-    """Takes more of them.
+    """Adds (name, reason) rows.
 
     Raises:
-      UserError: if there are too many, once they are listed.
+      UserError: if there are too many; writes the list first.
     """
     self._rows.extend(rows)
-    if len(self._rows) <= self._most * self._total:
+    if len(self._rows) <= self._max_fraction * self._total:
       return
-    write_text(self._listed, self.as_csv())
+    write_text(self._path, self.as_csv())
     name, reason = self._rows[0]
     raise UserError(
       f'{len(self._rows)} of {self._total} originals cannot be used, more than '
-      f'--max_rejected_fraction={self._most:g}: {name} {reason}. {self._listed} '
-      'lists those found so far: mend or remove them, or allow more, and go on '
-      'with --resume.'
+      f'--max_rejected_fraction={self._max_fraction:g}: {name} {reason}. '
+      f'{self._path} lists those found so far: repair or remove them, or allow '
+      'more, and continue with --resume.'
     )
 
   def as_csv(self) -> str:
-    """The lines of rejected.csv; empty if there are none."""
+    """Returns the content of rejected.csv; empty if nothing was rejected."""
     if not self._rows:
       return ''
     text = io.StringIO()
@@ -391,27 +403,27 @@ class _Rejections:
     return text.getvalue()
 
 
-def _watched(
-  results: Iterable[Content | Rejected],
+def _count(
+  results: Iterable[ExampleFeatures | Rejection],
   rejections: _Rejections,
   progress: tqdm.tqdm,
-) -> Iterator[Content | Rejected]:
-  """The results as they pass, counted."""
+) -> Iterator[ExampleFeatures | Rejection]:
+  """Yields the results; advances `progress`, and adds to `rejections`."""
   for result in results:
     progress.update()
-    if isinstance(result, Rejected):
+    if isinstance(result, Rejection):
       rejections.add([(result.name, result.reason)])
     yield result
 
 
 def _manifest(
-  spec: DatasetSpec, parts: Sequence[_Part], done: Sequence[Done]
+  spec: DatasetSpec, parts: Sequence[_Part], reports: Sequence[ShardReport]
 ) -> Manifest:
-  """What dataset.json says of the set."""
+  """Returns the content of dataset.json."""
   splits: dict[str, dict[str, Shard]] = {}
-  for part, shard in zip(parts, done, strict=True):
+  for part, report in zip(parts, reports, strict=True):
     splits.setdefault(part.split, {})[part.shard] = Shard(
-      shard.records, shard.bytes
+      report.records, report.bytes
     )
   return Manifest(
     spec.name,

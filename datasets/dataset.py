@@ -1,22 +1,21 @@
-"""One split of a data set on disk, as the reader and the engine see it."""
+"""A split of a data set on disk, as the reader and the engine see it."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """Record files of one split and what they hold.
+  """Record files of one split and a description of their contents.
 
   Attributes:
     name: the data set's name, as in --dataset_name.
     split: 'train', 'test' or 'validation'.
     files: the shards' paths, sorted.
-    num_records: how many records the files hold together.
-    num_classes: how many labels there are, background included.
+    num_records: number of records in all files.
+    num_classes: number of labels, background included.
     channels: 1 for grayscale images, 3 for color.
     class_names: a name for each label; the label's number where unknown.
-    cut_short: those of the files that end within a record; None where nobody
-      has looked.
+    truncated: the files that end within a record; None if not checked.
   """
 
   name: str
@@ -26,4 +25,4 @@ class Dataset:
   num_classes: int
   channels: int
   class_names: tuple[str, ...]
-  cut_short: tuple[str, ...] | None = None
+  truncated: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""UCI handwritten digits, which scikit-learn ships: 1,797 images of 8 x 8.
+"""UCI handwritten digits, bundled with scikit-learn: 1,797 images of 8 x 8.
 
 https://archive.ics.uci.edu/dataset/80
 """
@@ -8,13 +8,13 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from datasets.content import of_pixels
+from datasets.example_features import encode_pixels
 from datasets.mnist import NUMERALS
 from datasets.spec import DatasetSpec
 
 TEST_RECORDS = 360
-SIZE = 32  # pixels a side, as stored
-_LEVELS = 16  # the originals' brightest value
+SIZE = 32  # height and width of the records' images, in pixels
+_LEVELS = 16  # the brightest value of the originals
 
 
 def enlarge(digit: np.ndarray) -> np.ndarray:
@@ -25,8 +25,8 @@ def enlarge(digit: np.ndarray) -> np.ndarray:
 
 
 def read(_: pathlib.Path | None) -> dict[str, list[tuple[np.ndarray, int]]]:
-  """A fifth of each class for the test, drawn with a fixed seed."""
-  # A second to import, and only conversion needs it.
+  """Returns the splits; a fixed seed draws a fifth of each class for 'test'."""
+  # Importing it takes a second, and only conversion needs it.
   from sklearn.datasets import load_digits
   from sklearn.model_selection import train_test_split
 
@@ -53,6 +53,6 @@ DIGITS = DatasetSpec(
   file_pattern='digits_{split}.tfrecord',
   homepage='https://archive.ics.uci.edu/dataset/80',
   read=read,
-  encode=of_pixels,
+  encode=encode_pixels,
   embedded=True,
 )

@@ -1,4 +1,4 @@
-"""Files from the authors' hosts, each checked against its published sum."""
+"""Downloads of originals, verified against their published checksums."""
 
 import dataclasses
 import hashlib
@@ -18,7 +18,7 @@ _TIMEOUT = 30  # seconds without a byte
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-  """One file to fetch: its address and the MD5 its authors publish."""
+  """A file to download: its URL and the MD5 that its authors publish."""
 
   url: str
   md5: str
@@ -29,14 +29,17 @@ class Download:
 
 
 def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
-  """Fetches a file, unless folder has it; it appears whole and checked.
+  """Downloads a file into a folder, unless it is there, and verifies it.
 
-  What came before a connection was cut stays in a hidden file, and the next
-  call asks for the rest only.
+  The file appears complete or not at all. If the connection is interrupted, a
+  hidden file keeps the received bytes, and the next call requests the rest.
+
+  Returns:
+    The file's path.
 
   Raises:
-    UserError: if the host cannot be reached, the connection is cut, or the
-      checksum is wrong.
+    UserError: if the host cannot be reached, the connection is interrupted, or
+      the checksum is wrong.
   """
   path = folder / download.name
   part = folder / f'.{download.name}.part'
@@ -51,19 +54,19 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
     part.replace(path)
   except (OSError, http.client.HTTPException) as error:
     if isinstance(error, urllib.error.HTTPError):
-      error.close()  # It is the host's answer too, and holds the connection.
+      error.close()  # It is also the response, which owns the connection.
     reason = getattr(error, 'reason', None) or error
     raise UserError(
-      f'Cannot download {download.url}: {reason}. Try again, or fetch it by '
-      'other means and name its folder with --source_dir.'
+      f'Cannot download {download.url}: {reason}. Try again, or download it by '
+      'other means and pass its folder with --source_dir.'
     ) from error
   return path
 
 
 def _stream(download: Download, part: pathlib.Path) -> None:
-  """Adds the rest of the address to a file, with a bar on a terminal."""
+  """Downloads the rest of a file, with a progress bar on a terminal."""
   with _open(download.url, _size(part)) as response:
-    # A host that cannot give a part gives all of it.
+    # A host without support for ranges sends the file from its start.
     start = (
       _size(part) if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
     )
@@ -84,11 +87,13 @@ def _stream(download: Download, part: pathlib.Path) -> None:
         file.write(chunk)
         progress.update(len(chunk))
   if total not in (None, _size(part)):
-    raise OSError(f'the connection was cut at byte {_size(part)} of {total}')
+    raise OSError(
+      f'the connection was interrupted at byte {_size(part)} of {total}'
+    )
 
 
 def _open(url: str, start: int) -> http.client.HTTPResponse:
-  """The host's answer to a request for the bytes from `start` on."""
+  """Returns the host's response to a request for the bytes from `start` on."""
   request = urllib.request.Request(url)
   if start:
     request.add_header('Range', f'bytes={start}-')
@@ -97,18 +102,18 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
   except urllib.error.HTTPError as error:
     if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
       raise
-    # The file is there to its end, or is another one: from the beginning.
+    # `part` is complete, or part of another file: start from the beginning.
     error.close()
     return urllib.request.urlopen(url, timeout=_TIMEOUT)
 
 
 def _size(path: pathlib.Path) -> int:
-  """The size of a file in bytes; 0 if there is none."""
+  """Returns the size of a file in bytes; 0 if it does not exist."""
   return path.stat().st_size if path.exists() else 0
 
 
 def _md5(path: pathlib.Path) -> str:
-  """The file's MD5 in hexadecimal: it guards against damage, not malice."""
+  """Returns the file's MD5 in hexadecimal: it detects damage, not malice."""
   digest = hashlib.md5(usedforsecurity=False)
   with path.open('rb') as file:
     while chunk := file.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""TF-Slim's flowers: 3,670 photos of five kinds, in a folder or the tarball.
+"""TF-Slim's flowers: 3,670 photos of five classes, in a folder or tarball.
 
 https://www.tensorflow.org/datasets/catalog/tf_flowers
 """
@@ -7,8 +7,8 @@ import pathlib
 import random
 
 from datasets import photo
-from datasets.content import Content
 from datasets.download import Download
+from datasets.example_features import ExampleFeatures
 from datasets.photo_folder import photos_in
 from datasets.spec import DatasetSpec
 from errors import UserError
@@ -22,7 +22,7 @@ _HOST = 'https://storage.googleapis.com/download.tensorflow.org/example_images/'
 
 
 def read(source: pathlib.Path) -> dict[str, list[photo.Photo]]:
-  """350 photos for validation, drawn as TF-Slim does from sorted paths."""
+  """Returns the splits; draws 350 validation photos exactly as TF-Slim does."""
   for name in (_FOLDER, _TARBALL):
     if (source / name).exists():
       source = source / name
@@ -35,9 +35,9 @@ def read(source: pathlib.Path) -> dict[str, list[photo.Photo]]:
   ]
   if len(photos) <= VALIDATION_RECORDS:
     raise UserError(
-      f'{len(photos)} photos of flowers in {source}, and {VALIDATION_RECORDS} '
-      f'are for validation alone: expected {_TARBALL}, or its folder '
-      f'{_FOLDER} with {", ".join(CLASSES)} in it.'
+      f'Only {len(photos)} photos of flowers in {source}, but validation takes '
+      f'{VALIDATION_RECORDS}: expected {_TARBALL}, or its folder {_FOLDER} with '
+      f'{", ".join(CLASSES)} in it.'
     )
   random.Random(_SEED).shuffle(photos)
   return {
@@ -46,9 +46,9 @@ def read(source: pathlib.Path) -> dict[str, list[photo.Photo]]:
   }
 
 
-def encode(item: photo.Photo) -> Content:
-  """The content of a photo under TF-Slim's keys, always a JPEG."""
-  return photo.content(photo.check(item, jpeg_only=True), item.label)
+def encode(item: photo.Photo) -> ExampleFeatures:
+  """Returns the features of a photo under TF-Slim's keys, always a JPEG."""
+  return photo.features(photo.check(item, jpeg_only=True), item.label)
 
 
 FLOWERS = DatasetSpec(

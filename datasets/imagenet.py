@@ -1,8 +1,8 @@
-"""ImageNet (ILSVRC 2012), in folders or as the official archives have it.
+"""ImageNet (ILSVRC 2012), in folders or in the official archives.
 
 https://image-net.org/challenges/LSVRC/2012/
 
-Of one --source_dir these are used:
+Files that are read from --source_dir:
 - train/<synset>/*.JPEG, train/<synset>.tar, or ILSVRC2012_img_train.tar
 - validation/<synset>/*.JPEG; or validation/*.JPEG or ILSVRC2012_img_val.tar,
   with TF-Slim's imagenet_2012_validation_synset_labels.txt
@@ -17,19 +17,19 @@ import re
 from collections.abc import Iterator, Mapping
 
 from datasets import bounding_boxes, photo
-from datasets.content import Content, Value, image_features
+from datasets.archive import Blob, list_files, members, members_of_member
+from datasets.example_features import ExampleFeatures, Value, image_features
 from datasets.spec import DatasetSpec
-from datasets.tree import Blob, list_files, members, members_of_member
 from errors import UserError
 
 SPLITS = ('train', 'validation')
-# As TF-Slim has them; label 0 is the background, which no photo shows.
+# Shards as in TF-Slim.
 SHARDS = {'train': 1024, 'validation': 128}
 ARCHIVES = {
   'train': 'ILSVRC2012_img_train.tar',
   'validation': 'ILSVRC2012_img_val.tar',
 }
-# The synset of each validation photo, a line each in the order of their numbers.
+# One synset per line, in the order of the validation photos' numbers.
 VALIDATION_LABELS = 'imagenet_2012_validation_synset_labels.txt'
 _SYNSETS_FILE = pathlib.Path(__file__).with_name('imagenet_synsets.txt')
 _SEED = 12345
@@ -37,7 +37,7 @@ _SEED = 12345
 
 @dataclasses.dataclass(frozen=True)
 class ImageNetPhoto(photo.Photo):
-  """A photo with its class as WordNet names it, and its boxes if known."""
+  """A photo with its WordNet synset, and its boxes if known."""
 
   synset: str
   boxes: bounding_boxes.Source | None = None
@@ -45,7 +45,7 @@ class ImageNetPhoto(photo.Photo):
 
 @functools.cache
 def synsets() -> dict[str, str]:
-  """The 1000 synsets in sorted order, each with a name: n01440764, 'tench'."""
+  """Returns synset -> name of all 1000 synsets, sorted: n01440764, 'tench'."""
   lines = _SYNSETS_FILE.read_text().splitlines()
   pairs = [line.split(maxsplit=1) for line in lines]
   return {synset: name.replace('_', ' ') for synset, name in pairs}
@@ -53,12 +53,12 @@ def synsets() -> dict[str, str]:
 
 @functools.cache
 def labels() -> dict[str, int]:
-  """Synset -> 1 + its place among all 1000, also when only some are there."""
-  return {synset: place for place, synset in enumerate(synsets(), start=1)}
+  """Returns synset -> label, from 1; label 0 is the background."""
+  return {synset: label for label, synset in enumerate(synsets(), start=1)}
 
 
 def read(source: pathlib.Path) -> dict[str, list[ImageNetPhoto]]:
-  """The photos of the splits that are there, mixed by a fixed seed."""
+  """Returns the photos of the splits in `source`, shuffled by a fixed seed."""
   boxes = bounding_boxes.find(source) if source.is_dir() else {}
   splits = {split: list(_photos(source, split, boxes)) for split in SPLITS}
   if not any(splits.values()):
@@ -68,7 +68,7 @@ def read(source: pathlib.Path) -> dict[str, list[ImageNetPhoto]]:
       f'or {" or ".join(ARCHIVES.values())}.'
     )
   for photos in splits.values():
-    # Neither a shard nor the first batches may hold one class only.
+    # Otherwise, a shard or the first batches would contain a single class.
     random.Random(_SEED).shuffle(photos)
   return {split: photos for split, photos in splits.items() if photos}
 
@@ -78,7 +78,7 @@ def _photos(
   split: str,
   boxes: Mapping[str, bounding_boxes.Source],
 ) -> Iterator[ImageNetPhoto]:
-  """The photos of a split, sorted by synset and file name."""
+  """Yields the photos of a split, sorted by synset and file name."""
   folder, archive = source / split, source / ARCHIVES[split]
   if folder.is_dir():
     files, where = list_files(folder), folder
@@ -87,10 +87,10 @@ def _photos(
   else:
     return
   photos = photo.only_photos(dict(sorted(_unpacked(files))), where)
-  in_order = _validation_synsets(source, photos)
+  listed = _validation_synsets(source, photos)
   for path, blob in photos.items():
     name = path.rpartition('/')[2]
-    synset = in_order[path] if path in in_order else path.partition('/')[0]
+    synset = listed[path] if path in listed else path.partition('/')[0]
     if synset not in labels():
       raise UserError(
         f"{where / path.partition('/')[0]} is not named after one of ImageNet's "
@@ -106,7 +106,7 @@ def _photos(
 
 
 def _unpacked(files: Mapping[str, Blob]) -> Iterator[tuple[str, Blob]]:
-  """The files, and of archives the members, n01440764/… of n01440764.tar."""
+  """Yields the files, with n01440764.tar replaced by members n01440764/…."""
   for path, blob in files.items():
     if path.endswith('.tar'):
       for name, member in members_of_member(blob):
@@ -118,33 +118,33 @@ def _unpacked(files: Mapping[str, Blob]) -> Iterator[tuple[str, Blob]]:
 def _validation_synsets(
   source: pathlib.Path, photos: Mapping[str, Blob]
 ) -> dict[str, str]:
-  """Path -> synset of the photos in no folder, by the list of labels."""
+  """Returns path -> synset, from VALIDATION_LABELS, of photos in no folder."""
   flat = [path for path in photos if '/' not in path]
   if not flat:
     return {}
-  listed = source / VALIDATION_LABELS
+  labels_file = source / VALIDATION_LABELS
   try:
-    synset_of = listed.read_text(encoding='utf-8').split()
+    listed = labels_file.read_text(encoding='utf-8').split()
   except (OSError, UnicodeDecodeError) as error:
     raise UserError(
-      f'{flat[0]} in {source} is in no folder of a synset, and {listed}, which '
-      f'would tell its class, cannot be read: {error}.'
+      f'{flat[0]} in {source} is not in the folder of a synset, and '
+      f'{labels_file}, which lists the classes, cannot be read: {error}.'
     ) from error
-  found = {}
+  synset_of = {}
   for path in flat:
     number = re.search(r'_val_(\d{8})\.', path)
-    place = int(number[1]) - 1 if number else -1
-    if not 0 <= place < len(synset_of):
+    index = int(number[1]) - 1 if number else -1
+    if not 0 <= index < len(listed):
       raise UserError(
-        f'{path} in {source} is none of the {len(synset_of)} photos that '
-        f'{listed.name} is about, such as ILSVRC2012_val_00000001.JPEG.'
+        f'{path} in {source} is not one of the {len(listed)} photos in '
+        f'{labels_file.name}, such as ILSVRC2012_val_00000001.JPEG.'
       )
-    found[path] = synset_of[place]
-  return found
+    synset_of[path] = listed[index]
+  return synset_of
 
 
-def encode(item: ImageNetPhoto) -> Content:
-  """The content of a photo, its bytes untouched if they are a usual JPEG.
+def encode(item: ImageNetPhoto) -> ExampleFeatures:
+  """Returns the features of a photo; an ordinary JPEG keeps its bytes.
 
   Raises:
     UnusableError: if the photo does not decode.
@@ -154,10 +154,10 @@ def encode(item: ImageNetPhoto) -> Content:
   try:
     boxes = bounding_boxes.read(item.boxes, item.synset)
   except ValueError:
-    boxes, notes = (), (*notes, 'boxes that do not read left out')
+    boxes, notes = (), (*notes, 'unreadable boxes skipped')
   if boxes and photo.TURNED in notes:
-    # Nothing says whether they were drawn on it turned, or as it lay.
-    boxes, notes = (), (*notes, 'boxes of a photo that was turned left out')
+    # The boxes may refer to the photo before or after the rotation.
+    boxes, notes = (), (*notes, 'boxes of a rotated photo skipped')
   features = image_features(
     picture.data,
     'JPEG',
@@ -171,13 +171,13 @@ def encode(item: ImageNetPhoto) -> Content:
     class__text=synsets()[item.synset],
     **_box_features(boxes, item.label),
   )
-  return Content(features, notes)
+  return ExampleFeatures(features, notes)
 
 
 def _box_features(
   boxes: tuple[bounding_boxes.Box, ...], label: int
 ) -> dict[str, Value]:
-  """A list for each side; nothing where there are no boxes."""
+  """Returns a list for each side of the boxes; nothing without boxes."""
   if not boxes:
     return {}
   sides = {

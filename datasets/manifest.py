@@ -1,4 +1,4 @@
-"""dataset.json and labels.txt: what the records beside them hold."""
+"""dataset.json and labels.txt, which describe the records in their folder."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ _MANIFEST, _LABELS = 'dataset.json', 'labels.txt'
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """What was counted in one record file; its size tells when it changed."""
+  """Number of records in a file, and its size, which reveals changes."""
 
   records: int
   bytes: int
@@ -29,16 +29,16 @@ _UNKNOWN = Shard(0, -1)
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-  """The contents of dataset.json.
+  """Content of dataset.json.
 
   Attributes:
     name: the data set's name.
-    num_classes: how many labels there are, background included.
+    num_classes: number of labels, background included.
     channels: 1 or 3.
-    splits: split -> file name -> what it holds.
-    source: where the originals come from; empty if that is not known.
-    complete: True if a converter finished and wrote this last; False if the
-      records of a set from elsewhere were counted.
+    splits: split -> file name -> number of records and size.
+    source: URL or path of the originals; empty if unknown.
+    complete: True if a converter wrote this after all records; False if it
+      only caches the record counts of another program's files.
   """
 
   name: str
@@ -48,8 +48,8 @@ class Manifest:
   source: str = ''
   complete: bool = False
 
-  def is_whole(self, folder: pathlib.Path) -> bool:
-    """Whether a converter finished this set and all its files are still so."""
+  def is_intact(self, folder: pathlib.Path) -> bool:
+    """Whether a converter completed this set, and no file changed its size."""
     return self.complete and all(
       has_size(folder / name, shard.bytes)
       for shards in self.splits.values()
@@ -57,7 +57,7 @@ class Manifest:
     )
 
   def num_records(self) -> dict[str, int]:
-    """Split -> how many records its files hold together."""
+    """Returns split -> number of records in all its files."""
     return {
       split: sum(shard.records for shard in shards.values())
       for split, shards in self.splits.items()
@@ -65,17 +65,17 @@ class Manifest:
 
 
 def has_size(path: pathlib.Path, size: int) -> bool:
-  """Whether there is such a file of that many bytes."""
+  """Whether the file exists and has that many bytes."""
   return path.is_file() and path.stat().st_size == size
 
 
 def write(manifest: Manifest, folder: pathlib.Path) -> None:
-  """Writes dataset.json, whole or not at all."""
+  """Writes dataset.json atomically."""
   content = {'format': FORMAT, **dataclasses.asdict(manifest)}
   counts = manifest.num_records()
   content['splits'] = {
-    split: {'records': counts[split], 'files': files}
-    for split, files in content['splits'].items()
+    split: {'records': counts[split], 'files': shards}
+    for split, shards in content['splits'].items()
   }
   files.write_text(folder / _MANIFEST, json.dumps(content, indent=2) + '\n')
 
@@ -83,43 +83,52 @@ def write(manifest: Manifest, folder: pathlib.Path) -> None:
 def count(
   manifest: Manifest, split: str, files: Sequence[pathlib.Path]
 ) -> tuple[int, tuple[str, ...]]:
-  """How many whole records the files hold, and which files are cut short.
+  """Counts the records of a split, with dataset.json as a cache.
 
-  Files that dataset.json does not know, or that have another size than it says
-  or are not older, are counted; of the other splits as well, for where that can
-  be written, dataset.json keeps the counts and is the newest again.
+  Counts files that are not in dataset.json, that have another size than it
+  states, or that are not older than it. Does the same for all other splits, so
+  that the updated dataset.json is again newer than every file; an unwritable
+  folder keeps its old one.
+
+  Args:
+    manifest: content of dataset.json, or a description without files.
+    split: name of the split.
+    files: record files of the split; not empty.
+
+  Returns:
+    Number of complete records in `files`, and paths of truncated files.
   """
   folder = files[0].parent
   splits = {name: dict(shards) for name, shards in manifest.splits.items()}
   own = splits.setdefault(split, {})
   own.update({p.name: _UNKNOWN for p in files if p.name not in own})
-  counted, cut_short = False, []
+  is_changed, truncated = False, []
   for shards in splits.values():
     for path in _changed(shards, folder):
-      records, whole = count_records(path)
+      records, ends_well = count_records(path)
       shard = Shard(records, path.stat().st_size)
-      _tell_of_change(manifest, path, shards[path.name], shard)
-      shards[path.name], counted = shard, True
-      cut_short += [] if whole else [path]
-  if counted and not cut_short:
+      _warn_of_change(manifest, path, shards[path.name], shard)
+      shards[path.name], is_changed = shard, True
+      truncated += [] if ends_well else [path]
+  if is_changed and not truncated:
     complete = manifest.complete and splits == manifest.splits
-    kept = dataclasses.replace(manifest, splits=splits, complete=complete)
+    updated = dataclasses.replace(manifest, splits=splits, complete=complete)
     try:
-      write(kept, folder)
+      write(updated, folder)
     except OSError as error:
-      logging.info('The count of records is not kept: %s', error)
+      logging.info('Cannot save the record counts: %s', error)
   return (
     sum(own[path.name].records for path in files),
-    tuple(str(path) for path in cut_short if path in files),
+    tuple(str(path) for path in truncated if path in files),
   )
 
 
 def _changed(
   shards: Mapping[str, Shard], folder: pathlib.Path
 ) -> list[pathlib.Path]:
-  """The files that may hold something else than dataset.json says."""
-  mark = folder / _MANIFEST
-  written = mark.stat().st_mtime_ns if mark.exists() else 0
+  """Returns the files that may differ from their description."""
+  path = folder / _MANIFEST
+  written = path.stat().st_mtime_ns if path.exists() else 0
   stats = {
     path: path.stat()
     for path in (folder / name for name in shards)
@@ -132,39 +141,39 @@ def _changed(
   ]
 
 
-def _tell_of_change(
-  manifest: Manifest, path: pathlib.Path, known: Shard, found: Shard
+def _warn_of_change(
+  manifest: Manifest, path: pathlib.Path, old: Shard, new: Shard
 ) -> None:
-  """Warns of a file that is not as its converter left it."""
-  if manifest.complete and known not in (_UNKNOWN, found):
+  """Warns if a file changed since its conversion."""
+  if manifest.complete and old not in (_UNKNOWN, new):
     logging.warning(
       '%s has changed since it was converted: %d records now, %d then.',
       path,
-      found.records,
-      known.records,
+      new.records,
+      old.records,
     )
 
 
 def remove(folder: pathlib.Path) -> None:
-  """Takes the mark of a complete set away."""
+  """Deletes dataset.json, which marks a complete data set."""
   (folder / _MANIFEST).unlink(missing_ok=True)
 
 
 def is_manifest(path: pathlib.Path) -> bool:
-  """Whether this is the file that marks a set."""
+  """Whether this is the path of a dataset.json."""
   return path.name == _MANIFEST
 
 
 def move(source: pathlib.Path, target: pathlib.Path) -> None:
-  """Moves the mark of a complete set, on one file system."""
+  """Moves dataset.json to another folder on the same file system."""
   (source / _MANIFEST).replace(target / _MANIFEST)
 
 
 def read(folder: pathlib.Path) -> Manifest | None:
-  """The manifest in a folder; None where there is none.
+  """Reads dataset.json in a folder; returns None if there is none.
 
   Raises:
-    UserError: if there is one that cannot be understood.
+    UserError: if it cannot be read or parsed.
   """
   path = folder / _MANIFEST
   if not path.exists():
@@ -174,13 +183,13 @@ def read(folder: pathlib.Path) -> Manifest | None:
     return _parse(content)
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(
-      f'Cannot read {path}: {error!r}. Delete it, and the records are counted '
-      'anew.'
+      f'Cannot read {path}: {error!r}. Delete it, and the records will be '
+      'counted again.'
     ) from error
 
 
 def _parse(content: dict[str, Any]) -> Manifest:
-  """The manifest in parsed JSON, its numbers checked for being numbers."""
+  """Converts parsed JSON to a manifest; raises if values are not valid."""
   if content['format'] != FORMAT:
     raise ValueError(f'format {content["format"]!r} is not {FORMAT}')
   if content['num_classes'] < 1 or content['channels'] not in (1, 3):
@@ -188,9 +197,9 @@ def _parse(content: dict[str, Any]) -> Manifest:
   splits = {
     split: {
       name: Shard(int(file['records']), int(file['bytes']))
-      for name, file in held['files'].items()
+      for name, file in value['files'].items()
     }
-    for split, held in content['splits'].items()
+    for split, value in content['splits'].items()
   }
   return Manifest(
     name=str(content['name']),
@@ -203,13 +212,13 @@ def _parse(content: dict[str, Any]) -> Manifest:
 
 
 def write_labels(class_names: Sequence[str], folder: pathlib.Path) -> None:
-  """Writes labels.txt: a line 'label:name' for each class."""
+  """Writes labels.txt atomically, with a line 'label:name' for each class."""
   lines = [f'{label}:{name}\n' for label, name in enumerate(class_names)]
   files.write_text(folder / _LABELS, ''.join(lines))
 
 
 def read_labels(folder: pathlib.Path) -> dict[int, str]:
-  """Label -> name, from labels.txt; empty where there is none.
+  """Reads label -> name from labels.txt; empty if there is none.
 
   Raises:
     UserError: if a line is not 'label:name'.

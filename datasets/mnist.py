@@ -12,9 +12,9 @@ import zlib
 
 import numpy as np
 
-from datasets.content import of_pixels
 from datasets.download import Download
-from datasets.originals import find, pair
+from datasets.example_features import encode_pixels
+from datasets.source_files import find, pair
 from datasets.spec import DatasetSpec
 from errors import UserError
 
@@ -44,21 +44,21 @@ _FASHION = (
 )
 _STEMS = {'train': 'train', 'test': 't10k'}
 _UNSIGNED_BYTES = 0x08  # the only type of value in these files
-_MOST_BYTES = 1 << 30  # twenty times the largest; what grows beyond is a trap
+_MAX_BYTES = 1 << 30  # twenty times the largest; guards against bombs
 
 
 def read_idx(path: pathlib.Path) -> np.ndarray:
-  """An IDX file of bytes, plain or gzipped, in its own shape.
+  """Reads an IDX file of unsigned bytes, plain or gzipped, in its shape.
 
   Raises:
-    UserError: if it is another kind of file, damaged or cut short.
+    UserError: if it is another kind of file, damaged or truncated.
   """
   opener = gzip.open if path.suffix == '.gz' else open
   try:
     with opener(path, 'rb') as file:
-      data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-      raise OSError(f'it holds more than {_MOST_BYTES:,} bytes')
+      data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+      raise OSError(f'it contains more than {_MAX_BYTES:,} bytes')
     zero, kind, rank = struct.unpack_from('>HBB', data)
     if zero or kind != _UNSIGNED_BYTES:
       raise struct.error(f'it begins with {data[:4].hex()}')
@@ -68,21 +68,21 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
   start = 4 + 4 * rank
   if len(data) - start != math.prod(shape):
     raise UserError(
-      f'{path} is cut short or damaged: its header promises '
-      f'{math.prod(shape)} bytes and it holds {len(data) - start}.'
+      f'{path} is truncated or damaged: its header states '
+      f'{math.prod(shape)} bytes, but it contains {len(data) - start}.'
     )
   return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
 def _find_idx(folder: pathlib.Path, stem: str, rank: int) -> pathlib.Path:
-  """'train-images' -> its file, in any of the spellings in use."""
+  """Returns the file of a stem such as 'train-images', in any spelling."""
   spellings = (f'{stem}-idx{rank}-ubyte', f'{stem}.idx{rank}-ubyte')
   names = [name + end for name in spellings for end in ('', '.gz')]
   return find(folder, names)
 
 
 def read(folder: pathlib.Path) -> dict[str, list[tuple[np.ndarray, int]]]:
-  """(Pixels [28, 28], label) in the originals' order."""
+  """Returns split -> (pixels [28, 28], label) in the order of the originals."""
   splits = {}
   for split, stem in _STEMS.items():
     images = read_idx(_find_idx(folder, f'{stem}-images', 3))
@@ -92,8 +92,10 @@ def read(folder: pathlib.Path) -> dict[str, list[tuple[np.ndarray, int]]]:
   return splits
 
 
-def _spec(name: str, class_names: tuple[str, ...], host: str, sums: dict):
-  """MNIST's form, with a data set's own classes and downloads."""
+def _spec(
+  name: str, class_names: tuple[str, ...], host: str, sums: dict[str, str]
+) -> DatasetSpec:
+  """Returns the spec of a data set in MNIST's format."""
   return DatasetSpec(
     name=name,
     num_classes=10,
@@ -104,7 +106,7 @@ def _spec(name: str, class_names: tuple[str, ...], host: str, sums: dict):
     file_pattern=f'{name}_{{split}}.tfrecord',
     homepage=host,
     read=read,
-    encode=of_pixels,
+    encode=encode_pixels,
     downloads=tuple(
       Download(f'{host}{stem}-ubyte.gz', md5) for stem, md5 in sums.items()
     ),
@@ -122,7 +124,7 @@ MNIST = _spec(
     't10k-labels-idx1': 'ec29112dd5afa0611ce80d1b7f02629c',
   },
 )
-# From the authors' repository: their bucket's web address has no https.
+# From the authors' repository: their storage bucket does not support https.
 FASHION_MNIST = _spec(
   'fashion_mnist',
   _FASHION,

@@ -1,9 +1,10 @@
-"""One photo of anybody's: checked, and made what the reader decodes alike.
+"""Checks a photo and, if necessary, encodes it so that TensorFlow decodes it.
 
-The bytes stay as they are where TensorFlow decodes them to what is meant.
-Otherwise the picture is encoded anew, as JPEG if it came in a lossy format, and
-else as PNG: rotated as EXIF says, in RGB instead of CMYK, with 8 bits of 16, of
-an animation the first frame, laid on white where it is transparent.
+The bytes stay unchanged if TensorFlow decodes them to the intended pixels.
+Otherwise the photo is encoded again, as JPEG if its format is lossy and as PNG
+if not: rotated by its EXIF orientation, in RGB instead of CMYK, with 8 instead
+of 16 bits per channel, only the first frame of an animation, and composited on
+white if it is transparent.
 """
 
 import collections
@@ -15,15 +16,20 @@ from collections.abc import Mapping
 
 from PIL import Image, ImageOps
 
-from datasets import encoded
-from datasets.content import Content, UnusableError, Value, image_features
-from datasets.tree import Blob
+from datasets import strict_image_check
+from datasets.archive import Blob
+from datasets.example_features import (
+  ExampleFeatures,
+  UnusableError,
+  Value,
+  image_features,
+)
 
-# Never those that run other programs, such as EPS. Some JPEGs hold further
-# pictures, which Pillow calls MPO then.
+# Excludes formats for which Pillow runs other programs, such as EPS. Pillow
+# calls JPEGs that contain further images MPO.
 FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'WEBP', 'TIFF', 'PPM')
-# A file's ending -> the format it promises. HEIC, which phones write, is here
-# so that such files are reported and not passed over.
+# File suffix -> format. HEIC, which phones write, is listed so that such files
+# are reported and not skipped.
 SUFFIXES = {
   '.jpg': 'JPEG',
   '.jpeg': 'JPEG',
@@ -44,12 +50,12 @@ _AS_JPEG = {'format': 'JPEG', 'quality': 95, 'subsampling': 0}
 _ORIENTATION = 0x0112  # EXIF's tag
 _UPRIGHT = 1
 
-TURNED = 'turned as EXIF says'  # a note
+TURNED = 'rotated as EXIF specifies'  # a note
 
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-  """An original: its path among the originals, its bytes, and its label."""
+  """An original: its path below the source, its bytes, and its label."""
 
   name: str
   blob: Blob
@@ -58,7 +64,7 @@ class Photo:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """A photo that has been checked: encoded as 'JPEG' or 'PNG'."""
+  """A checked photo, encoded as 'JPEG' or 'PNG'."""
 
   data: bytes
   format: str
@@ -70,16 +76,16 @@ class Picture:
 def only_photos(
   files: Mapping[str, Blob], where: pathlib.Path
 ) -> dict[str, Blob]:
-  """Those of the files that are named as photos; others are told of."""
-  from absl import logging  # Workers start sooner without it.
+  """Returns the files with a photo's suffix; warns of all others."""
+  from absl import logging  # Worker processes start faster without it.
 
   photos = {path: files[path] for path in files if _suffix(path) in SUFFIXES}
   others = collections.Counter(
-    _suffix(path) or 'no ending' for path in files if path not in photos
+    _suffix(path) or 'no suffix' for path in files if path not in photos
   )
   if others:
     logging.warning(
-      '%s: %d files that are no photos ignored (%s)',
+      '%s: ignored %d files that are not photos (%s)',
       where,
       sum(others.values()),
       ', '.join(f'{count} {kind}' for kind, count in sorted(others.items())),
@@ -91,18 +97,18 @@ def _suffix(path: str) -> str:
   return pathlib.PurePosixPath(path).suffix.lower()
 
 
-def encode(photo: Photo) -> Content:
-  """The content of a photo, under TF-Slim's keys and its path.
+def encode(photo: Photo) -> ExampleFeatures:
+  """Returns the features of a photo under TF-Slim's keys, with its path.
 
   Raises:
     UnusableError: if it does not decode.
   """
-  return content(check(photo), photo.label, filename=photo.name)
+  return features(check(photo), photo.label, filename=photo.name)
 
 
-def content(picture: Picture, label: int, **more: Value) -> Content:
-  """A picture's content under TF-Slim's keys; for `more` see image_features."""
-  features = image_features(
+def features(picture: Picture, label: int, **more: Value) -> ExampleFeatures:
+  """Returns a picture's features; for `more` see image_features."""
+  values = image_features(
     picture.data,
     {'JPEG': 'jpg', 'PNG': 'png'}[picture.format],
     label,
@@ -110,11 +116,11 @@ def content(picture: Picture, label: int, **more: Value) -> Content:
     picture.width,
     **more,
   )
-  return Content(features, picture.notes)
+  return ExampleFeatures(values, picture.notes)
 
 
 def check(photo: Photo, jpeg_only: bool = False) -> Picture:
-  """Reads and checks a photo; `jpeg_only` makes all others JPEGs.
+  """Reads and checks a photo; with `jpeg_only`, encodes any format as JPEG.
 
   Raises:
     UnusableError: if it cannot be read or does not decode.
@@ -127,56 +133,59 @@ def check(photo: Photo, jpeg_only: bool = False) -> Picture:
 
 
 def check_bytes(data: bytes, name: str, jpeg_only: bool = False) -> Picture:
-  """As `check`, of a photo that has been read."""
+  """Checks the bytes of a photo, as `check` does."""
   try:
     with warnings.catch_warnings():
-      # Of odd metadata Pillow only warns, and so of images that take gigabytes.
+      # Pillow warns of odd metadata, which is harmless, and of decompression
+      # bombs, which are not.
       warnings.simplefilter('ignore')
       warnings.simplefilter('error', Image.DecompressionBombWarning)
       with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         picture = _check(image, data, jpeg_only)
-        encoded.check(data, image.format)
-        promised = SUFFIXES.get(_suffix(name))
-        return _with_note_of_name(picture, promised, image.format)
+        strict_image_check.check(data, image.format)
+        expected = SUFFIXES.get(_suffix(name))
+        return _with_note_of_name(picture, expected, image.format)
   except UnusableError:
     raise
-  # Pillow raises SyntaxError, struct.error and more on what is damaged.
+  # Pillow raises SyntaxError, struct.error and others on damaged files.
   except Exception as error:
     raise UnusableError(_reason(error, data)) from error
 
 
 def _reason(error: Exception, data: bytes) -> str:
-  """Why a photo does not decode, in one line."""
+  """Returns the reason why a photo does not decode, in one line."""
   if not data:
     return 'is empty'
   if isinstance(error, Image.UnidentifiedImageError):
-    return f'is no image in a known format: begins with {data[:8].hex(" ")}'
+    return (
+      f'is not an image in a known format: it begins with {data[:8].hex(" ")}'
+    )
   text = ' '.join(str(error).split()) or type(error).__name__
   return f'does not decode: {text}'
 
 
 def _with_note_of_name(
-  picture: Picture, promised: str | None, found: str
+  picture: Picture, expected: str | None, actual: str
 ) -> Picture:
-  """Notes that a name promises another format than the content has."""
-  found = 'JPEG' if found == 'MPO' else found
-  if promised in (None, found):
+  """Adds a note if the format of the suffix is not that of the content."""
+  actual = 'JPEG' if actual == 'MPO' else actual
+  if expected in (None, actual):
     return picture
-  note = f'{found} named as {promised}'
+  note = f'{actual} named as {expected}'
   return dataclasses.replace(picture, notes=(note, *picture.notes))
 
 
 def _check(image: Image.Image, data: bytes, jpeg_only: bool) -> Picture:
-  """The picture of an image that has been opened and not loaded."""
-  if _is_usual_jpeg(image):
+  """Checks and converts an image that is open but not loaded."""
+  if _is_ordinary_jpeg(image):
     width, height = image.size
-    # An eighth of the size: all that is compressed is read and checked, and
-    # only the arithmetic behind it is saved.
+    # Decoding at an eighth of the size still reads and checks all compressed
+    # data; it saves only the arithmetic.
     image.draft(None, (1, 1))
     image.load()
     return Picture(data, 'JPEG', height, width)
   image.load()
-  notes = []
+  notes: list[str] = []
   upright = _upright(image, notes)
   plain = _plain(upright, _has_16_bits(image, data), notes)
   if image.format == 'PNG' and not notes and not jpeg_only:
@@ -186,7 +195,7 @@ def _check(image: Image.Image, data: bytes, jpeg_only: bool) -> Picture:
     notes.append(f'first frame of {image.format}')
   target = 'JPEG' if lossy else 'PNG'
   if target != image.format.replace('MPO', 'JPEG'):
-    notes.append(f'{image.format} made {target}')
+    notes.append(f'{image.format} converted to {target}')
   file = io.BytesIO()
   plain.save(file, **(_AS_JPEG if lossy else {'format': 'PNG'}))
   return Picture(
@@ -194,8 +203,8 @@ def _check(image: Image.Image, data: bytes, jpeg_only: bool) -> Picture:
   )
 
 
-def _is_usual_jpeg(image: Image.Image) -> bool:
-  """Whether the reader's decoder gives what is meant, without our help."""
+def _is_ordinary_jpeg(image: Image.Image) -> bool:
+  """Whether it is a JPEG that TensorFlow decodes to the intended pixels."""
   return (
     image.format in ('JPEG', 'MPO')
     and image.mode in ('RGB', 'L')
@@ -204,8 +213,8 @@ def _is_usual_jpeg(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-  """EXIF's orientation, 1 to 8; upright where there is none that reads."""
-  # Looking for EXIF in a JPEG that has none would cost as much as decoding.
+  """Returns the EXIF orientation, 1 to 8; upright if it cannot be read."""
+  # Searching a JPEG without EXIF for it would cost as much as decoding.
   if image.format in ('JPEG', 'MPO') and 'exif' not in image.info:
     return _UPRIGHT
   try:
@@ -216,7 +225,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
-  """The image turned as EXIF says."""
+  """Returns the image rotated by its EXIF orientation."""
   if _orientation(image) == _UPRIGHT:
     return image
   notes.append(TURNED)
@@ -224,8 +233,8 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _has_16_bits(image: Image.Image, data: bytes) -> bool:
-  """Whether a PNG or the pixels have 16 bits a channel."""
-  if image.format == 'PNG' and encoded.png_depth(data) == 16:
+  """Whether the PNG file or the pixels have 16 bits per channel."""
+  if image.format == 'PNG' and strict_image_check.png_depth(data) == 16:
     return True
   return image.mode.startswith('I;16')
 
@@ -233,23 +242,21 @@ def _has_16_bits(image: Image.Image, data: bytes) -> bool:
 def _plain(
   image: Image.Image, has_16_bits: bool, notes: list[str]
 ) -> Image.Image:
-  """The image as opaque RGB or gray of 8 bits."""
+  """Returns the image as opaque RGB or grayscale of 8 bits."""
   if has_16_bits:
-    notes.append('16 bits made 8')
+    notes.append('reduced from 16 to 8 bits')
   elif image.mode.startswith(('I', 'F')):
-    raise UnusableError(
-      f'has pixels of 32 bits, of unknown range ({image.mode})'
-    )
+    raise UnusableError(f'has 32-bit pixels of unknown range ({image.mode})')
   if image.mode.startswith('I'):
-    import numpy as np  # As above: few photos need it.
+    import numpy as np  # Few photos need it; workers start faster without it.
 
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   if image.has_transparency_data:
     color = image.convert('RGBA')
     if color.getchannel('A').getextrema() != (255, 255):
-      notes.append('transparent, laid on white')
+      notes.append('transparent, composited on white')
       white = Image.new('RGBA', color.size, 'white')
       return Image.alpha_composite(white, color).convert('RGB')
   if image.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV'):
-    notes.append(f'{image.mode} made RGB')
+    notes.append(f'{image.mode} converted to RGB')
   return image.convert('L' if image.mode in ('1', 'L', 'LA') else 'RGB')

@@ -1,35 +1,38 @@
-"""The one reader: record files of a split to batches of a network's input.
+"""The reader: record files of a split to batches of a network's input.
 
-Training reads for ever: files in another order at each pass, several at once,
-then records through a bounded shuffle buffer; every pass holds every record
-once. Evaluation reads in order and once. Batches are full in training, and the
-last one is smaller in evaluation.
+Training repeats forever. Each pass reads the files in another order, several
+at once, passes the records through a bounded shuffle buffer, and contains
+every record once. Evaluation reads the records once, in order. Training
+batches are full; the last batch of evaluation may be smaller.
 
-Chance: with a seed, the order and every distortion are the same again, with
-any number of threads, because a record's distortions follow from the seed and
-its turn (preprocessing/random_ops). Without, the seed is drawn.
+Randomness: with a seed, order and distortions are reproducible with any number
+of threads, because a record's distortions depend only on the seed and its
+position in the stream (preprocessing/random_ops). Without one, the seed is
+drawn.
 
-Small records are parsed and preprocessed several at a time, for then a call
-costs as much as an image. A cache holds what the files hold, the encoded
-images: a recipe that crops while decoding gains more by that than it would by
-keeping pixels, which are five to ten times as large.
+Small records are parsed and preprocessed in groups, because a call costs as
+much as processing an image. A cache stores the encoded images: a recipe that
+crops while decoding gains more from that than from cached pixels, which take
+five to ten times as much memory.
 
 Bad records stop a run with a TensorFlow error; bad_records.find_bad_record
-tells which one it was. With skip_bad_records they are left out instead:
-- Damaged files are found by reading all of them once before the first batch,
-  and what is left of them is read from temporary copies (bad_records.mend).
-- What then does not parse, decode or fit the classes is left out by itself,
-  each time it is met, and `skipped_count` counts it.
-- When no record has been of use for as long as two passes, the run stops.
-A record that is damaged counts as one; so does each that is lost behind a
-damaged length, as far as `num_records` tells that there were any.
+reports the record. With skip_bad_records they are skipped instead:
+- All files are read once before the first batch to find damaged ones, whose
+  remaining records are read from temporary copies (bad_records.mend).
+- A record that does not parse, does not decode or has a label outside the
+  classes is skipped every time it is read, and `skipped_count` counts it.
+- The run stops after as many bad records in a row as two passes contain.
+Each damaged record counts as one; so does each record lost after a damaged
+length, as far as `num_records` reveals their number.
 """
+
+from __future__ import annotations
 
 import functools
 import os
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from datasets import example
 from datasets.bad_records import check_ends, mend
@@ -37,22 +40,38 @@ from datasets.dataset import Dataset
 from errors import UserError
 from tf_compat import tf
 
-# Files read at once, and bytes of records to choose among, in training.
-CYCLE_LENGTH = 16
+CYCLE_LENGTH = 16  # files read at once in training
+
+# Size of the shuffle buffer in bytes, and its minimum in records.
 SHUFFLE_BYTES = 256 << 20
 SHUFFLE_AT_LEAST = 256
 
-# Records preprocessed in one call have this many bytes together.
+# Total size of the records that are preprocessed in one call.
 GROUP_BYTES = 128 << 10
-# The part of the machine's memory that a cache may take.
+# Largest fraction of the machine's memory for a cache.
 CACHE_PART = 0.5
 
 _COUNTER = 'skipped_bad_records'
 
 
+class Preprocess(Protocol):
+  """Preprocessing: turns encoded images into a network's input."""
+
+  def from_encoded(
+    self,
+    encoded: tf.Tensor,
+    height: int,
+    width: int,
+    channels: int,
+    *,
+    seed: tf.Tensor | None = None,
+  ) -> tf.Tensor:
+    """Converts a string [] or [N] to float32 [(N,) height, width, channels]."""
+
+
 def read(
   dataset: Dataset,
-  preprocess: Any,
+  preprocess: Preprocess,
   image_size: int | tuple[int, int],
   batch_size: int,
   is_training: bool,
@@ -66,29 +85,29 @@ def read(
   cache: bool = False,
   shard: tuple[int, int] = (1, 0),
 ) -> tf.data.Dataset:
-  """Reads the split `dataset`.
+  """Returns batches of a split.
 
   Args:
-    dataset: its files.
-    preprocess: has from_encoded(encoded, …, seed=seed), of [] or [N] images.
-    image_size: the images' side in pixels, or height and width.
-    batch_size: records a batch.
-    is_training: whether to shuffle and repeat for ever.
-    channels: to decode to, 1 or 3; the data set's own if None.
-    labels_offset: subtracted from labels.
+    dataset: the split to read.
+    preprocess: turns encoded images into the network's input.
+    image_size: height and width in pixels; an int sets both.
+    batch_size: records per batch.
+    is_training: whether to shuffle and repeat forever.
+    channels: channels of decoded images, 1 or 3; the data set's own if None.
+    labels_offset: number subtracted from labels.
     num_readers: files read at once in training; up to 16 if None.
-    num_preprocessing_threads: images at once; tf.data's choice if None.
-    seed: of shuffling and distortions; drawn if None.
-    skip_bad_records: leave out bad records instead of failing.
-    cache: keep this worker's records in memory after the first pass.
-    shard: (workers, this one's number); each record is one worker's only.
+    num_preprocessing_threads: images processed at once; tuned if None.
+    seed: seed of shuffling and augmentation; random if None.
+    skip_bad_records: whether to skip bad records instead of failing.
+    cache: whether to keep the worker's records in memory after the first pass.
+    shard: number of workers, and index of this one; each reads other records.
 
   Returns:
-    Dicts of `image` float32 [N, height, width, channels]; `label`, `index` (the
-    record's place, in evaluation), int64 [N]; `filename` string [N] or empty.
+    Dicts of `image` float32 [N, height, width, channels]; `label` int64 [N];
+    `index` int64 [N], the position in the split; `filename` string [N], or ''.
 
   Raises:
-    UserError: for too few records, too many to cache, or one that is cut short.
+    UserError: for too few records, too many to cache, or a truncated one.
   """
   _check(dataset, shard, cache, skip_bad_records)
   options = _options(not is_training or seed is not None)
@@ -113,10 +132,10 @@ def read(
 
 
 def skipped_count() -> tf.Tensor:
-  """How many bad records this graph's readers have left out, int64.
+  """Returns the number of bad records that this graph's readers skipped.
 
-  A local variable: initialise it before the reader's iterator runs. Readers
-  work ahead, so it counts some records before the batches around them come.
+  It is an int64 local variable: initialize it before the reader's iterator.
+  Readers prefetch, so it counts records ahead of the batches around them.
   """
   return _counter().read_value()
 
@@ -124,7 +143,7 @@ def skipped_count() -> tf.Tensor:
 def _check(
   dataset: Dataset, shard: tuple[int, int], cache: bool, skip_bad_records: bool
 ) -> None:
-  """Raises UserError if a worker has nothing to read, or more than it can."""
+  """Raises UserError if `read` cannot read the split with these options."""
   if not dataset.files:
     raise UserError(
       f'Data set {dataset.name!r} has no files of split {dataset.split!r}.'
@@ -132,7 +151,7 @@ def _check(
   if dataset.num_records < shard[0]:
     raise UserError(
       f'{dataset.num_records} records of {dataset.name}/{dataset.split} are '
-      f'too few for {shard[0]} workers; each needs one at least.'
+      f'too few for {shard[0]} workers; each needs at least one.'
     )
   if cache:
     _check_cache(dataset)
@@ -147,17 +166,17 @@ def _check_cache(dataset: Dataset) -> None:
   if size > CACHE_PART * memory:
     raise UserError(
       f'--cache: the {size / 1e9:.1f} GB of {dataset.name}/{dataset.split} are '
-      f'more than half of the {memory / 1e9:.1f} GB of memory: leave it out.'
+      f'more than half of the {memory / 1e9:.1f} GB of memory: omit --cache.'
     )
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-  """(height, width) of either."""
+  """Returns (height, width)."""
   return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _options(deterministic: bool) -> tf.data.Options:
-  """Order kept or not; and no sharding by a strategy on top of our own."""
+  """Returns tf.data options, which also turn off a strategy's sharding."""
   options = tf.data.Options()
   options.deterministic = deterministic
   options.experimental_distribute.auto_shard_policy = (
@@ -174,10 +193,11 @@ def _records(
   shard: tuple[int, int],
   cache: bool,
 ) -> tf.data.Dataset:
-  """This worker's records in the order of use: (index, serialized example).
+  """Returns this worker's (index, serialized example) in order of use.
 
-  Workers take whole files where these divide evenly, in training; else every
-  worker reads everything, in one same order, and keeps its every n-th record.
+  In training, workers divide the files among them if their number divides
+  evenly. Otherwise, every worker reads all records in the same order and keeps
+  every n-th.
   """
   workers, worker = shard
   if not is_training:
@@ -191,51 +211,50 @@ def _records(
     files = files.shuffle(len(own), seed)
   cycle_length = min(len(own), num_readers or CYCLE_LENGTH)
   if cycle_length == 1:
-    # A thread with no other beside it would only pass records on.
+    # A single interleaving thread would only pass records on.
     records = files.flat_map(tf.data.TFRecordDataset)
   else:
     records = files.interleave(
       tf.data.TFRecordDataset,
       cycle_length=cycle_length,
       num_parallel_calls=cycle_length if num_readers else tf.data.AUTOTUNE,
-      # Workers that keep every n-th record must agree on which that is.
+      # Workers that keep every n-th record must agree on the order.
       deterministic=None if by_file else True,
     )
   records = records.enumerate()
   if not by_file:
     records = records.shard(workers, worker)
   if cache:
-    # Shuffled among all, for all are there: the order of files stays as it is.
+    # The buffer contains all records, since the order of files is now fixed.
     return records.cache().shuffle(dataset.num_records, seed).repeat()
   return records.shuffle(_shuffle_buffer(dataset), seed).repeat()
 
 
 def _shuffle_buffer(dataset: Dataset) -> int:
-  """How many records to shuffle among: all, if they fit SHUFFLE_BYTES."""
-  fitting = max(SHUFFLE_AT_LEAST, SHUFFLE_BYTES // _mean_size(dataset))
-  return min(dataset.num_records, fitting)
+  """Returns the size of the shuffle buffer in records."""
+  capacity = max(SHUFFLE_AT_LEAST, SHUFFLE_BYTES // _mean_size(dataset))
+  return min(dataset.num_records, capacity)
 
 
 def _group(dataset: Dataset, batch_size: int) -> int:
-  """How many records to preprocess in one call: several if they are small."""
+  """Returns the number of records per call: several if they are small."""
   return max(1, min(GROUP_BYTES // _mean_size(dataset), batch_size))
 
 
 def _mean_size(dataset: Dataset) -> int:
-  """A record's bytes."""
+  """Returns the mean size of a record in bytes, at least 1."""
   return max(1, _size(dataset) // dataset.num_records)
 
 
 def _size(dataset: Dataset) -> int:
-  """The bytes of all files."""
+  """Returns the total size of the files in bytes."""
   return sum(tf.io.gfile.stat(file).length for file in dataset.files)
 
 
 def _map(
   turns: tf.data.Dataset, make: Callable, threads: int | None, group: int
 ) -> tf.data.Dataset:
-  """make(record) of each; of `group` of them together, where it is several."""
-  # A call costs as much as decoding a small image.
+  """Applies `make` to each record, or to groups of `group` records."""
   turns = turns if group == 1 else turns.batch(group)
   return turns.map(make, num_parallel_calls=threads or tf.data.AUTOTUNE)
 
@@ -243,7 +262,7 @@ def _map(
 def _batch(
   examples: tf.data.Dataset, size: int, drop_remainder: bool
 ) -> tf.data.Dataset:
-  """Batches of single examples, or of what groups of them hold."""
+  """Returns batches of single examples, or of groups of examples."""
   single = examples.element_spec['label'].shape.rank == 0
   batch = examples.batch if single else examples.rebatch
   return batch(size, drop_remainder=drop_remainder)
@@ -253,16 +272,16 @@ def _make(
   turn: tf.Tensor,
   record: tuple[tf.Tensor, tf.Tensor],
   *,
-  preprocess: Any,
+  preprocess: Preprocess,
   shape: tuple[int, int, int],
   num_classes: int,
   labels_offset: int,
   seed: int,
 ) -> dict[str, tf.Tensor]:
-  """Of one record an element of what `read` gives; of [N], as many."""
+  """Converts a record, or a group; `turn` is its position in the stream."""
   index, data = record
   features = example.parse(data, num_classes, labels_offset)
-  # Those of a group follow from its first one's.
+  # The recipe derives the seeds of a group from that of its first record.
   first = turn if turn.shape.rank == 0 else turn[0]
   images = preprocess.from_encoded(
     features['image/encoded'],
@@ -280,15 +299,15 @@ def _make(
 def _map_good(
   turns: tf.data.Dataset, make: Callable, threads: int | None, num_records: int
 ) -> tf.data.Dataset:
-  """make(record) of the good ones; the others are counted."""
-  # Bad records may end one pass and start the next, with good ones beyond.
+  """Applies `make` to each record; skips and counts bad ones."""
+  # One pass may end and the next begin with bad records.
   limit = 2 * num_records
   one = turns.take(1).map(make)
   blank = tf.data.Dataset.from_tensors((False, _zeros(one.element_spec)))
 
   def attempt(*turn):
-    # Errors are caught for this one record: for the stream as a whole, those
-    # of reading would be swallowed as well.
+    # Ignores errors of this record only: ignore_errors() on the stream would
+    # also ignore errors of reading the files.
     good = tf.data.Dataset.from_tensors(turn).map(make).ignore_errors()
     good = good.map(lambda example: (True, example))
     return good.concatenate(blank).take(1)
@@ -299,39 +318,39 @@ def _map_good(
     num_parallel_calls=threads or tf.data.AUTOTUNE,
   )
   count = functools.partial(_count_bad, _counter(), limit)
-  counted = attempts.scan(tf.constant(0, tf.int64), count)
-  return counted.filter(lambda good, _: good).map(lambda _, example: example)
+  examples = attempts.scan(tf.constant(0, tf.int64), count)
+  return examples.filter(lambda good, _: good).map(lambda _, example: example)
 
 
 def _count_bad(
   counter: tf.Variable,
   limit: int,
-  in_a_row: tf.Tensor,
+  bad_in_a_row: tf.Tensor,
   attempt: tuple[tf.Tensor, dict],
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, dict]]:
-  """Counts one attempt if it failed; stops after too many without success."""
+  """Counts an attempt if it failed; fails after more than `limit` in a row."""
   good, example = attempt
-  in_a_row = tf.where(good, tf.zeros_like(in_a_row), in_a_row + 1)
+  bad_in_a_row = tf.where(good, tf.zeros_like(bad_in_a_row), bad_in_a_row + 1)
   message = f'none of {limit} records in a row can be used'
-  hopeful = tf.debugging.Assert(in_a_row <= limit, [message])
-  counted = counter.assign_add(tf.cast(tf.logical_not(good), tf.int64))
-  with tf.control_dependencies([hopeful, counted]):
-    return tf.identity(in_a_row), (tf.identity(good), example)
+  check = tf.debugging.Assert(bad_in_a_row <= limit, [message])
+  update = counter.assign_add(tf.cast(tf.logical_not(good), tf.int64))
+  with tf.control_dependencies([check, update]):
+    return tf.identity(bad_in_a_row), (tf.identity(good), example)
 
 
 def _zeros(spec: dict[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-  """A value of that structure."""
-  empty = {tf.string: ''}
+  """Returns zeros and empty strings of that structure."""
+  zero_of = {tf.string: ''}
   return {
-    key: tf.fill(part.shape, tf.constant(empty.get(part.dtype, 0), part.dtype))
-    for key, part in spec.items()
+    key: tf.fill(t.shape, tf.constant(zero_of.get(t.dtype, 0), t.dtype))
+    for key, t in spec.items()
   }
 
 
 def _counter() -> tf.Variable:
-  """The graph's counter of records left out, made at the first call."""
-  found = tf.get_collection(_COUNTER)
-  if not found:
+  """Returns the graph's counter of bad records; creates it once."""
+  counters = tf.get_collection(_COUNTER)
+  if not counters:
     tf.Variable(
       tf.zeros([], tf.int64),
       trainable=False,
@@ -339,5 +358,5 @@ def _counter() -> tf.Variable:
       name=_COUNTER,
       use_resource=True,
     )
-    found = tf.get_collection(_COUNTER)
-  return found[0]
+    counters = tf.get_collection(_COUNTER)
+  return counters[0]

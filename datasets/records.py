@@ -1,4 +1,6 @@
-"""TFRecord files: serializing, writing and counting records."""
+"""TFRecord files: serializes, writes and counts records."""
+
+from __future__ import annotations
 
 import io
 import os
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.content import Value
+from datasets.example_features import Value
 from tf_compat import tf
 
 # A record is its length (8 bytes), the length's checksum (4), the data, and
@@ -18,34 +20,35 @@ _HEADER, _FOOTER = 12, 4
 
 
 def serialize(features: Mapping[str, Value]) -> bytes:
-  """Key -> value as a tf.train.Example; the same input, the same bytes."""
+  """Serializes key -> value as a tf.train.Example, deterministically."""
   example = tf.train.Example()
   for key, value in features.items():
-    # Filled where it stands: a message put into another is copied, pixels too.
+    # Assigning a separate message would copy it, including the pixels.
     _fill(example.features.feature[key], value)
-  # A protobuf map has no order of its own.
+  # The order of a protobuf map is undefined otherwise.
   return example.SerializeToString(deterministic=True)
 
 
 def _fill(feature: Any, value: Value) -> None:
-  """Whole numbers, other numbers, or bytes into a tf.train.Feature."""
+  """Adds integers, floats, text or bytes to a tf.train.Feature."""
   if isinstance(value, str):
-    # The name of a file need be no text; then it keeps its bytes.
+    # A file name that is not valid UTF-8 keeps its bytes.
     value = value.encode(errors='surrogateescape')
   if isinstance(value, bytes):
     feature.bytes_list.value.append(value)
     return
-  values = np.ravel(value).tolist()
-  whole = all(isinstance(number, int) for number in values)
-  (feature.int64_list if whole else feature.float_list).value.extend(values)
+  numbers: list[int | float] = np.ravel(value).tolist()
+  is_integer = all(isinstance(number, int) for number in numbers)
+  target = feature.int64_list if is_integer else feature.float_list
+  target.value.extend(numbers)
 
 
 def write_shard(
   path: pathlib.Path, items: Iterable[Any], encode: Callable[[Any], bytes]
 ) -> int:
-  """Writes a record file, which appears whole or not at all; returns its count.
+  """Writes a record file atomically; returns the number of records.
 
-  A killed writer leaves only a hidden file, which the next one replaces.
+  A process that is killed leaves a hidden file, which the next call replaces.
   """
   partial = path.with_name(f'.{path.name}.partial')
   count = 0
@@ -61,10 +64,9 @@ def write_shard(
 
 
 def count_records(path: pathlib.Path) -> tuple[int, bool]:
-  """(How many whole records a file holds, whether it ends after the last).
+  """Returns (number of complete records, whether the file ends after them).
 
-  Walks from length to length without reading what lies between; checksums are
-  the reader's to check.
+  Reads only the lengths; the reader verifies the checksums.
   """
   count = 0
   end = size = path.stat().st_size
@@ -77,7 +79,7 @@ def count_records(path: pathlib.Path) -> tuple[int, bool]:
 
 
 def _record_ends(file: io.BufferedReader) -> Iterator[int]:
-  """Where each record ends, as its length says: past the file if cut short."""
+  """Yields each record's end by its length: beyond the file if truncated."""
   position = 0
   while header := file.read(_HEADER):
     if len(header) < _HEADER:

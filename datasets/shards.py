@@ -1,4 +1,4 @@
-"""The record files of a set: which splits are there, and which are missing."""
+"""Names of record files, and a search for the files of a data set."""
 
 import pathlib
 import re
@@ -8,8 +8,8 @@ from absl import logging
 
 from errors import UserError
 
-# How TF-Slim's converters and ours name the files of any set: one a split, or
-# shards after an underscore (flowers) or a hyphen (folders of photos).
+# File names of TF-Slim's converters and ours: one file per split, or shards
+# after an underscore (flowers) or a hyphen (folders of photos).
 PATTERNS = (
   '{name}_{split}.tfrecord',
   '{name}_{split}-{shard}.tfrecord',
@@ -18,12 +18,12 @@ PATTERNS = (
 
 
 def file_stem(name: str) -> str:
-  """A data set's name as files are named: 'tfds:mnist' -> 'tfds_mnist'."""
+  """Returns a data set's name for file names: 'tfds:mnist' -> 'tfds_mnist'."""
   return re.sub('[:/]', '_', name)
 
 
 def shard_names(pattern: str, split: str, shards: int) -> list[str]:
-  """'{split}-{shard}', 'train', 2 -> train-00000-of-00002 and -00001-of-."""
+  """Returns file names: '{split}-{shard}', train, 1 -> train-00000-of-00001."""
   return [
     pattern.format(split=split, shard=f'{shard:05d}-of-{shards:05d}')
     for shard in range(shards)
@@ -33,41 +33,41 @@ def shard_names(pattern: str, split: str, shards: int) -> list[str]:
 def find_shards(
   folder: pathlib.Path, patterns: Sequence[str]
 ) -> dict[str, list[pathlib.Path]]:
-  """Split -> its record files in order, for the splits that are there.
+  """Returns split -> sorted record files, for the splits in the folder.
 
   Raises:
     UserError: if a split's files come from several conversions.
   """
-  found: dict[str, list[tuple[int, pathlib.Path]]] = {}
+  splits: dict[str, list[tuple[int, pathlib.Path]]] = {}
   for path in sorted(folder.iterdir()):
     for regex in map(_regex, patterns):
       if match := regex.fullmatch(path.name):
         shards = int(match.groupdict().get('shards') or 1)
-        found.setdefault(match['split'], []).append((shards, path))
+        splits.setdefault(match['split'], []).append((shards, path))
         break
-  for split, files in found.items():
+  for split, files in splits.items():
     _check_one_conversion(folder, split, files)
-  return {split: [path for _, path in files] for split, files in found.items()}
+  return {split: [path for _, path in files] for split, files in splits.items()}
 
 
 def warn_of_missing(split: str, files: Sequence[pathlib.Path]) -> None:
-  """Says how many shards of -of-N are not there; they are done without."""
+  """Warns of missing shards, judged by the -of-N in the file names."""
   match = re.search(r'-of-(\d+)', files[0].name)
-  missing = int(match[1]) - len(files) if match else 0
+  total = int(match[1]) if match else len(files)
+  missing = total - len(files)
   if missing > 0:
     logging.warning(
-      '%s: %d of %s shards of split %r are missing; using the %d that are '
-      'there.',
+      '%s: %d of %s shards of split %r are missing; using the other %d.',
       files[0].parent,
       missing,
-      int(match[1]),
+      total,
       split,
       len(files),
     )
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-  """'{split}-{shard}' as a regular expression with those groups."""
+  """Returns '{split}-{shard}' as a regular expression with groups."""
   text = re.escape(pattern)
   text = text.replace(re.escape('{split}'), '(?P<split>[A-Za-z0-9]+)')
   shard = r'\d{5}-of-(?P<shards>\d{5})'
@@ -77,11 +77,11 @@ def _regex(pattern: str) -> re.Pattern[str]:
 def _check_one_conversion(
   folder: pathlib.Path, split: str, files: list[tuple[int, pathlib.Path]]
 ) -> None:
-  """Refuses train-…-of-00002 beside train-…-of-00005: records would repeat."""
-  shapes = {re.sub(r'\d{5}-of-', '', path.name): path for _, path in files}
-  if len(shapes) > 1:
-    names = ' and '.join(path.name for path in list(shapes.values())[:2])
+  """Raises UserError for train-…-of-00002 with train-…-of-00005."""
+  patterns = {re.sub(r'\d{5}-of-', '', path.name): path for _, path in files}
+  if len(patterns) > 1:
+    names = ' and '.join(path.name for path in list(patterns.values())[:2])
     raise UserError(
-      f'{folder} holds split {split!r} from several conversions: {names}. '
+      f'{folder} contains split {split!r} from several conversions: {names}. '
       'Move away all but one.'
     )

@@ -1,39 +1,36 @@
-"""One record per data set: everything that is keyed by its name."""
+"""The spec of a data set: everything keyed by its name."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from datasets.content import Content
 from datasets.download import Download
+from datasets.example_features import ExampleFeatures
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-  """A data set: how its records are named, and how they are made.
+  """A data set: the names of its record files, and its conversion.
 
   Attributes:
-    name: as in --dataset_name.
-    num_classes: how many labels there are, background included.
+    name: name as in --dataset_name.
+    num_classes: number of labels, background included.
     channels: 1 for grayscale images, 3 for color.
-    class_names: one name a label.
-    splits: the splits that the originals have, 'train' first.
-    evaluation_split: the split to evaluate on unless told otherwise.
-    file_pattern: the shards' names; {split} stands for the split, {shard} for
-      00000-of-0000N. A pattern without {shard} is one file a split.
-    homepage: where the originals come from.
-    read: originals -> for each split that is there, one item an image. Items
-      are small (a path), views of an array that is in memory anyway, or read
-      when the sequence is gone through.
-    encode: item -> Content, or UnusableError; it runs in worker processes, so that
-      it must be importable without TensorFlow.
-    max_shards: split -> how many shards the whole original makes; 1 if absent.
-    records_per_shard: fewer shards are made than that, so that none holds
-      fewer records.
-    downloads: the files to fetch when no originals are given.
-    embedded: True if the originals come with a package, so that `read` takes
-      None.
+    class_names: one name per label.
+    splits: splits of the originals, 'train' first.
+    evaluation_split: default split for evaluation.
+    file_pattern: names of the shards; {split} stands for the split, {shard} for
+      00000-of-0000N. Without {shard}, each split is one file.
+    homepage: URL of the originals.
+    read: path of the originals -> split -> one item per image. An item is small
+      (a path), a view of an array in memory, or read during iteration.
+    encode: item -> features of its record; raises UnusableError. It runs in
+      worker processes and must be importable without TensorFlow.
+    max_shards: split -> number of shards of the complete data set; default 1.
+    records_per_shard: minimum number of records per shard; smaller data sets
+      have fewer shards.
+    downloads: files to download if no originals are given.
+    embedded: True if a package contains the originals; `read` then takes None.
   """
 
   name: str
@@ -44,8 +41,8 @@ class DatasetSpec:
   evaluation_split: str
   file_pattern: str
   homepage: str
-  read: Callable[[pathlib.Path | None], Mapping[str, Sequence[Any]]]
-  encode: Callable[[Any], Content]
+  read: Callable[[Any], Mapping[str, Sequence[Any]]]
+  encode: Callable[[Any], ExampleFeatures]
   max_shards: Mapping[str, int] = dataclasses.field(default_factory=dict)
   records_per_shard: int = 128
   downloads: tuple[Download, ...] = ()

@@ -1,10 +1,10 @@
-"""Where a set lies until it is whole: a hidden folder beside its place.
+"""A hidden folder that contains a data set until its conversion is complete.
 
-A shard that is done has a note beside it, which says of which originals it was
-made and what came of them. A conversion that goes on skips those shards, unless
-an original of theirs has another size or was written since. When all are done
-the manifest is written, still hidden, and everything moves out, the manifest
-last. A kill in between is made good by moving the rest.
+Each finished shard has a report next to it, with a digest of its originals and
+the results. A resumed conversion skips these shards, unless an original has
+another size or modification time. When all shards are finished, the manifest
+is written to the hidden folder, and everything moves to its final folder, the
+manifest last. If that is interrupted, the next call moves the rest.
 """
 
 import dataclasses
@@ -20,27 +20,27 @@ from typing import Any
 
 import files
 from datasets import manifest as manifests
-from datasets.content import Content
+from datasets.archive import Blob
+from datasets.example_features import ExampleFeatures
 from datasets.manifest import Manifest
+from datasets.process_pool import Rejection
 from datasets.records import serialize, write_shard
-from datasets.tree import Blob
-from datasets.workers import Rejected
 
 REJECTED = 'rejected.csv'
 _FOLDER = '.conversion'
-_NOTE = '.done'  # what a shard's note has behind the shard's name
+_REPORT = '.done'  # suffix of a shard's report after the shard's name
 
 
 @dataclasses.dataclass(frozen=True)
-class Done:
-  """What came of a shard's originals.
+class ShardReport:
+  """Result of converting a shard's originals.
 
   Attributes:
-    originals: a digest of them.
-    records: how many records the shard holds.
-    bytes: its size.
-    rejected: (name, reason) of those that are no records.
-    notes: note -> how many records it is about.
+    originals: digest of the originals.
+    records: number of records in the shard.
+    bytes: size of the shard.
+    rejected: (name, reason) of each original that cannot be used.
+    notes: note -> number of records.
   """
 
   originals: str
@@ -51,59 +51,60 @@ class Done:
 
 
 def is_unfinished(folder: pathlib.Path) -> bool:
-  """Whether a conversion into this folder was stopped."""
+  """Whether a conversion into this folder is running or was interrupted."""
   return (folder / _FOLDER).is_dir()
 
 
 class Staging:
-  """The hidden folder of one conversion into `folder`."""
+  """The hidden folder of a conversion into `folder`."""
 
   def __init__(self, folder: pathlib.Path):
     self.target = folder
     self._folder = folder / _FOLDER
 
   def open(self, shards: Collection[str], resume: bool) -> None:
-    """Makes the folder, empty but for those shards if the conversion goes on."""
+    """Creates the folder; if `resume`, keeps files of these shards only."""
     if not resume:
       self.discard()
     self._folder.mkdir(exist_ok=True)
     for path in self._folder.iterdir():
-      # All that is in the folder in the end becomes part of the set.
-      if path.name.removesuffix(_NOTE) not in shards:
+      # `publish` moves all files of the folder.
+      if path.name.removesuffix(_REPORT) not in shards:
         path.unlink()
 
   def discard(self) -> None:
     shutil.rmtree(self._folder, ignore_errors=True)
 
   def discard_if_empty(self) -> None:
-    if self._folder.is_dir() and not any(self._folder.glob(f'*{_NOTE}')):
+    if self._folder.is_dir() and not any(self._folder.glob(f'*{_REPORT}')):
       self.discard()
 
-  def find(self, name: str, items: Sequence[Any]) -> Done | None:
-    """What is known of a shard if it is done, and of these originals."""
+  def find(self, name: str, items: Sequence[Any]) -> ShardReport | None:
+    """Returns the report of a finished shard of these items, or None."""
     try:
-      content = json.loads(self._note(name).read_text(encoding='utf-8'))
-      done = Done(**content)
+      content = json.loads(self._report(name).read_text(encoding='utf-8'))
+      report = ShardReport(**content)
       size = (self._folder / name).stat().st_size
     except (OSError, ValueError, TypeError):
       return None
-    if (done.originals, done.bytes) != (_digest(items), size):
+    if (report.originals, report.bytes) != (_digest(items), size):
       return None
-    return dataclasses.replace(done, rejected=tuple(map(tuple, done.rejected)))
+    rejected = tuple((name, reason) for name, reason in report.rejected)
+    return dataclasses.replace(report, rejected=rejected)
 
   def write(
     self,
     name: str,
     items: Sequence[Any],
-    results: Iterable[Content | Rejected],
-  ) -> Done:
-    """Writes a shard, and then the note that it is done."""
+    results: Iterable[ExampleFeatures | Rejection],
+  ) -> ShardReport:
+    """Writes a shard, and then its report."""
     rejected: list[tuple[str, str]] = []
     notes: dict[str, int] = {}
 
-    def contents():
+    def usable():
       for result in results:
-        if isinstance(result, Rejected):
+        if isinstance(result, Rejection):
           rejected.append((result.name, result.reason))
           continue
         for note in result.notes:
@@ -111,21 +112,21 @@ class Staging:
         yield result
 
     path = self._folder / name
-    records = write_shard(path, contents(), lambda c: serialize(c.features))
-    done = Done(
+    records = write_shard(path, usable(), lambda r: serialize(r.features))
+    report = ShardReport(
       originals=_digest(items),
       records=records,
       bytes=path.stat().st_size,
       rejected=tuple(rejected),
       notes=notes,
     )
-    files.write_text(self._note(name), json.dumps(dataclasses.asdict(done)))
-    return done
+    files.write_text(self._report(name), json.dumps(dataclasses.asdict(report)))
+    return report
 
   def publish(
     self, manifest: Manifest, class_names: Sequence[str], rejected: str
   ) -> None:
-    """Moves a whole set to its place."""
+    """Completes the data set and moves it to its final folder."""
     manifests.write_labels(class_names, self._folder)
     (self.target / REJECTED).unlink(missing_ok=True)
     if rejected:
@@ -133,27 +134,26 @@ class Staging:
     manifests.write(manifest, self._folder)
     self.finish()
 
-  def finish(self) -> bool:
-    """Moves what a stopped `publish` has left; whether there was any."""
+  def finish(self) -> None:
+    """Completes a `publish` that was interrupted, if there was one."""
     manifest = manifests.read(self._folder)
     if manifest is None:
-      return False
+      return
     manifests.remove(self.target)
     for path in sorted(self._folder.iterdir()):
-      if path.suffix != _NOTE and not manifests.is_manifest(path):
+      if path.suffix != _REPORT and not manifests.is_manifest(path):
         os.replace(path, self.target / path.name)
     manifests.move(self._folder, self.target)
     self.discard()
-    return True
 
-  def _note(self, name: str) -> pathlib.Path:
-    return self._folder / f'{name}{_NOTE}'
+  def _report(self, name: str) -> pathlib.Path:
+    return self._folder / f'{name}{_REPORT}'
 
 
 class _Pickler(pickle.Pickler):
-  """Of a file counts its size and when it was written, not where it lies.
+  """Pickles a Blob without its path.
 
-  An archive is unpacked into another folder each time.
+  Archives are unpacked into another folder each time.
   """
 
   def reducer_override(self, value: Any) -> Any:
@@ -163,7 +163,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _digest(items: Sequence[Any]) -> str:
-  """Tells other originals of a shard, or another order of them."""
+  """Returns a digest that depends on the items and their order."""
   digest = hashlib.sha256()
   for item in items:
     pickled = io.BytesIO()

@@ -1,7 +1,7 @@
-"""Data sets of TensorFlow Datasets, by 'tfds:' and their name there.
+"""Data sets of TensorFlow Datasets, named 'tfds:' and their name there.
 
-https://www.tensorflow.org/datasets, where that package is installed; it is no
-dependency. Images keep the bytes that it stores.
+https://www.tensorflow.org/datasets. The package is an optional dependency.
+Images keep the bytes that it stores.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datasets import photo
-from datasets.content import Content
+from datasets.example_features import ExampleFeatures
 from datasets.photo_folder import MAX_SHARDS, VALIDATION_FRACTION
 from datasets.shards import file_stem
 from datasets.spec import DatasetSpec
@@ -23,7 +23,7 @@ _SPLITS = ('train', 'validation', 'test')
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-  """An encoded image, its label, and its place in the set."""
+  """An encoded image, its label, and a name with its position in the split."""
 
   name: str
   data: bytes
@@ -32,9 +32,9 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Items(Sequence):
-  """A range of a split's images, read anew each time they are gone through.
+  """A range of a split's images, read from disk during each iteration.
 
-  They need not fit into memory, as those of other sets do.
+  They need not fit into memory.
   """
 
   tfds: Any
@@ -46,7 +46,8 @@ class Items(Sequence):
   def __len__(self) -> int:
     return self.end - self.start
 
-  def __getitem__(self, part: slice) -> 'Items':
+  def __getitem__(self, part: Any) -> Any:
+    """Returns a sub-range; no item is read alone."""
     start, end, _ = part.indices(len(self))
     return dataclasses.replace(
       self, start=self.start + start, end=self.start + end
@@ -58,33 +59,35 @@ class Items(Sequence):
       decoders={'image': self.tfds.decode.SkipDecoding()},
       shuffle_files=False,
     )
-    for place, example in enumerate(self.tfds.as_numpy(examples), self.start):
-      name = f'{self.builder.name}/{self.split}/{place}'
+    for index, example in enumerate(self.tfds.as_numpy(examples), self.start):
+      name = f'{self.builder.name}/{self.split}/{index}'
       yield Item(name, bytes(example['image']), int(example['label']))
 
 
-def encode(item: Item) -> Content:
-  """The content of an image under TF-Slim's keys.
+def encode(item: Item) -> ExampleFeatures:
+  """Returns the features of an image under TF-Slim's keys.
 
   Raises:
     UnusableError: if it does not decode.
   """
-  return photo.content(photo.check_bytes(item.data, item.name), item.label)
+  return photo.features(photo.check_bytes(item.data, item.name), item.label)
 
 
 def spec(
   name: str, data_dir: pathlib.Path | None, fraction: float | None
 ) -> DatasetSpec:
-  """The data set of that name, prepared if need be.
+  """Returns the spec of a data set, which it downloads and prepares if needed.
 
   Args:
-    name: 'tfds:' and the name, which may hold a configuration and a version.
-    data_dir: where it lies prepared; None: it is downloaded to its own place.
-    fraction: the share of a set that is one split to take for validation.
+    name: 'tfds:' and the name, optionally with a configuration and version.
+    data_dir: folder of the prepared data set; None downloads it to the
+      package's default folder.
+    fraction: fraction for validation if train is the only split; None for
+      VALIDATION_FRACTION.
 
   Raises:
-    UserError: if the package is not installed, it has no such set, or the set
-      is not one of images with a label.
+    UserError: if the package is not installed or does not have the data set, or
+      if the data set does not consist of images with one label each.
   """
   tfds = _package(name)
   builder = _builder(tfds, name, data_dir)
@@ -116,7 +119,7 @@ def _package(name: str) -> Any:
 
 
 def _builder(tfds: Any, name: str, data_dir: pathlib.Path | None) -> Any:
-  """Its builder, with the data in place; downloads unless told where it is."""
+  """Returns the builder of a prepared data set; downloads without data_dir."""
   try:
     builder = tfds.builder(
       name.removeprefix(PREFIX), data_dir=data_dir and str(data_dir)
@@ -125,19 +128,19 @@ def _builder(tfds: Any, name: str, data_dir: pathlib.Path | None) -> Any:
       builder.download_and_prepare()
     if not builder.info.splits:
       raise ValueError(f'it is not prepared in {data_dir}')
-  # What goes wrong there has no common class: unknown names, licences, hosts.
+  # Errors of unknown names, licenses and hosts have no common base class.
   except Exception as error:
-    raise UserError(f'Cannot have {name!r}: {error}') from error
+    raise UserError(f'Cannot load {name!r}: {error}') from error
   return builder
 
 
 def _label(builder: Any, name: str) -> Any:
-  """The label's description, once the set is one of labelled images."""
+  """Returns the label's feature; raises if images do not have one label."""
   features = dict(builder.info.features.items())
   label = features.get('label')
   if 'image' not in features or not hasattr(label, 'num_classes'):
     raise UserError(
-      f'{name!r} has no image with one label each, but '
+      f'{name!r} does not consist of images with one label each; it has '
       f'{", ".join(sorted(features))}.'
     )
   return label
@@ -146,9 +149,9 @@ def _label(builder: Any, name: str) -> Any:
 def _splits(
   tfds: Any, builder: Any, fraction: float | None
 ) -> dict[str, Items]:
-  """Its splits; of a single one, the last part becomes the validation split.
+  """Returns the splits; takes the end of a single split for validation.
 
-  The package has shuffled it, so that any part is a fair one.
+  The package has shuffled the images, so any range is a random sample.
   """
   sizes = {
     split: builder.info.splits[split].num_examples
@@ -160,8 +163,8 @@ def _splits(
   if len(sizes) > 1:
     if fraction is not None:
       raise UserError(
-        f'{builder.name!r} has splits of its own ({", ".join(sizes)}): leave '
-        '--validation_fraction out.'
+        f'{builder.name!r} has its own splits ({", ".join(sizes)}): omit '
+        '--validation_fraction.'
       )
     return {s: Items(tfds, builder, s, 0, n) for s, n in sizes.items()}
   count = sizes['train']

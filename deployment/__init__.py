@@ -1,1 +1,1 @@
-"""ON WHICH DEVICES a job runs."""
+"""Deployment: the devices and processes that a job runs on."""

@@ -1,30 +1,35 @@
-"""Clones: devices that make a step together, each with a part of its batch.
+"""Clones: the devices that compute a step together, each on part of its batch.
 
-tf.distribute does the work: it keeps a copy of each variable on every device
-and adds up gradients between them (by NCCL on GPUs). One device needs none of
-it, and has the default strategy, which adds nothing to its graph.
+tf.distribute does the work: it keeps a copy of every variable on each device
+and sums gradients between the devices (with NCCL on GPUs). A single device uses
+the default strategy, which adds nothing to its graph.
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from errors import UserError
-from tf_compat import tf
+from tf_compat import register_gradient, tf
 
-# Collections hold what every clone made; this matches the first one's names.
-FIRST = r'(?!replica_\d+/)'
+_Output = TypeVar('_Output')
+
+# tf.distribute begins the names of all other clones' operations with replica_N.
+_FIRST_CLONE = r'(?!replica_\d+/)'
 
 
 def strategy(num_clones: int, on_cpu: bool) -> tf.distribute.Strategy:
-  """What spreads a step over the devices of one machine.
+  """Returns the strategy that spreads a step over devices of this machine.
 
   Args:
-    num_clones: how many devices.
-    on_cpu: take logical CPUs rather than GPUs; see devices.session_config.
+    num_clones: number of devices.
+    on_cpu: whether to use logical CPUs rather than GPUs; see
+      devices.session_config.
 
   Raises:
-    UserError: if there are not so many GPUs.
+    UserError: if there are fewer GPUs than clones.
   """
   if num_clones == 1:
     return tf.distribute.get_strategy()
@@ -32,7 +37,7 @@ def strategy(num_clones: int, on_cpu: bool) -> tf.distribute.Strategy:
     check_gpus(num_clones)
   kind = 'cpu' if on_cpu else 'gpu'
   return tf.distribute.MirroredStrategy(
-    [f'/{kind}:{number}' for number in range(num_clones)]
+    [f'/{kind}:{index}' for index in range(num_clones)]
   )
 
 
@@ -41,31 +46,31 @@ def check_gpus(num_clones: int) -> None:
   gpus = count_gpus()
   if num_clones > gpus:
     raise UserError(
-      f'--num_clones={num_clones}, but TensorFlow sees {gpus} GPUs here '
-      '(CUDA_VISIBLE_DEVICES limits them): ask for fewer, or try with '
+      f'--num_clones={num_clones}, but TensorFlow sees {gpus} GPUs '
+      '(CUDA_VISIBLE_DEVICES can hide some): use fewer clones, or set '
       '--clone_on_cpu.'
     )
 
 
 def count_gpus() -> int:
-  """How many GPUs TensorFlow sees on this machine."""
+  """Returns the number of GPUs that TensorFlow sees on this machine."""
   return len(tf.config.experimental.list_physical_devices('GPU'))
 
 
 def run(
   strategy: tf.distribute.Strategy,
-  clone: Callable[[Any], Any],
+  clone: Callable[[dict[str, tf.Tensor]], _Output],
   batch: dict[str, tf.Tensor],
-) -> tuple[Any, ...]:
+) -> tuple[_Output, ...]:
   """Builds clone(part of the batch) on every device of this process.
 
   Args:
-    strategy: of this run, whose scope is entered.
-    clone: what one device computes of its part.
-    batch: of all clones of this process, which share it evenly.
+    strategy: the strategy of the devices, whose scope is entered.
+    clone: builds the computation of one device on its part of the batch.
+    batch: the batch of all clones of this process, which share it evenly.
 
   Returns:
-    What each of the calls returned.
+    The output of each call.
   """
   if strategy.num_replicas_in_sync == 1:
     return (clone(batch),)
@@ -73,12 +78,12 @@ def run(
   with tf.device('/cpu:0'):
     split = {key: tf.split(value, count) for key, value in batch.items()}
   parts = [{key: split[key][n] for key in split} for n in range(count)]
-  made = strategy.run(lambda: clone(parts[number() % count]))
-  return strategy.experimental_local_results(made)
+  outputs = strategy.run(lambda: clone(parts[number() % count]))
+  return strategy.experimental_local_results(outputs)
 
 
 def local_count(strategy: tf.distribute.Strategy) -> int:
-  """How many of the clones are this process's."""
+  """Returns the number of clones in this process."""
   # The default strategy knows no devices.
   if strategy.num_replicas_in_sync == 1:
     return 1
@@ -86,18 +91,23 @@ def local_count(strategy: tf.distribute.Strategy) -> int:
 
 
 def number() -> int:
-  """Which of all clones is being built."""
+  """Returns the index, among the clones of all processes, of the current one.
+
+  Called while that clone is built.
+  """
   context = tf.distribute.get_replica_context()
   return int(tf.get_static_value(context.replica_id_in_sync_group))
 
 
 def all_reduce(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-  """Each tensor's sum over all clones, given to all; called by every clone."""
+  """Returns each tensor's sum over all clones; every clone must call it."""
   context = tf.distribute.get_replica_context()
   if context.num_replicas_in_sync == 1:
     return tensors
 
-  def add_up(strategy, tensors):
+  def add_up(
+    strategy: tf.distribute.Strategy, tensors: list[tf.Tensor]
+  ) -> list[tf.Tensor]:
     return strategy.extended.batch_reduce_to(
       tf.distribute.ReduceOp.SUM, [(tensor, tensor) for tensor in tensors]
     )
@@ -106,7 +116,10 @@ def all_reduce(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def mean(tensor: tf.Tensor) -> tf.Tensor:
-  """A tensor's mean over all clones; its gradient is that of the gradients."""
+  """Returns a tensor's mean over all clones.
+
+  Its gradient is the mean of the clones' gradients.
+  """
   reduced = _mean(tensor)
   graph = tf.get_default_graph()
   # tf.custom_gradient would look for the variables of all other clones.
@@ -114,11 +127,14 @@ def mean(tensor: tf.Tensor) -> tf.Tensor:
     return tf.identity_n([reduced, tensor])[0]
 
 
-@tf.RegisterGradient('MeanOverClones')
-def _gradient_of_mean(operation, of_mean, of_tensor):
-  """What of_tensor is passed on with goes nowhere: it is 0."""
-  del operation, of_tensor
-  return None, _mean(of_mean)
+@register_gradient('MeanOverClones')
+def _mean_gradient(
+  operation: tf.Operation, mean_grad: tf.Tensor, tensor_grad: tf.Tensor
+) -> tuple[None, tf.Tensor]:
+  """Returns the gradients of identity_n([mean, tensor]) in mean()."""
+  del operation
+  del tensor_grad  # It is 0: nothing uses that output.
+  return None, _mean(mean_grad)
 
 
 def _mean(tensor: tf.Tensor) -> tf.Tensor:
@@ -126,20 +142,23 @@ def _mean(tensor: tf.Tensor) -> tf.Tensor:
   return all_reduce([tensor])[0] / count
 
 
-def equal_variables(next_creator: Callable, **options: Any) -> tf.Variable:
-  """A variable creator that lets no clone have values of its own.
+def equal_variables(
+  next_creator: Callable[..., tf.Variable], **options: Any
+) -> tf.Variable:
+  """Creates a variable that has the same value on all clones.
 
-  Batch norm asks for statistics that are averaged when they are read. Averaged
-  at every step they count all clones as well, and any one clone can save them.
+  Batch norm requests moving averages that differ between clones and are
+  averaged when they are read. If they are averaged at every step instead, they
+  cover all clones just as well, and any single clone can save them.
   """
   options['synchronization'] = tf.VariableSynchronization.AUTO
   return next_creator(**options)
 
 
 def of_first(collection: str) -> list[Any]:
-  """What the first clone put into a collection."""
+  """Returns the items of a graph collection that the first clone added."""
   return [
-    thing
-    for thing in tf.get_collection(collection)
-    if re.match(FIRST, thing.op.name)
+    item
+    for item in tf.get_collection(collection)
+    if re.match(_FIRST_CLONE, item.op.name)
   ]

@@ -1,7 +1,7 @@
-"""Which processes train together, and which of them this one is.
+"""Cluster: the processes that train together, and which of them this one is.
 
-TF_CONFIG says so where a launcher sets it (Kubernetes, SLURM, cloud jobs), the
-flags --worker_hosts, --ps_hosts, --job_name and --task otherwise.
+A launcher (Kubernetes, SLURM, cloud jobs) describes it in TF_CONFIG; otherwise
+the flags --worker_hosts, --ps_hosts, --job_name and --task do.
 """
 
 import collections
@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deployment.options import PS, WORKER, ClusterOptions
 from errors import UserError
 
-WORKER, PS = 'worker', 'ps'
 _LAST_PORT = 65535
 ADDRESS = re.compile(r'([^\s,/]+):(\d+)', re.ASCII)
-_LIKE = (
+_EXAMPLE = (
   '{"cluster": {"worker": ["host:port", …]}, '
   '"task": {"type": "worker", "index": 0}}'
 )
@@ -24,13 +24,15 @@ _LIKE = (
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-  """The processes of a run, each an address 'host:port', and this one's place.
+  """The processes of a run, by their addresses, and which of them this one is.
 
   Attributes:
-    workers: those that compute; the first one is the chief, which alone writes.
-    servers: those that keep the variables; none where every worker has them.
-    job_name: 'worker' or 'ps', what this process is.
-    task: its number among those.
+    workers: addresses, host:port, of the processes that compute. The first is
+      the chief, which alone writes files.
+    servers: addresses of the parameter servers, which hold the variables; empty
+      if every worker holds them.
+    job_name: 'worker' or 'ps', the role of this process.
+    task: the index of this process among those of its role.
   """
 
   workers: tuple[str, ...]
@@ -45,63 +47,66 @@ class Cluster:
 
   @property
   def hosts(self) -> dict[str, list[str]]:
-    """Addresses by job, as TensorFlow takes them."""
+    """Addresses by role, in the form of tf.train.ClusterSpec."""
     hosts = {WORKER: list(self.workers), PS: list(self.servers)}
     return {job: addresses for job, addresses in hosts.items() if addresses}
 
   @property
   def address(self) -> str:
-    """This process's own."""
+    """Address of this process."""
     return self.hosts[self.job_name][self.task]
 
   @property
   def others(self) -> list[str]:
-    """All addresses but this process's."""
+    """Addresses of all other processes."""
     everyone = (*self.workers, *self.servers)
     return [address for address in everyone if address != self.address]
 
 
-def find(job: Any, environ: Mapping[str, str]) -> Cluster | None:
-  """The cluster of a job; None for a process that trains alone.
+def find(options: ClusterOptions, environ: Mapping[str, str]) -> Cluster | None:
+  """Returns the cluster this process belongs to; None if it trains alone.
 
   Args:
-    job: has worker_hosts, ps_hosts, job_name, task, worker_replicas and
-      num_ps_tasks.
-    environ: the process's environment, whose TF_CONFIG counts.
+    options: the cluster flags.
+    environ: the environment, whose TF_CONFIG is read.
 
   Raises:
-    UserError: for what is missing, malformed or contradictory.
+    UserError: if the flags or TF_CONFIG are incomplete, malformed or
+      contradictory.
   """
-  cluster = _of_config(environ.get('TF_CONFIG') or '{}')
-  if job.worker_hosts or job.ps_hosts:
+  cluster = _parse_config(environ.get('TF_CONFIG') or '{}')
+  if options.worker_hosts or options.ps_hosts:
     if cluster:
       raise UserError(
-        '--worker_hosts and TF_CONFIG both name a cluster: leave out the flags, '
+        '--worker_hosts and TF_CONFIG both describe a cluster: omit the flags, '
         'or unset TF_CONFIG.'
       )
     cluster = _checked(
-      _split(job.worker_hosts), _split(job.ps_hosts), job.job_name, job.task
+      _split(options.worker_hosts),
+      _split(options.ps_hosts),
+      options.job_name,
+      options.task,
     )
   elif cluster:
-    _same_place(job, cluster)
-  elif job.job_name != WORKER or job.task:
+    _check_role(options, cluster)
+  elif options.job_name != WORKER or options.task:
     raise UserError(
-      f'--job_name={job.job_name} --task={job.task}: of which cluster? Name '
-      'its processes by --worker_hosts and --ps_hosts, or TF_CONFIG.'
+      f'--job_name={options.job_name} --task={options.task} require a cluster: '
+      'list its processes in --worker_hosts and --ps_hosts, or in TF_CONFIG.'
     )
-  _agree(job, cluster)
+  _check_counts(options, cluster)
   return cluster if cluster and cluster.others else None
 
 
-def _same_place(job: Any, cluster: Cluster) -> None:
-  """Raises UserError for flags that give another place than TF_CONFIG does."""
+def _check_role(options: ClusterOptions, cluster: Cluster) -> None:
+  """Raises UserError if --job_name or --task contradicts TF_CONFIG."""
   for flag, default in (('job_name', WORKER), ('task', 0)):
-    told, mine = getattr(job, flag), getattr(cluster, flag)
-    if told not in (default, mine):
+    requested, configured = getattr(options, flag), getattr(cluster, flag)
+    if requested not in (default, configured):
       raise UserError(
-        f'--{flag}={told}, but TF_CONFIG makes this process {cluster.job_name} '
-        f'{cluster.task}: leave out the flag, or unset TF_CONFIG and name the '
-        'cluster by --worker_hosts.'
+        f'--{flag}={requested}, but TF_CONFIG makes this process '
+        f'{cluster.job_name} {cluster.task}: omit the flag, or unset TF_CONFIG '
+        'and set --worker_hosts.'
       )
 
 
@@ -109,28 +114,28 @@ def _split(hosts: str | None) -> list[str]:
   return [host.strip() for host in (hosts or '').split(',') if host.strip()]
 
 
-def _of_config(text: str) -> Cluster | None:
-  """The cluster that TF_CONFIG describes: a chief is the first worker."""
+def _parse_config(text: str) -> Cluster | None:
+  """Returns the cluster in TF_CONFIG, with a chief as the first worker."""
   try:
     config = json.loads(text)
     hosts = {
-      job: [str(address) for address in _list(found)]
-      for job, found in config['cluster'].items()
+      job: [str(address) for address in _list(addresses)]
+      for job, addresses in config['cluster'].items()
     }
     kind, task = config['task']['type'], int(config['task']['index'])
   except KeyError as error:
     if error.args == ('cluster',):
       return None
     raise UserError(
-      f'TF_CONFIG={text}: {error} is missing: it is like {_LIKE}.'
+      f'TF_CONFIG={text}: {error} is missing; write it like {_EXAMPLE}.'
     ) from error
   except (ValueError, TypeError, AttributeError) as error:
     raise UserError(
-      f'TF_CONFIG={text} cannot be read ({error}): it is like {_LIKE}.'
+      f'TF_CONFIG={text} cannot be parsed ({error}); write it like {_EXAMPLE}.'
     ) from error
   chiefs = hosts.get('chief', hosts.get('master', []))
   if len(chiefs) > 1:
-    raise UserError(f'TF_CONFIG has {len(chiefs)} chiefs: there can be one.')
+    raise UserError(f'TF_CONFIG has {len(chiefs)} chiefs: only one is allowed.')
   if kind == 'evaluator':
     raise UserError(
       'TF_CONFIG makes this process an evaluator: run '
@@ -145,51 +150,53 @@ def _of_config(text: str) -> Cluster | None:
   )
 
 
-def _list(addresses: Any) -> list:
-  """The addresses of a job, which are no single text."""
+def _list(addresses: Any) -> list[Any]:
+  """Returns the argument; raises TypeError unless it is a list."""
   if not isinstance(addresses, list):
-    raise TypeError(f'{addresses!r} is no list')
+    raise TypeError(f'{addresses!r} is not a list')
   return addresses
 
 
 def _checked(
   workers: Sequence[str], servers: Sequence[str], job_name: str, task: int
 ) -> Cluster:
-  """The cluster, if its addresses and this process's place make sense."""
+  """Returns the cluster; raises UserError if it is not consistent."""
   counts = collections.Counter([*workers, *servers])
-  twice = [address for address, count in counts.items() if count > 1]
-  if twice:
-    raise UserError(f'{twice[0]} is named twice: each process has its own.')
+  repeated = [address for address, count in counts.items() if count > 1]
+  if repeated:
+    raise UserError(
+      f'{repeated[0]} is listed twice: each process needs its own address.'
+    )
   for address in counts:
     parts = ADDRESS.fullmatch(address)
     if not (parts and 0 < int(parts[2]) <= _LAST_PORT):
       raise UserError(
-        f'{address!r} is no address: name each as host:port, with a comma '
-        'between two.'
+        f'{address!r} is not an address: write each as host:port, separated by '
+        'commas.'
       )
   if not workers:
-    raise UserError('The cluster has no workers: name them by --worker_hosts.')
+    raise UserError('The cluster has no workers: list them in --worker_hosts.')
   hosts = {WORKER: workers, PS: servers}
   if job_name not in hosts or not 0 <= task < len(hosts[job_name]):
-    has = ', '.join(f'{len(found)} {job}' for job, found in hosts.items())
+    has = ', '.join(f'{len(group)} {job}' for job, group in hosts.items())
     raise UserError(
-      f'This process is {job_name} {task} (--job_name and --task, or TF_CONFIG), '
-      f'but the cluster has {has}; they are counted from 0.'
+      f'This process is {job_name} {task} (--job_name and --task, or '
+      f'TF_CONFIG), but the cluster has {has}; indices start at 0.'
     )
   return Cluster(tuple(workers), tuple(servers), job_name, task)
 
 
-def _agree(job: Any, cluster: Cluster | None) -> None:
-  """Raises UserError where the numbers that flags give are not the cluster's."""
+def _check_counts(options: ClusterOptions, cluster: Cluster | None) -> None:
+  """Raises UserError unless flags for counts agree with the cluster."""
   workers = len(cluster.workers) if cluster else 1
   servers = len(cluster.servers) if cluster else 0
-  for name, flag, count, alone in (
+  for name, flag, count, default in (
     ('worker_replicas', 'worker_hosts', workers, 1),
     ('num_ps_tasks', 'ps_hosts', servers, 0),
   ):
-    asked = getattr(job, name)
-    if asked not in (alone, count):
+    requested = getattr(options, name)
+    if requested not in (default, count):
       raise UserError(
-        f'--{name}={asked}, but the cluster has {count}: name as many by '
-        f'--{flag}=host:port,… or TF_CONFIG.'
+        f'--{name}={requested}, but the cluster has {count}: list {requested} '
+        f'in --{flag}=host:port,… or TF_CONFIG.'
       )

@@ -1,98 +1,155 @@
-"""Where a job runs: its devices and processes, made of its options."""
+"""Deployment: the devices and processes that a training run uses.
+
+One interface with three forms: Deployment runs in one process, on one or more
+devices; multi_worker.MultiWorker is one of several workers that step together;
+ps_worker.PsWorker is a worker of parameter servers.
+"""
+
+from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
-from deployment import clones, devices, servers, workers
+from deployment import clones
 from deployment.cluster import Cluster
-from deployment.replica import Replica
 from tf_compat import tf
 
+# Processes that step together vote on three things: whether to stop early,
+# whether a signal arrived, and at which step they started.
+NUM_STOP_VOTES = 3
 
-@dataclasses.dataclass(frozen=True)
+# The aliases are strings, so that this module imports without TensorFlow.
+
+# Pairs of a gradient, or None, and its variable.
+Gradients: TypeAlias = 'Iterable[tuple[tf.Tensor | None, tf.Variable]]'
+# Applies gradients to the variables, and adds one to the global step.
+Apply: TypeAlias = (
+  'Callable[[Gradients, tf.Variable], tf.Operation | tf.Tensor]'
+)
+# Updates the moving averages after other operations; returns the step's number.
+Average: TypeAlias = (
+  'Callable[[Sequence[tf.Operation | tf.Tensor], tf.Variable], tf.Tensor]'
+)
+
+
 class Deployment:
-  """Where a job runs.
+  """A run in one process, on one or more devices.
 
   Attributes:
-    strategy: what spreads a step over devices; its scope is entered to build.
-    target: the TensorFlow server whose sessions run it; '' for in-process.
-    config: how these use their devices.
+    strategy: the tf.distribute strategy of the devices.
+    target: the TensorFlow server in which sessions run; '' for this process.
+    config: the configuration of sessions.
     cluster: the processes that train together; None for one.
-    server: this process's own, which lives as long as something holds it.
-    replica: its part where parameter servers keep the variables; else None.
+    stop_votes: a placeholder, float32 [NUM_STOP_VOTES], for the votes of this
+      process, once a step is built; None if it has no votes or no peers.
+    stop_state: a variable that holds the agreed votes, for processes that have
+      made no step since; None without parameter servers.
+    peer_lost_errors: exceptions of a session that mean a lost process.
   """
 
-  strategy: tf.distribute.Strategy
-  target: str
-  config: tf.ConfigProto
   cluster: Cluster | None = None
-  server: tf.train.Server | None = None
-  replica: Replica | None = None
+  stop_votes: tf.Tensor | None = None
+  stop_state: tf.Variable | None = None
+  peer_lost_errors: tuple[type[Exception], ...] = ()
+
+  def __init__(
+    self, strategy: tf.distribute.Strategy, target: str, config: tf.ConfigProto
+  ) -> None:
+    self.strategy, self.target, self.config = strategy, target, config
+
+  @property
+  def gradients_per_step(self) -> int:
+    """Number of batches whose gradients are combined in one step."""
+    return self.strategy.num_replicas_in_sync
+
+  @property
+  def local_clones(self) -> int:
+    """Number of clones in this process."""
+    return clones.local_count(self.strategy)
 
   @contextlib.contextmanager
   def scope(self) -> Iterator[None]:
-    """Where the graph is built."""
-    placed = self.replica.placed() if self.replica else contextlib.nullcontext()
-    with self.strategy.scope(), placed:
+    """Opens the scope in which the graph must be built."""
+    with self.strategy.scope():
       yield
 
+  def begin_step(self) -> None:
+    """Builds the placeholder of the votes, before the clones of a step."""
 
-def deploy(
-  job: Any, cluster: Cluster | None, tell: Callable[[str], None]
-) -> Deployment:
-  """Takes the devices of a training job, and meets its other processes.
+  def update_clone(
+    self,
+    apply: Apply,
+    average: Average,
+    gradients: Gradients,
+    update_ops: list[tf.Operation],
+    global_step: tf.Variable,
+  ) -> tf.Tensor | tf.Operation:
+    """Applies the gradients of one clone; called within each clone.
 
-  Args:
-    job: has num_clones, clone_on_cpu, mixed_precision, xla, master,
-      sync_replicas, replicas_to_aggregate and worker_timeout_secs.
-    cluster: the processes that train together; None for one.
-    tell: says a line to the user.
+    Args:
+      apply: applies gradients.
+      average: updates the moving averages.
+      gradients: the gradients of this clone.
+      update_ops: operations to run before, such as the updates of batch norm's
+        moving averages.
+      global_step: the number of steps made.
+    """
+    del average  # finish_step calls it, once for all clones.
+    with tf.control_dependencies(update_ops):
+      return apply(gradients, global_step)
 
-  Raises:
-    UserError: if devices are lacking, the port is taken, or others do not come.
-  """
-  config = devices.session_config(
-    job.mixed_precision,
-    job.clone_on_cpu,
-    job.num_clones,
-    job.xla,
-    served=bool(cluster or job.master),
-  )
-  if cluster is None:
-    strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
-    return Deployment(strategy, job.master, config)
-  if cluster.servers:
-    return _with_servers(job, cluster, config, tell)
-  strategy = workers.strategy(cluster, job.num_clones, job.clone_on_cpu)
-  config = strategy.update_config_proto(config)
-  server = servers.start(cluster, config)
-  servers.wait_for(cluster.others, job.worker_timeout_secs, tell)
-  return Deployment(strategy, server.target, config, cluster, server)
+  def finish_step(
+    self,
+    average: Average,
+    train_ops: list[tf.Operation | tf.Tensor],
+    global_step: tf.Variable,
+  ) -> tf.Tensor:
+    """Joins the clones' updates into one tensor, the step's number."""
+    return average(train_ops, global_step)
 
+  def agreed_votes(self, summed: tf.Tensor | None) -> tf.Tensor | None:
+    """Returns the mean of all processes' votes; None without peers.
 
-def _with_servers(
-  job: Any,
-  cluster: Cluster,
-  config: tf.ConfigProto,
-  tell: Callable[[str], None],
-) -> Deployment:
-  """A worker's, which meets the parameter servers, and the chief, alone."""
-  replica = Replica(job, cluster, tell)
-  server = None if job.master else servers.start(cluster, config)
-  needed = list(cluster.servers)
-  if not cluster.is_chief:
-    needed.append(cluster.workers[0])
-  if job.master:
-    needed.append(servers.address_of(job.master))
-  servers.wait_for(needed, job.worker_timeout_secs, tell)
-  config.device_filters.extend(replica.device_filters)
-  return Deployment(
-    tf.distribute.get_strategy(),
-    job.master or server.target,
-    config,
-    cluster,
-    server,
-    replica,
-  )
+    Args:
+      summed: the sum of all clones' votes, float32 [NUM_STOP_VOTES].
+    """
+    if summed is None:
+      return None
+    return summed / self.strategy.num_replicas_in_sync
+
+  def scaffold(
+    self,
+    restore: Callable[[tf.Session], None],
+    is_new: bool,
+    local_init: tf.Operation,
+    saver: tf.train.Saver,
+  ) -> tf.train.Scaffold:
+    """Returns the scaffold that initializes a session.
+
+    Args:
+      restore: restores a checkpoint on top of the initial values.
+      is_new: whether the run starts at step 0 rather than being resumed.
+      local_init: starts the input of this process.
+      saver: the saver of all variables.
+    """
+    del is_new
+    return tf.train.Scaffold(
+      init_fn=lambda _, session: restore(session),
+      local_init_op=local_init,
+      saver=saver,
+    )
+
+  def session(
+    self, scaffold: tf.train.Scaffold, hooks: list[tf.train.SessionRunHook]
+  ) -> tf.train.MonitoredSession:
+    """Opens a session that runs hooks, and recovers if its server is lost."""
+    creator = tf.train.ChiefSessionCreator(scaffold, self.target, self.config)
+    return tf.train.MonitoredSession(creator, hooks)
+
+  def end(self, exit_code: int) -> None:
+    """Tells the processes that only serve this run that it has ended.
+
+    Args:
+      exit_code: the exit code of this process, which they exit with too.
+    """

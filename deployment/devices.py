@@ -1,9 +1,10 @@
-"""The session's settings: memory, placement, reduced precision and XLA."""
+"""The configuration of sessions: memory, placement, precision and XLA."""
+
+from __future__ import annotations
 
 from tf_compat import tf
 
-# Grappler's rewriter for each precision: the first is for CPUs, the second for
-# GPUs.
+# Grappler's rewriter for each precision: bfloat16 for CPUs, float16 for GPUs.
 _REWRITERS = {
   'bfloat16': 'auto_mixed_precision_onednn_bfloat16',
   'float16': 'auto_mixed_precision',
@@ -17,28 +18,30 @@ def session_config(
   xla: bool = False,
   served: bool = False,
 ) -> tf.ConfigProto:
-  """How a session uses its device.
+  """Returns the configuration with which a session uses its devices.
 
   Args:
-    mixed_precision: None or 'float32', 'bfloat16', 'float16': what grappler
-      may compute in where it keeps the results sound.
-    cpu_only: hide the GPUs.
-    cpus: into how many logical ones the CPU is divided, for clones on it.
-    xla: compile what XLA can of the graph, where the device is a GPU.
-    served: the session is a server's, of this process or another.
+    mixed_precision: None or 'float32' for full precision; 'bfloat16' or
+      'float16' for the precision that grappler uses where it is numerically
+      safe.
+    cpu_only: whether to hide the GPUs.
+    cpus: number of logical CPUs, one for each clone on the CPU.
+    xla: whether to compile the graph with XLA where it can, on GPUs.
+    served: whether the session runs in a TensorFlow server, of this process or
+      another.
   """
   config = tf.ConfigProto(allow_soft_placement=True)
   if cpu_only:
     config.device_count['GPU'] = 0
     config.device_count['CPU'] = cpus
-  # An evaluating process beside the training one needs memory too.
+  # An evaluation beside the training needs GPU memory too.
   config.gpu_options.allow_growth = True
   rewriter = _REWRITERS.get(mixed_precision or '')
   if rewriter:
     rewrite = config.graph_options.rewrite_options
     setattr(rewrite, rewriter, rewrite.ON)
     if served and mixed_precision == 'bfloat16':
-      # A server refuses fused operations in bfloat16, which are oneDNN's own.
+      # Servers refuse fused operations in bfloat16, which only oneDNN has.
       rewrite.remapping = rewrite.OFF
   if xla:
     options = config.graph_options.optimizer_options

@@ -1,4 +1,6 @@
-"""Batch norm whose batch is that of all clones: --sync_batch_norm."""
+"""Batch norm over the batch of all clones: --sync_batch_norm."""
+
+from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
@@ -6,14 +8,19 @@ from collections.abc import Iterator
 from deployment import clones
 from tf_compat import slim, tf
 
-# What TensorFlow's fused batch norm takes at least.
-_LEAST_EPSILON = 1.001e-5
+# The smallest ε that TensorFlow's fused batch norm accepts.
+_MIN_EPSILON = 1.001e-5
 
 
 class _SyncBatchNormalization(tf.layers.BatchNormalization):
-  """slim.batch_norm's layer with mean and variance over all clones."""
+  """The layer of slim.batch_norm with mean and variance over all clones."""
 
-  def _fused_batch_norm(self, inputs, mask, training):
+  def _fused_batch_norm(
+    self,
+    inputs: tf.Tensor,
+    mask: tf.Tensor | None,
+    training: bool | tf.Tensor,
+  ) -> tf.Tensor:
     """(x - mean) / √(variance + ε) · γ + β."""
     if not training:
       return super()._fused_batch_norm(inputs, mask, training)
@@ -25,11 +32,16 @@ class _SyncBatchNormalization(tf.layers.BatchNormalization):
       tf.cast(variance, inputs.dtype),
       self.beta,
       self.gamma,
-      max(self.epsilon, _LEAST_EPSILON),
+      max(self.epsilon, _MIN_EPSILON),
     )
 
-  def _update_statistics(self, inputs, mean, variance):
-    """Moves the averages, of the unbiased variance as the fused kernel does."""
+  def _update_statistics(
+    self, inputs: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor
+  ) -> None:
+    """Updates the moving averages of the mean and the unbiased variance.
+
+    The fused kernel averages the unbiased variance too.
+    """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     count = tf.cast(tf.size(inputs) / tf.size(mean) * replicas, tf.float32)
     for variable, value in (
@@ -43,10 +55,13 @@ class _SyncBatchNormalization(tf.layers.BatchNormalization):
       )
 
 
-def _moments(net):
-  """Mean and variance of [N, H, W, C] over all clones, which have equal N."""
+def _moments(net: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the mean and variance of [N, H, W, C] over all clones.
+
+  N must be the same in every clone.
+  """
   mean, variance = tf.nn.moments(net, [0, 1, 2])
-  # mean(x²) of each clone is variance + mean², whose mean is that of all.
+  # mean(x²) of a clone is variance + mean²; averaged, it is that of all clones.
   all_means = clones.mean(tf.stack([mean, variance, tf.square(mean)]))
   mean, within, squares = tf.unstack(all_means)
   return mean, within + tf.maximum(squares - tf.square(mean), 0)
@@ -54,17 +69,18 @@ def _moments(net):
 
 @contextlib.contextmanager
 def enabled(on: bool) -> Iterator[None]:
-  """Lets slim.batch_norm synchronise in the body, if `on`.
+  """Makes slim.batch_norm synchronize in the body, if `on`.
 
-  slim takes its layer from a module and no option of its own chooses another.
+  slim takes the class of its layer from a module, and has no argument to choose
+  another one.
   """
   if not on:
     yield
     return
   module = slim.layers.normalization_layers
-  plain = module.BatchNormalization
+  original = module.BatchNormalization
   module.BatchNormalization = _SyncBatchNormalization
   try:
     yield
   finally:
-    module.BatchNormalization = plain
+    module.BatchNormalization = original

@@ -1,1 +1,1 @@
-"""The jobs: flags to frozen job, training, evaluation, checkpoints."""
+"""Training, evaluation and what they share."""

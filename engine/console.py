@@ -1,6 +1,6 @@
-"""What a person sees while a job runs: plain lines on stderr, or a bar.
+"""The output of a job on stderr: lines, or a progress bar on a terminal.
 
-What lies below engine/ knows no console and logs its warnings instead.
+Packages below engine/ log warnings instead; take_logs() prints them here.
 """
 
 import logging
@@ -10,13 +10,13 @@ import tqdm
 
 
 def say(text: str) -> None:
-  """Writes a line to stderr, above a progress bar if one is shown."""
+  """Prints a line to stderr, above the progress bar if there is one."""
   tqdm.tqdm.write(text, file=sys.stderr)
   sys.stderr.flush()
 
 
 def bar(total: int | None, initial: int = 0, unit: str = 'step') -> tqdm.tqdm:
-  """A progress bar that shows on a terminal only."""
+  """Creates a progress bar, which is shown only on a terminal."""
   return tqdm.tqdm(
     total=total,
     initial=initial,
@@ -28,14 +28,14 @@ def bar(total: int | None, initial: int = 0, unit: str = 'step') -> tqdm.tqdm:
 
 
 class _Lines(logging.Handler):
-  """Says what is logged."""
+  """Prints log records with say()."""
 
   def emit(self, record: logging.LogRecord) -> None:
     say(self.format(record))
 
 
 def take_logs() -> None:
-  """Makes absl's log, from warnings on, look as all else does."""
+  """Prints absl's log, from warnings up, like other output."""
   log = logging.getLogger('absl')
   log.handlers[:] = [_Lines()]
   log.propagate = False

@@ -1,10 +1,12 @@
-"""A split's batches as tensors: what training and evaluation both start from."""
+"""The input of training and evaluation: batches of a split as tensors."""
+
+from __future__ import annotations
 
 import functools
 import random
 
 from datasets import reader
-from engine.resolve import Setup
+from engine.config.resolve import Setup
 from preprocessing import augmentation, preprocessing_factory
 from tf_compat import tf
 
@@ -12,13 +14,13 @@ from tf_compat import tf
 def batches(
   setup: Setup, is_training: bool, seed: int | None = None, clones: int = 1
 ) -> tf.data.Iterator:
-  """An iterator over the batches of a job's split, on the CPU.
+  """Builds an iterator over the batches of a job's split, on the CPU.
 
   Args:
     setup: the resolved job.
-    is_training: whether to shuffle, distort and repeat for ever.
-    seed: of order and distortions.
-    clones: how many share a batch, which is of batch_size for each.
+    is_training: whether to shuffle, augment and repeat.
+    seed: the seed of order and augmentation; None for a random one.
+    clones: number of clones that share a batch, batch_size images for each.
   """
   job = setup.job
   preprocess = preprocessing_factory.get_preprocessing(
@@ -53,7 +55,7 @@ def batches(
 
 
 def targets(batch: dict[str, tf.Tensor], num_classes: int) -> tf.Tensor:
-  """The shares of the classes in each image of a batch, float32 [N, classes]."""
+  """Returns the class probabilities to train for, float32 [N, classes]."""
   if 'target' in batch:
     return batch['target']
   return tf.one_hot(batch['label'], num_classes)
@@ -66,7 +68,7 @@ def _mix(
   turn: tf.Tensor,
   batch: dict[str, tf.Tensor],
 ) -> dict[str, tf.Tensor]:
-  """The batch with its images mixed, and what they are then, as `target`."""
+  """Mixes the images of a batch; adds their mixed labels as `target`."""
   images, target = augmentations.mix(
     batch['image'],
     targets(batch, num_classes),
@@ -76,17 +78,17 @@ def _mix(
 
 
 def _seed(seed: int | None) -> int:
-  """The seed, or one that is drawn."""
+  """Returns the seed, or a random one for None."""
   return random.randrange(1 << 31) if seed is None else seed
 
 
 def skipped_count(setup: Setup) -> tf.Tensor | None:
-  """How many bad records were left out so far; None where none may be."""
+  """Returns the number of records skipped so far; None if none may be."""
   return reader.skipped_count() if setup.job.skip_bad_records else None
 
 
 def initializer(iterator: tf.data.Iterator) -> tf.Operation:
-  """Starts the input: the count of bad records first, for reading adds to it."""
+  """Starts the input, after the count of bad records that it adds to."""
   local = tf.group(tf.local_variables_initializer(), tf.tables_initializer())
   with tf.control_dependencies([local]):
     return tf.group(iterator.initializer)

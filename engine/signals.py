@@ -1,36 +1,43 @@
-"""SIGTERM and Ctrl-C, noticed between two steps instead of within one."""
+"""SIGTERM and Ctrl-C, handled between two steps instead of within one."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 
 class Signals:
-  """Remembers the first signal while the `with` body runs.
+  """Records the first signal while the `with` body runs.
 
-  A second Ctrl-C interrupts at once, for those who cannot wait.
+  A second Ctrl-C interrupts at once.
 
   Attributes:
     received: the signal's number, or None.
   """
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.received: int | None = None
-    self._before: dict[int, object] = {}
+    self._before: dict[int, Any] = {}
 
   @property
   def name(self) -> str:
-    """'SIGTERM' or 'SIGINT'."""
-    return signal.Signals(self.received).name
+    """The name of the signal: 'SIGTERM' or 'SIGINT'."""
+    return signal.Signals(self.received).name if self.received else ''
+
+  @property
+  def exit_code(self) -> int:
+    """128 + the signal's number, as shells have it; 0 for none."""
+    return 128 + self.received if self.received else 0
 
   def note_peers(self) -> None:
-    """Counts the signal of another process that trains with this one."""
+    """Records that another process of the cluster received a signal."""
     self.received = self.received or signal.SIGTERM
 
   @contextlib.contextmanager
   def at_once(self) -> Iterator[None]:
-    """Lets a signal end the process while the body runs, or one from before."""
+    """Lets a signal, even one received before, end the process in the body."""
     self.__exit__()
     try:
       if self.received:
@@ -39,7 +46,7 @@ class Signals:
     finally:
       self.__enter__()
 
-  def _note(self, number, frame):
+  def _note(self, number: int, frame: FrameType | None) -> None:
     del frame
     if self.received and number == signal.SIGINT:
       raise KeyboardInterrupt
@@ -52,6 +59,6 @@ class Signals:
         self._before[number] = signal.signal(number, self._note)
     return self
 
-  def __exit__(self, *error):
+  def __exit__(self, *error: object) -> None:
     for number, handler in self._before.items():
       signal.signal(number, handler)

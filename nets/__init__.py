@@ -1,1 +1,1 @@
-"""WHAT is computed: one file per network family, each ending in its specs."""
+"""Networks: one file per family, each of which ends with its specs."""

@@ -1,25 +1,24 @@
-"""CifarNet: two normalised convolutions, three fully connected layers.
+"""CifarNet: two convolutions with local response norm, three dense layers.
 
 The network of TensorFlow's CIFAR-10 tutorial, after cuda-convnet's layers:
 Learning multiple layers of features from tiny images, Krizhevsky, 2009,
 https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf
 """
 
-import functools
+from __future__ import annotations
+
 from typing import Any
 
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
-# net / (1 + 0.001 / 9 * sum of squares of 9 neighbouring channels) ^ 0.75
-_local_response_norm = functools.partial(
-  tf.nn.local_response_normalization,
-  depth_radius=4,
-  bias=1.0,
-  alpha=0.001 / 9.0,
-  beta=0.75,
-)
+
+def _local_response_norm(net: tf.Tensor, name: str) -> tf.Tensor:
+  """net / (1 + 0.001 / 9 · sum of squares of 9 neighboring channels)^0.75."""
+  return tf.nn.local_response_normalization(
+    net, depth_radius=4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, name=name
+  )
 
 
 def cifarnet(
@@ -30,7 +29,19 @@ def cifarnet(
   reuse: bool | None = None,
   scope: str = 'CifarNet',
 ) -> tuple[tf.Tensor, EndPoints]:
-  """(conv, pool, attention) twice, fc3, dropout, fc4, logits."""
+  """Builds (conv, pool, attention) twice, fc3, dropout, fc4 and the logits.
+
+  Args:
+    images: [N, H, W, C].
+    num_classes: width of the logits; 0 or None returns the features of fc4.
+    is_training: whether dropout is active.
+    dropout_keep_prob: probability that dropout keeps a feature of fc3.
+    reuse: whether to reuse the variables created earlier under `scope`.
+    scope: variable scope.
+
+  Returns:
+    Logits [N, num_classes] (or features [N, 192]) and the end points by name.
+  """
   end_points = {}
   with tf.variable_scope(scope, reuse=reuse):
     net = end_points['conv1'] = slim.conv2d(images, 64, 5, scope='conv1')
@@ -65,7 +76,7 @@ def cifarnet(
 
 
 def cifarnet_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """L2 on the fully connected layers alone; there is no batch norm."""
+  """Returns an arg scope: L2 on the fully connected layers only."""
   with (
     slim.arg_scope(
       [slim.conv2d],
@@ -82,7 +93,7 @@ def cifarnet_arg_scope(weight_decay: float) -> dict[str, Any]:
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='cifarnet',
     build=cifarnet,
     arg_scope=cifarnet_arg_scope,

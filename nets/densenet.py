@@ -1,17 +1,19 @@
-"""DenseNet-BC: every layer sees what all layers of its block before it made.
+"""DenseNet-BC: each layer reads the outputs of all earlier ones of its block.
 
 Densely connected convolutional networks, Huang et al., 2016:
-https://arxiv.org/abs/1608.06993. Bottlenecks (B) of four times the growth
-before each 3x3 convolution, and transitions that keep half of the channels (C).
+https://arxiv.org/abs/1608.06993. Before each 3x3 convolution, a bottleneck (B)
+outputs four times the growth rate; transitions (C) halve the channels.
 """
+
+from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nets import classifier, resnet
+from nets import heads, resnet
 from nets.attention.attend import BLOCK, STAGE, attend
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
 BOTTLENECK = 4
@@ -33,27 +35,27 @@ def norm_relu_conv(
 
 
 def dense_layer(net: tf.Tensor, growth: int) -> tf.Tensor:
-  """[net, conv3x3(conv1x1(net))]: `growth` channels more."""
+  """[net, conv3x3(conv1x1(net))], which has `growth` more channels."""
   new = norm_relu_conv(net, BOTTLENECK * growth, 1, 1)
   new = norm_relu_conv(new, growth, 3, 2)
   return tf.concat([net, new], 3)
 
 
 def transition(net: tf.Tensor) -> tf.Tensor:
-  """pool2x2(attend(conv1x1(net))): half the channels, half the side."""
+  """pool2x2(attend(conv1x1(net))), with half the channels, height and width."""
   net = norm_relu_conv(net, int(COMPRESSION * net.shape[-1]), 1, 1)
   net = attend(net, at=(BLOCK, STAGE))
   return slim.avg_pool2d(net, 2, 2, scope='pool')
 
 
 def imagenet_root(net: tf.Tensor, growth: int) -> tf.Tensor:
-  """7x7 convolution and 3x3 pooling, each at stride 2."""
+  """Adds a 7x7 convolution and 3x3 pooling, each at stride 2."""
   net = resnet.conv2d_same(net, 2 * growth, 7, 2, 1, scope='conv1')
   return slim.max_pool2d(net, 3, 2, scope='pool1')
 
 
 def cifar_root(net: tf.Tensor, growth: int) -> tf.Tensor:
-  """3x3 convolution; the first layer normalises what it gives."""
+  """Adds a 3x3 convolution; the first layer normalizes its output."""
   return slim.conv2d(net, 2 * growth, 3, scope='conv1', **LINEAR)
 
 
@@ -69,20 +71,22 @@ def densenet(
   spatial_squeeze: bool = True,
   reuse: bool | None = None,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Root, dense blocks with transitions between them, classifier.
+  """Builds the root, dense blocks with transitions, and the classifier.
 
   Args:
     images: [N, H, W, C].
-    num_classes: 0 or None returns the features before the classifier.
+    num_classes: width of the logits; 0 or None returns the features before the
+      classifier.
     is_training: whether batch norm uses the batch's statistics.
     root: root(images, growth) -> net of 2 · growth channels.
-    blocks: dense layers in each block.
-    growth: channels that a dense layer adds.
+    blocks: number of dense layers in each block.
+    growth: growth rate, the channels that a dense layer adds.
     scope: variable scope.
-    global_pool: average over space before the classifier; False, with
-      spatial_squeeze=False, leaves a map of logits for dense prediction.
-    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
-    reuse: whether to share the variables made under `scope` before.
+    global_pool: whether to average over space before the classifier; False,
+      with spatial_squeeze=False, returns a map of logits for dense prediction.
+    spatial_squeeze: whether to return logits [N, num_classes] instead of
+      [N, 1, 1, num_classes].
+    reuse: whether to reuse the variables created earlier under `scope`.
 
   Returns:
     Logits (or features) and the end points by name.
@@ -98,17 +102,19 @@ def densenet(
               net = dense_layer(net, growth)
           slim.utils.collect_named_outputs(end_points, block.name, net)
         if number < len(blocks):
-          with tf.variable_scope(f'transition{number}') as between:
+          with tf.variable_scope(f'transition{number}') as transition_scope:
             net = transition(net)  # [N, H/2, W/2, C/2]
-            slim.utils.collect_named_outputs(end_points, between.name, net)
+            slim.utils.collect_named_outputs(
+              end_points, transition_scope.name, net
+            )
       net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
-      return classifier.pooled_then_convolved(
+      return heads.pool_conv_head(
         net, num_classes, global_pool, spatial_squeeze, end_points, outer.name
       )
 
 
 def densenet_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """ResNet's, with batch norm's decay 0.9, and pools that keep the margin."""
+  """Returns the ResNet arg scope with batch norm decay 0.9 and SAME pooling."""
   with (
     slim.arg_scope(resnet.resnet_arg_scope(weight_decay)),
     slim.arg_scope([slim.batch_norm], decay=0.9),
@@ -124,9 +130,9 @@ def _network(
   growth: int,
   image_size: int,
   preprocessing: str,
-) -> Network:
-  """The record of one DenseNet; attention is at each of its transitions."""
-  return Network(
+) -> NetworkSpec:
+  """Returns the spec of a DenseNet, with attention at each transition."""
+  return NetworkSpec(
     name=name,
     build=functools.partial(
       densenet, root=root, blocks=blocks, growth=growth, scope=name
@@ -142,7 +148,8 @@ def _network(
 
 NETWORKS = (
   _network('densenet_121', imagenet_root, (6, 12, 24, 16), 32, 224, 'vgg'),
-  # 100 layers: 3 blocks of 16 pairs, two transitions, the root, the logits.
+  # 100 layers: 3 blocks of 16 dense layers with two convolutions each, two
+  # transitions, the root and the logits.
   _network(
     'densenet_cifar_100_12', cifar_root, (16, 16, 16), 12, 32, 'cifarnet'
   ),

@@ -1,16 +1,23 @@
-"""Grouped convolution, which slim's layers lack.
+"""Grouped convolution, which TF-Slim does not have.
 
 ImageNet classification with deep convolutional neural networks, Krizhevsky et
-al., 2012, where two GPUs had a group each.
+al., 2012, who computed two groups on two GPUs.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tf_compat import slim, tf
+from tf_compat import add_arg_scope, slim, tf
 
 
-@slim.add_arg_scope
+def _relu(net: tf.Tensor) -> tf.Tensor:
+  """max(net, 0)."""
+  return tf.nn.relu(net)
+
+
+@add_arg_scope
 def grouped_conv2d(
   net: tf.Tensor,
   depth: int,
@@ -19,40 +26,41 @@ def grouped_conv2d(
   padding: str = 'SAME',
   rate: int = 1,
   groups: int = 1,
-  activation_fn: Callable | None = tf.nn.relu,
-  normalizer_fn: Callable = slim.batch_norm,
+  activation_fn: Callable | None = _relu,
+  normalizer_fn: Callable | None = None,
   normalizer_params: Mapping[str, Any] | None = None,
   weights_initializer: Callable | None = None,
   weights_regularizer: Callable | None = None,
   outputs_collections: str | None = None,
   scope: str | None = None,
 ) -> tf.Tensor:
-  """As slim.conv2d, but output channels of a group see its input channels only.
+  """Adds a grouped convolution, with the interface of slim.conv2d.
 
-  The normaliser's shift stands for a bias. On a CPU the gradient is oneDNN's
-  alone: TF_ENABLE_ONEDNN_OPTS=0 leaves none.
+  Output channels of a group depend only on the input channels of that group.
+  There is no bias, because the normalizer has one. On CPUs only oneDNN computes
+  the gradient, so TF_ENABLE_ONEDNN_OPTS=0 does not work.
 
   Args:
     net: feature map, [N, H, W, C].
     depth: channels of the output.
     kernel_size: height and width of the kernel.
-    stride: of the kernel over the map, pixels.
+    stride: stride of the kernel, pixels of the map.
     padding: 'SAME' or 'VALID'.
     rate: dilation of the kernel.
     groups: a divisor of C and of depth.
-    activation_fn: of what is normalised; None for linear.
-    normalizer_fn: of what is convolved; there must be one.
-    normalizer_params: arguments of normalizer_fn.
-    weights_initializer: of the kernel.
-    weights_regularizer: of the kernel.
-    outputs_collections: graph collections of the output.
-    scope: variable scope, which holds `weights` of shape [kernel_size,
-      kernel_size, C / groups, depth] and the normaliser.
+    activation_fn: function after the normalizer; None for linear.
+    normalizer_fn: function after the convolution; None for batch norm.
+    normalizer_params: keyword arguments of normalizer_fn.
+    weights_initializer: initializer of the kernel.
+    weights_regularizer: regularizer of the kernel.
+    outputs_collections: graph collections that the output is added to.
+    scope: variable scope of `weights`, [kernel_size, kernel_size, C / groups,
+      depth], and of the normalizer.
 
   Returns:
     [N, H / stride, W / stride, depth].
   """
-  with tf.variable_scope(scope, 'GroupedConv', [net]) as inside:
+  with tf.variable_scope(scope, 'GroupedConv', [net]) as inner:
     weights = slim.model_variable(
       'weights',
       [kernel_size, kernel_size, net.shape[-1] // groups, depth],
@@ -60,11 +68,12 @@ def grouped_conv2d(
       initializer=weights_initializer,
       regularizer=weights_regularizer,
     )
-    # The kernel's shape tells TensorFlow how many groups there are.
+    # TensorFlow infers the number of groups from the kernel's shape.
     net = tf.nn.conv2d(net, weights, stride, padding, dilations=rate)
-    net = normalizer_fn(net, **(normalizer_params or {}))
+    normalize = normalizer_fn or slim.batch_norm
+    net = normalize(net, **(normalizer_params or {}))
     if activation_fn:
       net = activation_fn(net)
     return slim.utils.collect_named_outputs(
-      outputs_collections, inside.name, net
+      outputs_collections, inner.name, net
     )

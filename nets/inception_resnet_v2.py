@@ -4,26 +4,29 @@ Inception-v4, Inception-ResNet and the impact of residual connections on
 learning, Szegedy et al., 2016: https://arxiv.org/abs/1602.07261
 """
 
+from __future__ import annotations
+
+import functools
 from typing import Any
 
-from nets import classifier
+from nets import heads
 from nets.attention.attend import STAGE, attend
 from nets.inception import (
   Branches,
   auxiliary_logits,
   avg_pool,
   branches,
-  cell_scope,
   chain,
   concatenate,
   conv,
+  inception,
   inception_arg_scope,
   max_pool,
 )
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
-HALF = {'stride': 2, 'padding': 'VALID'}
+HALF: dict[str, Any] = {'stride': 2, 'padding': 'VALID'}
 
 BLOCK35 = (
   [conv('Conv2d_1x1', 32)],
@@ -59,7 +62,7 @@ def block(
   scale: float,
   attention: str | None = None,
 ) -> tf.Tensor:
-  """Net + attend(scale · 1x1(branches(net)))."""
+  """net + attend(scale · 1x1(branches(net)))."""
   with tf.variable_scope(scope):
     residual = slim.conv2d(
       concatenate(net, chains),
@@ -80,7 +83,7 @@ def repeat(
   chains: Branches,
   scale: float,
 ) -> tf.Tensor:
-  """Blocks of one kind in a row, each followed by relu."""
+  """Adds `count` blocks of the same kind, each followed by relu."""
   with tf.variable_scope(scope):
     for number in range(1, count + 1):
       unit = f'{name}_{number}'
@@ -89,7 +92,7 @@ def repeat(
 
 
 STEM = (
-  conv('Conv2d_1a_3x3', 32, **HALF),  # [N, 149, 149, 32] of 299 x 299
+  conv('Conv2d_1a_3x3', 32, **HALF),  # [N, 149, 149, 32] for 299 x 299
   conv('Conv2d_2a_3x3', 32, padding='VALID'),
   conv('Conv2d_2b_3x3', 64),
   max_pool('MaxPool_3a_3x3', **HALF),  # [N, 73, 73, 64]
@@ -132,7 +135,7 @@ REDUCTION_B = branches(
 
 
 def base(net: tf.Tensor, end_points: EndPoints) -> tf.Tensor:
-  """Stem, forty residual blocks of three kinds, 1x1 convolution."""
+  """Adds the stem, 40 residual blocks of three kinds and a 1x1 convolution."""
   net = chain(net, STEM, end_points)
   net = repeat(net, 'Repeat', 'block35', 10, BLOCK35, 0.17)
   net = attend(net, scope='Repeat_{tag}', at=STAGE)
@@ -146,48 +149,40 @@ def base(net: tf.Tensor, end_points: EndPoints) -> tf.Tensor:
   return chain(net, [conv('Conv2d_7b_1x1', 1536)], end_points)
 
 
+AUXILIARY = functools.partial(
+  auxiliary_logits,
+  source='PreAuxLogits',
+  scopes=('Conv2d_1a_3x3', 'Conv2d_1b_1x1', 'Conv2d_2a_5x5', 'Logits'),
+)
+
+
 def inception_resnet_v2(
   images: tf.Tensor,
   num_classes: int | None,
   is_training: bool,
-  dropout_keep_prob: float = 0.8,
   create_aux_logits: bool = True,
-  reuse: bool | None = None,
   scope: str = 'InceptionResnetV2',
+  **options,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Base, auxiliary logits, classifier.
+  """Builds the base, auxiliary logits and the classifier.
 
-  Args:
-    images: [N, H, W, C].
-    num_classes: 0 or None returns the pooled features, [N, 1, 1, 1536].
-    is_training: whether dropout and the batch's statistics are used.
-    dropout_keep_prob: share of the features kept in training.
-    create_aux_logits: whether there is an end point AuxLogits.
-    reuse: whether to share the variables made under `scope` before.
-    scope: variable scope.
-
-  Returns:
-    Logits [N, num_classes] (or features) and the end points by name.
+  Args and results are those of inception.inception; create_aux_logits=False
+  omits the end point AuxLogits.
   """
-  ends = {}
-  with (
-    tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
-  ):
-    with cell_scope():
-      net = base(images, ends)
-    if create_aux_logits and num_classes:
-      ends['AuxLogits'] = auxiliary_logits(
-        ends['PreAuxLogits'],
-        num_classes,
-        scopes=('Conv2d_1a_3x3', 'Conv2d_1b_1x1', 'Conv2d_2a_5x5', 'Logits'),
-      )
-    net, last = classifier.globally_pooled(net, num_classes, dropout_keep_prob)
-  return net, {**ends, **last}
+  return inception(
+    images,
+    num_classes,
+    is_training,
+    body=base,
+    head=heads.global_pool_head,
+    scope=scope,
+    auxiliary=AUXILIARY if create_aux_logits else None,
+    **options,
+  )
 
 
 def inception_resnet_v2_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """The Inceptions', but L2 on biases as well and Glorot's initial weights."""
+  """Returns Inception's arg scope with L2 on biases, Glorot's initializer."""
   with (
     slim.arg_scope(inception_arg_scope(weight_decay)),
     slim.arg_scope(
@@ -202,7 +197,7 @@ def inception_resnet_v2_arg_scope(weight_decay: float) -> dict[str, Any]:
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='inception_resnet_v2',
     build=inception_resnet_v2,
     arg_scope=inception_resnet_v2_arg_scope,
@@ -213,8 +208,8 @@ NETWORKS = (
     stage_points=2,
     aux_logits=True,
     labels_offset=0,
-    # SE checkpoints exist in which every block's scope is se_block, not the
-    # last one's alone.
+    # Some SE checkpoints name the scope se_block in every block, not only in
+    # the last one.
     aliases=((r'/(block\d+_\d+)/se_block/', r'/\1/\1_SE/'),),
   ),
 )

@@ -4,18 +4,22 @@ Going deeper with convolutions, Szegedy et al., 2014:
 https://arxiv.org/abs/1409.4842
 """
 
-from nets import classifier
+from __future__ import annotations
+
+import functools
+
+from nets import heads
 from nets.inception import (
   Layer,
   cell,
-  cell_scope,
   chain,
   conv,
+  inception,
   inception_arg_scope,
   max_pool,
   stage_end,
 )
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
 
@@ -27,7 +31,7 @@ def mixed(
   pooled: int,
   triple_scope: str = 'Conv2d_0b_3x3',
 ) -> Layer:
-  """1x1; 3x3; another 3x3, where the paper has 5x5; pooled 1x1."""
+  """[1x1, 3x3(1x1), 3x3(1x1) (5x5 in the paper), 1x1(max pool)] of net."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', single)],
@@ -38,7 +42,7 @@ def mixed(
 
 
 LAYERS = (
-  conv('Conv2d_1a_7x7', 64, stride=2),  # [N, 112, 112, 64] of 224 x 224
+  conv('Conv2d_1a_7x7', 64, stride=2),  # [N, 112, 112, 64] for 224 x 224
   max_pool('MaxPool_2a_3x3', stride=2),
   conv('Conv2d_2b_1x1', 64),
   conv('Conv2d_2c_3x3', 192),
@@ -54,65 +58,35 @@ LAYERS = (
   mixed('Mixed_4f', 256, (160, 320), (32, 128), 128),
   stage_end('Mixed_4f'),
   max_pool('MaxPool_5a_2x2', stride=2),  # [N, 7, 7, 832]
-  # This scope's letter is an oversight that the checkpoints carry.
+  # Conv2d_0a_3x3 instead of 0b is a mistake that the checkpoints contain.
   mixed('Mixed_5b', 256, (160, 320), (32, 128), 128, 'Conv2d_0a_3x3'),
   mixed('Mixed_5c', 384, (192, 384), (48, 128), 128),  # [N, 7, 7, 1024]
 )
 
 
-def inception_v1(
-  images: tf.Tensor,
-  num_classes: int | None,
-  is_training: bool,
-  dropout_keep_prob: float = 0.8,
-  spatial_squeeze: bool = True,
-  global_pool: bool | None = None,
-  reuse: bool | None = None,
-  scope: str = 'InceptionV1',
-) -> tuple[tf.Tensor, EndPoints]:
-  """The layers of the table, classifier.
-
-  Args:
-    images: [N, H, W, 3].
-    num_classes: 0 or None returns the pooled features.
-    is_training: whether dropout and the batch's statistics are used.
-    dropout_keep_prob: share of the features kept in training.
-    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
-    global_pool: pool the whole map, not a 7x7 window; None: only where the
-      logits could not be squeezed otherwise.
-    reuse: whether to share the variables made under `scope` before.
-    scope: variable scope.
-
-  Returns:
-    Logits (or features) and the end points by name.
-  """
-  ends = {}
-  with (
-    tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
+def body(net: tf.Tensor, end_points: EndPoints) -> tf.Tensor:
+  """Adds the table's layers; initial weights have standard deviation 0.01."""
+  with slim.arg_scope(
+    [slim.conv2d],
+    weights_initializer=tf.truncated_normal_initializer(stddev=0.01),
   ):
-    with (
-      cell_scope(),
-      slim.arg_scope(
-        [slim.conv2d],
-        weights_initializer=tf.truncated_normal_initializer(stddev=0.01),
-      ),
-    ):
-      net = chain(images, LAYERS, ends)
-    net, last = classifier.window_pooled(
-      net,
-      num_classes,
-      dropout_keep_prob,
-      global_pool,
-      spatial_squeeze,
-      scopes=('AvgPool_0a_7x7', 'Dropout_0b', 'Conv2d_0c_1x1'),
-      stride=1,
-    )
-  return net, {**ends, **last}
+    return chain(net, LAYERS, end_points)
+
+
+inception_v1 = functools.partial(
+  inception,
+  body=body,
+  head=functools.partial(
+    heads.window_pool_head,
+    scopes=('AvgPool_0a_7x7', 'Dropout_0b', 'Conv2d_0c_1x1'),
+    stride=1,
+  ),
+  scope='InceptionV1',
+)
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='inception_v1',
     build=inception_v1,
     arg_scope=inception_arg_scope,

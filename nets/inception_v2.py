@@ -1,37 +1,33 @@
-"""Inception v2: two 3x3 convolutions for each 5x5, batch norm.
+"""Inception v2: two 3x3 convolutions instead of each 5x5, batch norm.
 
 Batch normalization: accelerating deep network training by reducing internal
 covariate shift, Ioffe and Szegedy, 2015: https://arxiv.org/abs/1502.03167
 """
 
-import functools
-from collections.abc import Callable
+from __future__ import annotations
 
-from nets import classifier
+import functools
+
+from nets import heads
 from nets.inception import (
   Layer,
   avg_pool,
   branches,
   cell,
-  cell_scope,
   chain,
   conv,
+  inception,
   inception_arg_scope,
   max_pool,
   stage_end,
 )
-from nets.network import EndPoints, Network
+from nets.spec import NetworkSpec
 from tf_compat import slim, tf
 
 
-def _normal(stddev: float) -> Callable[..., tf.Tensor]:
-  """Normal values cut at two deviations."""
-  return tf.truncated_normal_initializer(stddev=stddev)
-
-
 def reduce(depth: int) -> Layer:
-  """The 1x1 convolution before a larger one."""
-  return conv('Conv2d_0a_1x1', depth, weights_initializer=_normal(0.09))
+  """Returns the 1x1 convolution before a larger one."""
+  return conv('Conv2d_0a_1x1', depth, stddev=0.09)
 
 
 MEAN = avg_pool('AvgPool_0a_3x3')
@@ -45,7 +41,7 @@ def mixed(
   pooled: int,
   pool: Layer = MEAN,
 ) -> Layer:
-  """1x1; 3x3; 3x3 twice; pooled 1x1."""
+  """[1x1, 3x3(1x1), 3x3(3x3(1x1)), 1x1(pool)] of net."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', single)],
@@ -55,14 +51,14 @@ def mixed(
       conv('Conv2d_0b_3x3', triple[1]),
       conv('Conv2d_0c_3x3', triple[1]),
     ],
-    [pool, conv('Conv2d_0b_1x1', pooled, weights_initializer=_normal(0.1))],
+    [pool, conv('Conv2d_0b_1x1', pooled, stddev=0.1)],
   )
 
 
 def reduction(
   scope: str, double: tuple[int, int], triple: tuple[int, int]
 ) -> Layer:
-  """3x3; 3x3 twice; pooled; each at stride 2."""
+  """[3x3(1x1), 3x3(3x3(1x1)), max pool] of net, each at stride 2."""
   return branches(
     scope,
     [reduce(double[0]), conv('Conv2d_1a_3x3', double[1], stride=2)],
@@ -75,19 +71,25 @@ def reduction(
   )
 
 
-LAYERS = (
-  # Eight filters for each of three colours, mixed to 64; no batch norm.
-  functools.partial(
-    slim.separable_conv2d,
+def _stem(net: tf.Tensor, scope: str) -> tf.Tensor:
+  """Adds a separable 7x7 convolution without batch norm between its parts."""
+  return slim.separable_conv2d(
+    net,
     num_outputs=64,
     kernel_size=7,
     depth_multiplier=8,
     stride=2,
-    weights_initializer=_normal(1.0),
-    scope='Conv2d_1a_7x7',
-  ),  # [N, 112, 112, 64] of 224 x 224
+    weights_initializer=tf.truncated_normal_initializer(stddev=1.0),
+    scope=scope,
+  )
+
+
+LAYERS = (
+  # Eight filters for each of three colors, then 1x1 to 64 channels.
+  # [N, 112, 112, 64] for 224 x 224
+  functools.partial(_stem, scope='Conv2d_1a_7x7'),
   max_pool('MaxPool_2a_3x3', stride=2),
-  conv('Conv2d_2b_1x1', 64, weights_initializer=_normal(0.1)),
+  conv('Conv2d_2b_1x1', 64, stddev=0.1),
   conv('Conv2d_2c_3x3', 192),
   max_pool('MaxPool_3a_3x3', stride=2),  # [N, 28, 28, 192]
   mixed('Mixed_3b', 64, (64, 64), (64, 96), 32),
@@ -107,40 +109,19 @@ LAYERS = (
 )
 
 
-def inception_v2(
-  images: tf.Tensor,
-  num_classes: int | None,
-  is_training: bool,
-  dropout_keep_prob: float = 0.8,
-  spatial_squeeze: bool = True,
-  global_pool: bool | None = None,
-  reuse: bool | None = None,
-  scope: str = 'InceptionV2',
-) -> tuple[tf.Tensor, EndPoints]:
-  """The layers of the table, classifier.
-
-  Arguments and results are those of inception_v1.inception_v1.
-  """
-  ends = {}
-  with (
-    tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
-  ):
-    with cell_scope():
-      net = chain(images, LAYERS, ends)
-    net, last = classifier.window_pooled(
-      net,
-      num_classes,
-      dropout_keep_prob,
-      global_pool,
-      spatial_squeeze,
-      scopes=('AvgPool_1a', 'Dropout_1b', 'Conv2d_1c_1x1'),
-    )
-  return net, {**ends, **last}
+inception_v2 = functools.partial(
+  inception,
+  body=functools.partial(chain, layers=LAYERS),
+  head=functools.partial(
+    heads.window_pool_head,
+    scopes=('AvgPool_1a', 'Dropout_1b', 'Conv2d_1c_1x1'),
+  ),
+  scope='InceptionV2',
+)
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='inception_v2',
     build=inception_v2,
     arg_scope=inception_arg_scope,

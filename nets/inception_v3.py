@@ -1,26 +1,31 @@
-"""Inception v3: factorised convolutions, auxiliary logits.
+"""Inception v3: factorized convolutions, auxiliary logits.
 
 Rethinking the Inception architecture for computer vision, Szegedy et al.,
 2015: https://arxiv.org/abs/1512.00567
 """
 
-from nets import classifier
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from nets import heads
 from nets.inception import (
   Layer,
-  auxiliary_pooled,
+  auxiliary_pool,
   avg_pool,
   branches,
   cell,
-  cell_scope,
   chain,
   conv,
   fork,
+  inception,
   inception_arg_scope,
   max_pool,
-  single_place,
+  spatial_mean,
   stage_end,
 )
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
 MEAN = avg_pool('AvgPool_0a_3x3')
@@ -31,7 +36,7 @@ def inception_a(
   pooled: int,
   scopes: tuple[str, str] = ('Conv2d_0a_1x1', 'Conv2d_0b_5x5'),
 ) -> Layer:
-  """1x1; 5x5; 3x3 twice; pooled 1x1."""
+  """[1x1, 5x5(1x1), 3x3(3x3(1x1)), 1x1(pool)] of net."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', 64)],
@@ -46,9 +51,9 @@ def inception_a(
 
 
 def reduction_a(scope: str) -> Layer:
-  """3x3; 3x3 twice; pooled; each at stride 2."""
-  half = {'kernel': 3, 'stride': 2, 'padding': 'VALID'}
-  # Scopes that say 1x1 of a 3x3 kernel are the checkpoints'.
+  """[3x3, 3x3(3x3(1x1)), max pool] of net, each at stride 2."""
+  half: dict[str, Any] = {'kernel': 3, 'stride': 2, 'padding': 'VALID'}
+  # The checkpoints name these 3x3 convolutions 1x1.
   return branches(
     scope,
     [conv('Conv2d_1a_1x1', 384, **half)],
@@ -62,7 +67,7 @@ def reduction_a(scope: str) -> Layer:
 
 
 def inception_b(scope: str, width: int) -> Layer:
-  """1x1; 7x7 as 1x7 and 7x1; that twice; pooled 1x1."""
+  """[1x1, 7x7(1x1), 7x7(7x7(1x1)), 1x1(pool)] of net; 7x7 is 1x7 and 7x1."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', 192)],
@@ -83,8 +88,8 @@ def inception_b(scope: str, width: int) -> Layer:
 
 
 def reduction_b(scope: str) -> Layer:
-  """3x3; 7x7 then 3x3; pooled; each at stride 2."""
-  half = {'stride': 2, 'padding': 'VALID'}
+  """[3x3(1x1), 3x3(7x7(1x1)), max pool] of net, each at stride 2."""
+  half: dict[str, Any] = {'stride': 2, 'padding': 'VALID'}
   return branches(
     scope,
     [conv('Conv2d_0a_1x1', 192), conv('Conv2d_1a_3x3', 320, **half)],
@@ -99,7 +104,7 @@ def reduction_b(scope: str) -> Layer:
 
 
 def inception_c(scope: str, tall: str = 'Conv2d_0c_3x1') -> Layer:
-  """1x1; 1x3 beside 3x1; 3x3, then 1x3 beside 3x1; pooled 1x1."""
+  """[1x1, f(1x1), f(3x3(1x1)), 1x1(pool)] of net, f(x) = [1x3(x), 3x1(x)]."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', 320)],
@@ -118,7 +123,7 @@ def inception_c(scope: str, tall: str = 'Conv2d_0c_3x1') -> Layer:
 
 LAYERS = (
   conv('Conv2d_1a_3x3', 32, stride=2, padding='VALID'),
-  # [N, 149, 149, 32] of 299 x 299
+  # [N, 149, 149, 32] for 299 x 299
   conv('Conv2d_2a_3x3', 32, padding='VALID'),
   conv('Conv2d_2b_3x3', 64),
   max_pool('MaxPool_3a_3x3', stride=2, padding='VALID'),  # [N, 73, 73, 64]
@@ -126,8 +131,8 @@ LAYERS = (
   conv('Conv2d_4a_3x3', 192, padding='VALID'),
   max_pool('MaxPool_5a_3x3', stride=2, padding='VALID'),  # [N, 35, 35, 192]
   inception_a('Mixed_5b', 32),
-  # Two scopes that differ by an oversight which the checkpoints carry, as
-  # does one in Mixed_7b.
+  # Two scopes differ by a mistake that the checkpoints contain, as does one in
+  # Mixed_7b.
   inception_a('Mixed_5c', 64, ('Conv2d_0b_1x1', 'Conv_1_0c_5x5')),
   inception_a('Mixed_5d', 64),
   stage_end('Mixed_5d'),
@@ -144,13 +149,13 @@ LAYERS = (
 
 
 def auxiliary_logits(
-  net: tf.Tensor, num_classes: int, spatial_squeeze: bool
+  end_points: EndPoints, num_classes: int, spatial_squeeze: bool
 ) -> tf.Tensor:
-  """Pooled, 1x1, 5x5 and 1x1 convolutions: logits from halfway."""
+  """Adds an auxiliary head: pooling, 1x1, 5x5 and 1x1 convolutions."""
   with tf.variable_scope('AuxLogits'):
-    net = auxiliary_pooled(net, 'AvgPool_1a_5x5')
+    net = auxiliary_pool(end_points['Mixed_6e'], 'AvgPool_1a_5x5')
     net = slim.conv2d(net, 128, 1, scope='Conv2d_1b_1x1')
-    sides = classifier.fit_window(net, 5)
+    sides = heads.fit_window(net, 5)
     net = slim.conv2d(
       net,
       768,
@@ -160,7 +165,7 @@ def auxiliary_logits(
       scope='Conv2d_2a_{}x{}'.format(*sides),
     )
     if spatial_squeeze:
-      net = single_place(net)
+      net = spatial_mean(net)
     net = slim.conv2d(
       net,
       num_classes,
@@ -179,56 +184,39 @@ def inception_v3(
   images: tf.Tensor,
   num_classes: int | None,
   is_training: bool,
-  dropout_keep_prob: float = 0.8,
   spatial_squeeze: bool = True,
-  global_pool: bool | None = None,
   create_aux_logits: bool = True,
-  reuse: bool | None = None,
   scope: str = 'InceptionV3',
+  **options,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """The layers of the table, auxiliary logits, classifier.
+  """Builds the layers of the table, auxiliary logits and the classifier.
 
-  Args:
-    images: [N, H, W, 3].
-    num_classes: 0 or None returns the pooled features.
-    is_training: whether dropout and the batch's statistics are used.
-    dropout_keep_prob: share of the features kept in training.
-    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
-    global_pool: pool the whole map, not an 8x8 window; None: only where the
-      logits could not be squeezed otherwise.
-    create_aux_logits: whether there is an end point AuxLogits.
-    reuse: whether to share the variables made under `scope` before.
-    scope: variable scope.
-
-  Returns:
-    Logits (or features) and the end points by name.
+  Args and results are those of inception.inception; create_aux_logits=False
+  omits the end point AuxLogits.
   """
-  ends = {}
-  with (
-    tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
-  ):
-    with cell_scope():
-      net = chain(images, LAYERS, ends)
-    if create_aux_logits and num_classes:
-      ends['AuxLogits'] = auxiliary_logits(
-        ends['Mixed_6e'], num_classes, spatial_squeeze
-      )
-    net, last = classifier.window_pooled(
-      net,
-      num_classes,
-      dropout_keep_prob,
-      global_pool,
-      spatial_squeeze,
+  auxiliary = functools.partial(
+    auxiliary_logits, spatial_squeeze=spatial_squeeze
+  )
+  return inception(
+    images,
+    num_classes,
+    is_training,
+    body=functools.partial(chain, layers=LAYERS),
+    head=functools.partial(
+      heads.window_pool_head,
       scopes=('AvgPool_1a', 'Dropout_1b', 'Conv2d_1c_1x1'),
       side=8,
       keep_prelogits=True,
-    )
-  return net, {**ends, **last}
+    ),
+    scope=scope,
+    auxiliary=auxiliary if create_aux_logits else None,
+    spatial_squeeze=spatial_squeeze,
+    **options,
+  )
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='inception_v3',
     build=inception_v3,
     arg_scope=inception_arg_scope,

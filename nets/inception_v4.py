@@ -1,33 +1,38 @@
-"""Inception v4: more and more uniform cells than v3.
+"""Inception v4: more cells than v3, and more uniform ones.
 
 Inception-v4, Inception-ResNet and the impact of residual connections on
 learning, Szegedy et al., 2016: https://arxiv.org/abs/1602.07261
 """
 
-from nets import classifier
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from nets import heads
 from nets.inception import (
   Layer,
   auxiliary_logits,
   avg_pool,
   branches,
   cell,
-  cell_scope,
   chain,
   conv,
   fork,
+  inception,
   inception_arg_scope,
   max_pool,
   stage_end,
 )
-from nets.network import EndPoints, Network
-from tf_compat import slim, tf
+from nets.spec import EndPoints, NetworkSpec
+from tf_compat import tf
 
 MEAN = avg_pool('AvgPool_0a_3x3')
-HALF = {'stride': 2, 'padding': 'VALID'}
+HALF: dict[str, Any] = {'stride': 2, 'padding': 'VALID'}
 
 
 def inception_a(scope: str) -> Layer:
-  """1x1; 3x3; 3x3 twice; pooled 1x1."""
+  """[1x1, 3x3(1x1), 3x3(3x3(1x1)), 1x1(pool)] of net."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', 96)],
@@ -42,7 +47,7 @@ def inception_a(scope: str) -> Layer:
 
 
 def inception_b(scope: str) -> Layer:
-  """1x1; 7x7 as 1x7 and 7x1; that twice; pooled 1x1."""
+  """[1x1, 7x7(1x1), 7x7(7x7(1x1)), 1x1(pool)] of net; 7x7 is 1x7 and 7x1."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', 384)],
@@ -63,7 +68,7 @@ def inception_b(scope: str) -> Layer:
 
 
 def inception_c(scope: str) -> Layer:
-  """1x1; 1x3 beside 3x1; 3x1, 1x3, 1x3 beside 3x1; pooled 1x1."""
+  """[1x1, f(1x1), f(1x3(3x1(1x1))), 1x1(pool)], f(x) = [1x3(x), 3x1(x)]."""
   return cell(
     scope,
     [conv('Conv2d_0a_1x1', 256)],
@@ -82,7 +87,7 @@ def inception_c(scope: str) -> Layer:
 
 
 LAYERS = (
-  conv('Conv2d_1a_3x3', 32, **HALF),  # [N, 149, 149, 32] of 299 x 299
+  conv('Conv2d_1a_3x3', 32, **HALF),  # [N, 149, 149, 32] for 299 x 299
   conv('Conv2d_2a_3x3', 32, padding='VALID'),
   conv('Conv2d_2b_3x3', 64),
   branches(
@@ -134,48 +139,40 @@ LAYERS = (
 )
 
 
+AUXILIARY = functools.partial(
+  auxiliary_logits,
+  source='Mixed_6h',
+  scopes=('AvgPool_1a_5x5', 'Conv2d_1b_1x1', 'Conv2d_2a', 'Aux_logits'),
+)
+
+
 def inception_v4(
   images: tf.Tensor,
   num_classes: int | None,
   is_training: bool,
-  dropout_keep_prob: float = 0.8,
   create_aux_logits: bool = True,
-  reuse: bool | None = None,
   scope: str = 'InceptionV4',
+  **options,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """The layers of the table, auxiliary logits, classifier.
+  """Builds the layers of the table, auxiliary logits and the classifier.
 
-  Args:
-    images: [N, H, W, C].
-    num_classes: 0 or None returns the pooled features, [N, 1, 1, 1536].
-    is_training: whether dropout and the batch's statistics are used.
-    dropout_keep_prob: share of the features kept in training.
-    create_aux_logits: whether there is an end point AuxLogits.
-    reuse: whether to share the variables made under `scope` before.
-    scope: variable scope.
-
-  Returns:
-    Logits [N, num_classes] (or features) and the end points by name.
+  Args and results are those of inception.inception; create_aux_logits=False
+  omits the end point AuxLogits.
   """
-  ends = {}
-  with (
-    tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
-  ):
-    with cell_scope():
-      net = chain(images, LAYERS, ends)
-    if create_aux_logits and num_classes:
-      ends['AuxLogits'] = auxiliary_logits(
-        ends['Mixed_6h'],
-        num_classes,
-        scopes=('AvgPool_1a_5x5', 'Conv2d_1b_1x1', 'Conv2d_2a', 'Aux_logits'),
-      )
-    net, last = classifier.globally_pooled(net, num_classes, dropout_keep_prob)
-  return net, {**ends, **last}
+  return inception(
+    images,
+    num_classes,
+    is_training,
+    body=functools.partial(chain, layers=LAYERS),
+    head=heads.global_pool_head,
+    scope=scope,
+    auxiliary=AUXILIARY if create_aux_logits else None,
+    **options,
+  )
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='inception_v4',
     build=inception_v4,
     arg_scope=inception_arg_scope,

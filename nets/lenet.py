@@ -4,10 +4,12 @@ Gradient-based learning applied to document recognition, LeCun et al., 1998:
 http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
 
@@ -19,7 +21,19 @@ def lenet(
   reuse: bool | None = None,
   scope: str = 'LeNet',
 ) -> tuple[tf.Tensor, EndPoints]:
-  """(conv, pool, attention) twice, fc3, dropout, fc4."""
+  """Builds (conv, pool, attention) twice, fc3, dropout and fc4, the logits.
+
+  Args:
+    images: [N, H, W, C].
+    num_classes: width of the logits; 0 or None returns the features of fc3.
+    is_training: whether dropout is active.
+    dropout_keep_prob: probability that dropout keeps a feature of fc3.
+    reuse: whether to reuse the variables created earlier under `scope`.
+    scope: variable scope.
+
+  Returns:
+    Logits [N, num_classes] (or features [N, 1024]) and the end points by name.
+  """
   end_points = {}
   with tf.variable_scope(scope, reuse=reuse):
     net = end_points['conv1'] = slim.conv2d(images, 32, 5, scope='conv1')
@@ -45,7 +59,7 @@ def lenet(
 
 
 def lenet_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """L2 on every layer."""
+  """Returns an arg scope: L2 on every layer."""
   with slim.arg_scope(
     [slim.conv2d, slim.fully_connected],
     weights_initializer=tf.truncated_normal_initializer(stddev=0.1),
@@ -55,7 +69,7 @@ def lenet_arg_scope(weight_decay: float) -> dict[str, Any]:
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='lenet',
     build=lenet,
     arg_scope=lenet_arg_scope,

@@ -1,32 +1,36 @@
-"""What MobileNet v2, v3 and EdgeTPU share: inverted residuals, body, classifier.
+"""The common part of MobileNet v2, v3 and EdgeTPU: inverted residuals.
 
-A network is a stem, a table of blocks and one or two last convolutions. Every
-depth is scaled by the depth multiplier and rounded to a multiple of eight.
+A network consists of a stem, a table of blocks and one or two last
+convolutions. Every depth is multiplied by the depth multiplier and rounded to a
+multiple of eight.
 """
+
+from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from nets.attention.attend import CLASS, STAGE, attend
-from nets.network import EndPoints
+from nets.spec import EndPoints
 from tf_compat import slim, tf
 
-Activation = Callable[[tf.Tensor], tf.Tensor]
+Activation: TypeAlias = 'Callable[[tf.Tensor], tf.Tensor]'
 
 
 class Block(NamedTuple):
-  """One inverted residual.
+  """An inverted residual.
 
   Attributes:
-    expansion: depth inside the block over the depth of its input.
-    depth: of its output, at depth multiplier 1.
-    stride: of the spatial convolution.
+    expansion: ratio of the depth inside the block to that of its input.
+    depth: output channels at depth multiplier 1.
+    stride: stride of the spatial convolution.
     kernel: height and width of the spatial convolution.
-    activation: inside the block; None for the network's.
-    squeeze: whether the expanded map is gated by squeeze and excitation.
-    residual: whether the input is added where the shapes allow it.
-    fused: whether one full convolution expands, without a depthwise one.
+    activation: activation inside the block; None for the network's.
+    squeeze: whether squeeze and excitation gates the expanded map.
+    residual: whether the input is added to the output if the shapes agree.
+    fused: whether a full convolution replaces the expansion and the depthwise
+      convolution.
   """
 
   expansion: float
@@ -40,13 +44,13 @@ class Block(NamedTuple):
 
 
 def round_depth(depth: float) -> int:
-  """The multiple of 8 nearest to depth, but not below 0.9 · depth."""
+  """Returns the multiple of 8 nearest to depth, but at least 0.9 · depth."""
   rounded = max(8, int(depth + 4) // 8 * 8)
   return rounded if rounded >= 0.9 * depth else rounded + 8
 
 
 def squeeze_excite(net: tf.Tensor) -> tf.Tensor:
-  """Net · hard_sigmoid(conv(relu(conv(mean over space of net))))."""
+  """net · hard_sigmoid(conv(relu(conv(mean over space of net))))."""
   depth = net.shape[-1]
   conv = functools.partial(slim.conv2d, kernel_size=1, normalizer_fn=None)
   with tf.variable_scope('squeeze_excite'):
@@ -59,14 +63,14 @@ def squeeze_excite(net: tf.Tensor) -> tf.Tensor:
 
 
 def _hard_sigmoid(net: tf.Tensor) -> tf.Tensor:
-  """Relu6(net + 3) / 6, with the sixth that the checkpoints learnt with."""
+  """relu6(net + 3) · 0.16667, rounded as in the published checkpoints."""
   return tf.nn.relu6(net + 3.0) * 0.16667
 
 
 def inverted_residual(
   net: tf.Tensor, block: Block, depth: int, scope: str
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Net + attend(project(squeeze_excite(depthwise(expand(net)))))."""
+  """net + attend(project(squeeze_excite(depthwise(expand(net)))))."""
   inputs, end_points = net, {}
   expanded = round_depth(net.shape[-1] * block.expansion)
   with tf.variable_scope(scope):
@@ -97,13 +101,13 @@ def ends_stage(blocks: Sequence[Block], index: int) -> bool:
 def _residuals(
   net: tf.Tensor, blocks: Sequence[Block], multiplier: float
 ) -> tuple[tf.Tensor, EndPoints]:
-  """The blocks in turn, their layers counted from 2."""
+  """Adds the blocks; their end points are layer_2, layer_3, …."""
   end_points = {}
   for index, block in enumerate(blocks):
     layer = f'layer_{index + 2}'
     scope = f'expanded_conv_{index}' if index else 'expanded_conv'
-    inside = {'activation_fn': block.activation} if block.activation else {}
-    with slim.arg_scope([slim.conv2d, slim.separable_conv2d], **inside):
+    activation = {'activation_fn': block.activation} if block.activation else {}
+    with slim.arg_scope([slim.conv2d, slim.separable_conv2d], **activation):
       net, outputs = inverted_residual(
         net, block, round_depth(block.depth * multiplier), scope
       )
@@ -128,24 +132,29 @@ def mobilenet(
   dropout_keep_prob: float = 0.8,
   reuse: bool | None = None,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Stem, blocks, last convolution, mean over space, dropout, classifier.
+  """Builds the stem, blocks, last convolution, pooling, dropout and classifier.
 
   Args:
     images: [N, H, W, C].
-    num_classes: 0 or None returns the features before the dropout.
-    is_training: whether dropout and the batch's statistics are on.
-    stem: depth of the first convolution, which strides.
-    blocks: the inverted residuals.
-    top: depth of the convolution after them.
-    activation: of whatever does not say its own.
+    num_classes: width of the logits; 0 or None returns the features before the
+      dropout.
+    is_training: whether dropout is active and batch norm uses the batch's
+      statistics.
+    stem: output channels of the first convolution, which has stride 2.
+    blocks: inverted residuals.
+    top: output channels of the convolution after the blocks.
+    activation: default activation.
     scope: variable scope.
-    pooled: depth of a convolution after the mean; None for none.
-    depth_multiplier: of all depths; the last convolution's only grows.
-    dropout_keep_prob: of the features.
-    reuse: whether to share the variables made under `scope` before.
+    pooled: output channels of a convolution after global pooling; None adds no
+      such convolution.
+    depth_multiplier: factor of all depths; a factor below 1 does not apply to
+      the last convolution.
+    dropout_keep_prob: probability that dropout keeps a feature in training.
+    reuse: whether to reuse the variables created earlier under `scope`.
 
   Returns:
-    Logits [N, num_classes], or features [N, 1, 1, C], and the end points.
+    Logits [N, num_classes] (or features [N, 1, 1, C]) and the end points by
+    name.
   """
   widen = max(1.0, depth_multiplier)
   layers = [slim.conv2d, slim.separable_conv2d]
@@ -157,11 +166,11 @@ def mobilenet(
     stem = round_depth(stem * depth_multiplier)
     net = slim.conv2d(images, stem, 3, stride=2, scope='Conv')
     end_points = {'layer_1': net}  # [N, H/2, W/2, stem]
-    net, inside = _residuals(net, blocks, depth_multiplier)
-    end_points |= inside
+    net, block_end_points = _residuals(net, blocks, depth_multiplier)
+    end_points |= block_end_points
     layer = len(blocks) + 2
-    top *= depth_multiplier if pooled else widen
-    net = slim.conv2d(net, round_depth(top), 1, scope='Conv_1')
+    widen_top = depth_multiplier if pooled else widen
+    net = slim.conv2d(net, round_depth(top * widen_top), 1, scope='Conv_1')
     end_points[f'layer_{layer}'] = net  # [N, H/32, W/32, top]
     net = attend(net, at=CLASS)
     net = tf.reduce_mean(net, [1, 2], keepdims=True)  # [N, 1, 1, top]
@@ -182,15 +191,15 @@ def mobilenet(
 
 
 def _logits(net: tf.Tensor, num_classes: int) -> tf.Tensor:
-  """A linear 1x1 convolution of [N, 1, 1, C] to [N, num_classes]."""
+  """Adds a linear 1x1 convolution from [N, 1, 1, C] to [N, num_classes]."""
   linear = {'normalizer_fn': None, 'activation_fn': None}
   with tf.variable_scope('Logits'):
     net = slim.conv2d(net, num_classes, 1, scope='Conv2d_1c_1x1', **linear)
     return tf.squeeze(net, [1, 2])
 
 
-def attention_points(blocks: Sequence[Block]) -> dict[str, int]:
-  """How many points a network of these blocks has, as its record says."""
+def attention_points(blocks: Sequence[Block]) -> dict[str, Any]:
+  """Returns the numbers of attention points, as fields of the spec."""
   return {
     'attention_points': len(blocks),
     'stage_points': sum(ends_stage(blocks, i) for i in range(len(blocks))),
@@ -198,7 +207,7 @@ def attention_points(blocks: Sequence[Block]) -> dict[str, int]:
 
 
 def mobilenet_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """Fused batch norm (decay 0.997); L2 on all but depthwise kernels."""
+  """Returns an arg scope: batch norm (decay 0.997), L2 except depthwise."""
   with (
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d],

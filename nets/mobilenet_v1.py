@@ -1,20 +1,22 @@
-"""MobileNet v1: depthwise 3x3 and pointwise 1x1 convolutions in turn.
+"""MobileNet v1: alternating depthwise 3x3 and pointwise 1x1 convolutions.
 
 MobileNets: efficient convolutional neural networks for mobile vision
 applications, Howard et al., 2017: https://arxiv.org/abs/1704.04861
 """
+
+from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
 from typing import Any
 
 from errors import UserError
-from nets import classifier
+from nets import heads
 from nets.attention.attend import BLOCK, STAGE, attend
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
-# Each block's stride and channels, after a convolution of stride 2, depth 32.
+# (stride, channels) of each block, after a convolution of stride 2, depth 32.
 BLOCKS = (
   (1, 64),
   (2, 128),
@@ -28,7 +30,7 @@ BLOCKS = (
 )
 STAGE_ENDS = [number for number, (stride, _) in enumerate(BLOCKS) if stride > 1]
 LEAST_DEPTH = 8
-# Share of the channels.
+# Name -> depth multiplier.
 VARIANTS = {
   'mobilenet_v1': 1.0,
   'mobilenet_v1_075': 0.75,
@@ -48,8 +50,8 @@ def block(
 ) -> tf.Tensor:
   """attend(1x1(attend(depthwise 3x3(net))))."""
   name = f'Conv2d_{number}_depthwise'
-  # Without a number of outputs it leaves out its pointwise half, which is a
-  # layer of its own here, with its own norm and activation.
+  # With None for the number of outputs, slim omits the pointwise convolution,
+  # which is a separate layer here, with its own norm and activation.
   net = slim.separable_conv2d(
     net, None, 3, depth_multiplier=1, stride=stride, rate=rate, scope=name
   )
@@ -75,59 +77,61 @@ def mobilenet_v1(
   reuse: bool | None = None,
   scope: str = 'MobilenetV1',
 ) -> tuple[tf.Tensor, EndPoints]:
-  """3x3 convolution, blocks of depthwise and pointwise ones, classifier.
+  """Builds a 3x3 convolution, separable blocks and the classifier.
 
   Args:
     images: [N, H, W, C].
-    num_classes: 0 or None returns the pooled features.
-    is_training: whether dropout and the batch's statistics are used.
-    depth_multiplier: share of each layer's channels.
-    dropout_keep_prob: share of the features kept in training.
-    output_stride: pixels of input per pixel of the last map, 8, 16 or 32;
-      None is 32. Less gives a larger map by dilating the convolutions.
-    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
-    global_pool: pool the whole map, not a 7x7 window; None: only where the
-      logits could not be squeezed otherwise.
-    reuse: whether to share the variables made under `scope` before.
+    num_classes: width of the logits; 0 or None returns the pooled features.
+    is_training: whether dropout is active and batch norm uses the batch's
+      statistics.
+    depth_multiplier: factor of each layer's channels.
+    dropout_keep_prob: probability that dropout keeps a feature in training.
+    output_stride: ratio of image size to size of the last map, 8, 16 or 32;
+      None is 32. A smaller one replaces strides by dilation.
+    spatial_squeeze: whether to return logits [N, num_classes] instead of
+      [N, 1, 1, num_classes].
+    global_pool: whether to average over the full map instead of a 7x7 window;
+      None does so only if the logits could not be squeezed otherwise.
+    reuse: whether to reuse the variables created earlier under `scope`.
     scope: variable scope.
 
   Returns:
     Logits (or features) and the end points by name.
 
   Raises:
-    UserError: if output_stride is not one of those.
+    UserError: if output_stride is not supported.
   """
-  ends = {}
+  end_points = {}
   with (
     tf.variable_scope(scope, reuse=reuse),
     slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
   ):
     first = _depth(32, depth_multiplier)
     net = slim.conv2d(images, first, 3, 2, scope='Conv2d_0')
-    ends['Conv2d_0'] = net  # [N, H/2, W/2, 32]
+    end_points['Conv2d_0'] = net  # [N, H/2, W/2, 32]
     steps = _strides_and_rates(output_stride)
     for number, (_, depth) in enumerate(BLOCKS, start=1):
       depth = _depth(depth, depth_multiplier)
-      net = block(net, number, depth, *next(steps), ends)
+      net = block(net, number, depth, *next(steps), end_points)
     # [N, H/output_stride, W/output_stride, 1024]
-    net, last = classifier.window_pooled(
+    net, last = heads.window_pool_head(
       net,
       num_classes,
       dropout_keep_prob,
-      global_pool,
-      spatial_squeeze,
+      global_pool=global_pool,
+      spatial_squeeze=spatial_squeeze,
       scopes=('AvgPool_1a', 'Dropout_1b', 'Conv2d_1c_1x1'),
     )
-  return net, {**ends, **last}
+  return net, {**end_points, **last}
 
 
 def _depth(channels: int, multiplier: float) -> int:
-  """A share of the channels, but not too few."""
+  """Returns channels · multiplier, but at least LEAST_DEPTH."""
   return max(int(channels * multiplier), LEAST_DEPTH)
 
 
 def _strides_and_rates(output_stride: int | None) -> Iterator[tuple[int, int]]:
-  """Each block's (stride, dilation): from output_stride on, dilate instead."""
+  """Yields each block's (stride, dilation): dilates from output_stride on."""
   if output_stride not in (None, *OUTPUT_STRIDES):
     raise UserError(
       f'output_stride {output_stride} cannot be reached: take one of '
@@ -144,7 +148,7 @@ def _strides_and_rates(output_stride: int | None) -> Iterator[tuple[int, int]]:
 
 
 def mobilenet_v1_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """Fused batch norm (decay 0.9997, epsilon 1e-3), relu6; L2 but depthwise."""
+  """Returns an arg scope: batch norm, relu6, L2 except on depthwise kernels."""
   with (
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d],
@@ -162,9 +166,9 @@ def mobilenet_v1_arg_scope(weight_decay: float) -> dict[str, Any]:
     return scope
 
 
-def _network(name: str, depth_multiplier: float) -> Network:
-  """The record of a MobileNet v1."""
-  return Network(
+def _network(name: str, depth_multiplier: float) -> NetworkSpec:
+  """Returns the spec of a MobileNet v1."""
+  return NetworkSpec(
     name=name,
     build=functools.partial(mobilenet_v1, depth_multiplier=depth_multiplier),
     arg_scope=mobilenet_v1_arg_scope,

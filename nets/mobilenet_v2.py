@@ -4,6 +4,8 @@ MobileNetV2: inverted residuals and linear bottlenecks, Sandler et al., 2018:
 https://arxiv.org/abs/1801.04381
 """
 
+from __future__ import annotations
+
 import functools
 
 from nets.mobilenet import (
@@ -12,10 +14,10 @@ from nets.mobilenet import (
   mobilenet,
   mobilenet_arg_scope,
 )
-from nets.network import Network
+from nets.spec import NetworkSpec
 from tf_compat import tf
 
-# The paper's table 2: expansion, depth, repetitions, stride of the first.
+# Table 2 of the paper: expansion, depth, repetitions, stride of the first one.
 STAGES = (
   (1, 16, 1, 1),
   (6, 24, 2, 2),
@@ -31,19 +33,25 @@ BLOCKS = tuple(
   for repetition in range(repetitions)
 )
 
+
+def relu6(net: tf.Tensor) -> tf.Tensor:
+  """min(max(net, 0), 6)."""
+  return tf.nn.relu6(net)
+
+
 mobilenet_v2 = functools.partial(
   mobilenet,
   stem=32,
   blocks=BLOCKS,
   top=1280,
-  activation=tf.nn.relu6,
+  activation=relu6,
   scope='MobilenetV2',
 )
 
 
-def _network(name: str, depth_multiplier: float) -> Network:
-  """The record of MobileNet v2 at this width."""
-  return Network(
+def _network(name: str, depth_multiplier: float) -> NetworkSpec:
+  """Returns the spec of a MobileNet v2."""
+  return NetworkSpec(
     name=name,
     build=functools.partial(mobilenet_v2, depth_multiplier=depth_multiplier),
     arg_scope=mobilenet_arg_scope,

@@ -1,10 +1,13 @@
-"""MobileNet v3, its minimalistic forms, and MobileNet EdgeTPU.
+"""MobileNet v3, its minimalistic variants, and MobileNet EdgeTPU.
 
 Searching for MobileNetV3, Howard et al., 2019:
 https://arxiv.org/abs/1905.02244
 """
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 from nets.mobilenet import (
   Block,
@@ -12,18 +15,23 @@ from nets.mobilenet import (
   mobilenet,
   mobilenet_arg_scope,
 )
-from nets.network import Network
+from nets.spec import NetworkSpec
 from tf_compat import tf
 
 
 def hard_swish(net: tf.Tensor) -> tf.Tensor:
-  """Net · relu6(net + 3) / 6."""
+  """net · relu6(net + 3) / 6."""
   return net * tf.nn.relu6(net + 3.0) * (1 / 6)
 
 
-RE, HS = tf.nn.relu, hard_swish
+def relu(net: tf.Tensor) -> tf.Tensor:
+  """max(net, 0)."""
+  return tf.nn.relu(net)
 
-# The paper's tables 1 and 2: expansion, depth, stride, kernel, activation,
+
+RE, HS = relu, hard_swish
+
+# Tables 1 and 2 of the paper: expansion, depth, stride, kernel, activation,
 # squeeze and excitation.
 LARGE = (
   Block(1, 16, 1, 3, RE),
@@ -56,8 +64,8 @@ SMALL = (
   Block(6, 96, 1, 5, HS, True),
 )
 
-# Accelerators run a full convolution faster than a depthwise one where the
-# maps are large: https://ai.googleblog.com/2019/11/introducing-next-generation-on-device.html
+# On large maps, accelerators compute a full convolution faster than a depthwise
+# one: https://ai.googleblog.com/2019/11/introducing-next-generation-on-device.html
 _fused = functools.partial(Block, fused=True)
 EDGETPU = (
   _fused(1, 16),
@@ -76,7 +84,7 @@ EDGETPU = (
 
 
 def _minimalistic(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
-  """The same without what some hardware is slow at: relu and 3x3 alone."""
+  """Returns the blocks with relu, 3x3 kernels and no squeeze and excitation."""
   return tuple(
     block._replace(kernel=3, activation=RE, squeeze=False) for block in blocks
   )
@@ -86,7 +94,7 @@ _LARGE = {'stem': 16, 'top': 960, 'pooled': 1280, 'scope': 'MobilenetV3'}
 _SMALL = {'stem': 16, 'top': 576, 'pooled': 1024, 'scope': 'MobilenetV3'}
 _EDGETPU = {'stem': 32, 'top': 1280, 'scope': 'MobilenetEdgeTPU'}
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
   'mobilenet_v3_large': {'blocks': LARGE, 'activation': HS, **_LARGE},
   'mobilenet_v3_small': {'blocks': SMALL, 'activation': HS, **_SMALL},
   'mobilenet_v3_large_minimalistic': {
@@ -109,7 +117,7 @@ VARIANTS = {
 }
 
 NETWORKS = tuple(
-  Network(
+  NetworkSpec(
     name=name,
     build=functools.partial(mobilenet, **variant),
     arg_scope=mobilenet_arg_scope,

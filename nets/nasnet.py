@@ -1,12 +1,14 @@
-"""NASNet-A: a normal and a reduction cell found by search, stacked.
+"""NASNet-A: stacked normal and reduction cells from architecture search.
 
 Learning transferable architectures for scalable image recognition, Zoph et
 al., 2017: https://arxiv.org/abs/1707.07012
 
-A cell knows seven states: its input and the output of the cell before it,
-both brought to the cell's depth, then five sums of two operations on earlier
-states. Some of the states, side by side, are its output.
+A cell has seven states. The first two are its input and the output of the
+previous cell, both with the cell's depth; each of the others is the sum of two
+operations on earlier states. The cell concatenates some states as its output.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import functools
@@ -14,19 +16,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
 
 class Term(NamedTuple):
-  """One operation of OPERATIONS on one state."""
+  """An operation of OPERATIONS and the index of the state it is applied to."""
 
   operation: str
   state: int
 
 
 class Cell(NamedTuple):
-  """Five sums of two terms, and the states that make the output."""
+  """Five sums of two terms, and the indices of the output states."""
 
   sums: tuple[tuple[Term, Term], ...]
   outputs: tuple[int, ...]
@@ -59,16 +61,17 @@ class Config:
   """A variant of NASNet or PNASNet.
 
   Attributes:
-    cells: normal cells; the stem's and the reductions come on top.
-    depth: of the first cells' operations; each reduction doubles it.
-    stem_depth: of the convolution that sees the images.
-    imagenet: whether the stem reduces the images eightfold, with a strided
-      convolution and two reducing cells, or leaves their size.
-    path_keep_prob: of the last cell's operations at the end of training.
-    path_steps: over which operations come to be dropped that often.
-    dropout_keep_prob: of the features.
-    skip_reduction: whether the cell after a reduction sees the cell two
-      before the reduction as its previous one, not the one before.
+    cells: number of normal cells, without the stem and the reduction cells.
+    depth: channels of the first cells' operations; each reduction doubles it.
+    stem_depth: output channels of the first convolution.
+    imagenet: whether the stem reduces height and width to an eighth, with a
+      strided convolution and two reduction cells; otherwise it preserves them.
+    path_keep_prob: probability that drop path keeps an operation of the last
+      cell at the end of training.
+    path_steps: training steps until that probability is reached.
+    dropout_keep_prob: probability that dropout keeps a feature in training.
+    skip_reduction: whether the second input of the cell after a reduction is
+      the second-last cell before the reduction, instead of the last one.
   """
 
   cells: int
@@ -82,12 +85,12 @@ class Config:
 
   @property
   def reductions(self) -> tuple[int, int]:
-    """The cells at which the map is halved: a third and two thirds in."""
+    """Cells where height and width are halved: one third and two thirds in."""
     return self.cells // 3, 2 * self.cells // 3
 
 
 class State(NamedTuple):
-  """A cell's output and how many pixels of the stem's map one of it spans."""
+  """A cell's output and its stride relative to the stem's map."""
 
   net: tf.Tensor
   stride: int
@@ -99,7 +102,7 @@ class State(NamedTuple):
 def normed_conv(
   net: tf.Tensor, depth: int, stride: int, scope: str, norm: str
 ) -> tf.Tensor:
-  """Norm(1x1 convolution)."""
+  """norm(1x1 convolution)."""
   net = slim.conv2d(net, depth, 1, stride, scope=scope)
   return slim.batch_norm(net, scope=norm)
 
@@ -107,7 +110,7 @@ def normed_conv(
 def separable(
   net: tf.Tensor, depth: int, stride: int, kernel: int
 ) -> tf.Tensor:
-  """Norm(separable convolution(relu)), twice; the first of them strides."""
+  """norm(separable convolution(relu(net))), twice; only the first strides."""
   size = f'{kernel}x{kernel}'
   for layer in (1, 2):
     net = slim.separable_conv2d(
@@ -121,35 +124,34 @@ def separable(
   return net
 
 
-def pooled(
-  net: tf.Tensor, depth: int, stride: int, pool: Callable[..., tf.Tensor]
-) -> tf.Tensor:
-  """3x3 pooling that leaves out the padding, then to depth if need be."""
-  net = pool(net, 3, stride, padding='SAME')
+def pool(net: tf.Tensor, depth: int, stride: int, kind: str) -> tf.Tensor:
+  """Pools 3x3, ignoring the padding; convolves 1x1 if the depth differs."""
+  function = {'avg': slim.avg_pool2d, 'max': slim.max_pool2d}[kind]
+  net = function(net, 3, stride, padding='SAME')
   if net.shape[-1] == depth:
     return net
   return normed_conv(net, depth, 1, '1x1', 'bn_1')
 
 
 def identity(net: tf.Tensor, depth: int, stride: int) -> tf.Tensor:
-  """The state itself, or norm(1x1 convolution(relu)) where it must change."""
+  """Returns net, or norm(1x1 convolution(relu(net))) if the shape changes."""
   if stride == 1 and net.shape[-1] == depth:
     return net
   return normed_conv(tf.nn.relu(net), depth, stride, '1x1', 'bn_1')
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
   'identity': identity,
-  'avg_pool_3x3': functools.partial(pooled, pool=slim.avg_pool2d),
-  'max_pool_3x3': functools.partial(pooled, pool=slim.max_pool2d),
+  'avg_pool_3x3': functools.partial(pool, kind='avg'),
+  'max_pool_3x3': functools.partial(pool, kind='max'),
   'separable_3x3': functools.partial(separable, kernel=3),
   'separable_5x5': functools.partial(separable, kernel=5),
   'separable_7x7': functools.partial(separable, kernel=7),
 }
 
 
-def halved(net: tf.Tensor, depth: int) -> tf.Tensor:
-  """Norm of the pixels at even places beside those at odd ones, 1x1 each."""
+def factorized_reduction(net: tf.Tensor, depth: int) -> tf.Tensor:
+  """norm([1x1(pixels at even positions), 1x1(pixels at odd positions)])."""
   even = net[:, ::2, ::2]
   odd = tf.pad(net, [[0, 0], [0, 1], [0, 1], [0, 0]])[:, 1::2, 1::2]
   half = depth // 2
@@ -163,24 +165,24 @@ def halved(net: tf.Tensor, depth: int) -> tf.Tensor:
   return slim.batch_norm(net, scope='final_path_bn')
 
 
-def dropped(net: tf.Tensor, keep_prob: float, steps: int) -> tf.Tensor:
-  """Net / p or 0, per image, p falling from 1 to keep_prob over the steps."""
+def drop_path(net: tf.Tensor, keep_prob: float, steps: int) -> tf.Tensor:
+  """net / p with probability p, else 0; p falls from 1 to keep_prob."""
   step = tf.cast(tf.train.get_or_create_global_step(), tf.float32)
   keep = 1.0 - tf.minimum(1.0, step / steps) * (1.0 - keep_prob)
-  kept = tf.floor(keep + tf.random_uniform([tf.shape(net)[0], 1, 1, 1]))
-  return net / keep * kept
+  mask = tf.floor(keep + tf.random_uniform([tf.shape(net)[0], 1, 1, 1]))
+  return net / keep * mask
 
 
 # Cells ------------------------------------------------------------------------
 
 
 class Builder:
-  """Makes cells one after another and keeps what they gave.
+  """Adds cells one after another and records their outputs.
 
   Attributes:
     config: the variant.
-    is_training: whether operations are dropped.
-    cells: how many cells there will be, the stem's and reductions included.
+    is_training: whether drop path is active.
+    cells: total number of cells, including the stem's and the reductions.
     states: the stem's map and each cell's output.
   """
 
@@ -192,12 +194,12 @@ class Builder:
 
   @property
   def net(self) -> tf.Tensor:
-    """The last cell's output."""
+    """Output of the last cell."""
     return self.states[-1].net
 
   @property
-  def before(self) -> State | None:
-    """What the last cell's input was, None for the first cell."""
+  def previous(self) -> State | None:
+    """Input of the last cell; None before the first cell."""
     return self.states[-2] if len(self.states) > 1 else None
 
   def add(
@@ -209,15 +211,15 @@ class Builder:
     previous: State | None = None,
     ends_stage: bool = False,
   ) -> tf.Tensor:
-    """A cell of scale times the config's depth on the last cell's output.
+    """Adds a cell after the last one.
 
     Args:
-      cell: its operations.
+      cell: operations of the cell.
       scope: variable scope.
-      scale: of the depth.
-      stride: of the operations on the cell's two inputs.
-      previous: the state beside the last; None for self.before.
-      ends_stage: whether the next cell reduces.
+      scale: ratio of the cell's depth to the config's.
+      stride: stride of the operations on the cell's two inputs.
+      previous: second input of the cell; None for self.previous.
+      ends_stage: whether the next cell reduces height and width.
 
     Returns:
       [N, H/stride, W/stride, len(cell.outputs) · depth].
@@ -225,7 +227,7 @@ class Builder:
     last, depth = self.states[-1], int(self.config.depth * scale)
     keep_prob = self._path_keep_prob()
     with tf.variable_scope(scope):
-      other = _fitted(previous or self.before, last, depth)
+      other = _match(previous or self.previous, last, depth)
       net = normed_conv(tf.nn.relu(last.net), depth, 1, '1x1', 'beginning_bn')
       states = [net, other]
       for index, terms in enumerate(cell.sums):
@@ -236,13 +238,13 @@ class Builder:
           )
           states.append(left + right)
       with tf.variable_scope('cell_output'):
-        net = _joined(states, cell.outputs, depth)
+        net = _concatenate(states, cell.outputs, depth)
       net = attend(net, at=(BLOCK, STAGE) if ends_stage else BLOCK)
     self.states.append(State(net, last.stride * stride))
     return net
 
   def _path_keep_prob(self) -> float:
-    """Of the next cell's operations at the end: lower the deeper it is."""
+    """Returns the next cell's final keep probability, lower with depth."""
     depth_ratio = len(self.states) / self.cells
     return 1.0 - depth_ratio * (1.0 - self.config.path_keep_prob)
 
@@ -255,34 +257,34 @@ class Builder:
     scope: str,
     keep_prob: float,
   ) -> tf.Tensor:
-    """The term's operation; only those on the cell's inputs stride."""
+    """Applies a term; only operations on the cell's inputs stride."""
     stride = stride if term.state < 2 else 1
     with tf.variable_scope(scope):
       net = OPERATIONS[term.operation](states[term.state], depth, stride)
       if self.is_training and keep_prob < 1.0 and term.operation != 'identity':
-        net = dropped(net, keep_prob, self.config.path_steps)
+        net = drop_path(net, keep_prob, self.config.path_steps)
     return net
 
 
-def _fitted(previous: State | None, last: State, depth: int) -> tf.Tensor:
-  """The previous state with the last one's size and the cell's depth.
+def _match(previous: State | None, last: State, depth: int) -> tf.Tensor:
+  """Returns the previous state with the last one's size and the cell's depth.
 
-  The first cell has none and takes its input as it is.
+  The first cell has no previous state and uses its input unchanged.
   """
   if previous is None:
     return last.net
   if previous.stride != last.stride:
-    return halved(tf.nn.relu(previous.net), depth)
+    return factorized_reduction(tf.nn.relu(previous.net), depth)
   if previous.net.shape[-1] != depth:
     net = tf.nn.relu(previous.net)
     return normed_conv(net, depth, 1, 'prev_1x1', 'prev_bn')
   return previous.net
 
 
-def _joined(
+def _concatenate(
   states: list[tf.Tensor], outputs: tuple[int, ...], depth: int
 ) -> tf.Tensor:
-  """Those of the states, brought to depth, side by side."""
+  """Concatenates the output states, each converted to `depth` if it differs."""
   nets = []
   for index in outputs:
     net = states[index]
@@ -303,7 +305,7 @@ def stem(
   cells: int,
   cell: Cell = REDUCTION,
 ) -> Builder:
-  """The first convolution and, for ImageNet, two reducing cells after it."""
+  """Adds the first convolution and, for ImageNet, two reduction cells."""
   if not config.imagenet:
     net = slim.conv2d(images, config.stem_depth, 3, scope='l1_stem_3x3')
     net = slim.batch_norm(net, scope='l1_stem_bn')  # [N, H, W, stem_depth]
@@ -319,12 +321,12 @@ def stem(
 
 
 def aux_head(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
-  """Logits from the middle of the network, which only training looks at."""
+  """Adds auxiliary logits, which only training uses."""
   with tf.variable_scope(scope), tf.variable_scope('aux_logits'):
     net = slim.avg_pool2d(tf.nn.relu(net), 5, 3, padding='VALID')
     net = slim.conv2d(net, 128, 1, scope='proj')
     net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn0'))
-    # One kernel as large as the map, so that image sizes share no weights.
+    # The kernel is as large as the map: its shape depends on the image size.
     side = net.shape[1:3].as_list()
     net = slim.conv2d(net, 768, side, padding='VALID', scope='Conv')
     net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn1'))
@@ -334,7 +336,7 @@ def aux_head(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
 def classify(
   net: tf.Tensor, num_classes: int | None, is_training: bool, keep_prob: float
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Relu, attention, mean over space, dropout, one layer to the logits."""
+  """Adds relu, attention, mean over space, dropout and the logits."""
   with tf.variable_scope('final_layer'):
     net = attend(tf.nn.relu(net), at=CLASS)
     net = tf.reduce_mean(net, [1, 2])  # [N, C]
@@ -355,18 +357,19 @@ def nasnet(
   config: Config,
   reuse: bool | None = None,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Stem, three stages of normal cells with a reduction between, classifier.
+  """Builds the stem, three stages of normal cells, reductions and classifier.
 
   Args:
-    images: [N, H, W, C]; H and W must be known where is_training.
-    num_classes: 0 or None returns the features before the dropout.
-    is_training: whether dropout, dropped paths, the batch's statistics and
-      the auxiliary head are on.
+    images: [N, H, W, C]; H and W must be known if is_training.
+    num_classes: width of the logits; 0 or None returns the features before the
+      dropout.
+    is_training: whether dropout, drop path and the auxiliary head are active
+      and batch norm uses the batch's statistics.
     config: the variant.
-    reuse: whether to share the variables made before.
+    reuse: whether to reuse the variables created earlier.
 
   Returns:
-    Logits [N, num_classes], or features [N, C], and the end points.
+    Logits [N, num_classes] (or features [N, C]) and the end points by name.
   """
   outer = tf.get_variable_scope()
   with (
@@ -377,14 +380,14 @@ def nasnet(
     builder = stem(images, config, is_training, count)
     end_points, scale = {'Stem': builder.net}, 1
     for index in range(config.cells):
-      previous = builder.before
+      previous = builder.previous
       if index in config.reductions:
         number, scale = config.reductions.index(index), 2 * scale
         end_points[f'Reduction_Cell_{number}'] = builder.add(
           REDUCTION, f'reduction_cell_{number}', scale, stride=2
         )
       if not config.skip_reduction:
-        previous = builder.before
+        previous = builder.previous
       net = builder.add(
         NORMAL,
         f'cell_{index}',
@@ -404,7 +407,7 @@ def nasnet(
 def nasnet_arg_scope(
   weight_decay: float, decay: float = 0.9997, epsilon: float = 0.001
 ) -> dict[str, Any]:
-  """Linear layers without biases, L2 on all; fused batch norm on its own."""
+  """Returns an arg scope: linear layers without biases, L2, batch norm."""
   with (
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d, slim.fully_connected],
@@ -437,14 +440,14 @@ LARGE = Config(
 )
 
 
-def _network(name: str, config: Config, image_size: int) -> Network:
-  """The record of an ImageNet variant."""
-  return Network(
+def _network(name: str, config: Config, image_size: int) -> NetworkSpec:
+  """Returns the spec of an ImageNet variant."""
+  return NetworkSpec(
     name=name,
     build=functools.partial(nasnet, config=config),
     arg_scope=nasnet_arg_scope,
     image_size=image_size,
-    # What the auxiliary head needs; without it a feature map is left from 3.
+    # The auxiliary head needs it; without the head, 3 would be enough.
     min_image_size=67,
     preprocessing='inception',
     attention_points=config.cells + 4,
@@ -456,7 +459,7 @@ def _network(name: str, config: Config, image_size: int) -> Network:
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='nasnet_cifar',
     build=functools.partial(nasnet, config=CIFAR),
     arg_scope=functools.partial(nasnet_arg_scope, decay=0.9, epsilon=1e-5),

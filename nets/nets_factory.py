@@ -1,6 +1,8 @@
-"""Every network by name, and the one way to build it."""
+"""The table of networks, and the function that builds them."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from typing import Protocol, cast
 
 from errors import UserError
 from nets import (
@@ -28,7 +30,7 @@ from nets import (
 )
 from nets.attention.attend import attend
 from nets.attention.attention_factory import get_attention
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from registry import Table
 from tf_compat import slim, tf
 
@@ -60,6 +62,23 @@ NETWORKS = Table(
 )
 
 
+class NetworkFn(Protocol):
+  """A function that builds a network.
+
+  Attributes:
+    default_image_size: default height and width of the images, pixels.
+    num_classes: width of the logits.
+  """
+
+  default_image_size: int
+  num_classes: int
+
+  def __call__(
+    self, images: tf.Tensor, **kwargs
+  ) -> tuple[tf.Tensor, EndPoints]:
+    """Returns logits [N, num_classes] and end points of images [N, H, W, C]."""
+
+
 def get_network_fn(
   name: str,
   num_classes: int,
@@ -68,27 +87,29 @@ def get_network_fn(
   attention_module: str | None = None,
   attention_placement: str | None = None,
   batch_norm_decay: float | None = None,
-) -> Callable[..., tuple[tf.Tensor, EndPoints]]:
-  """The function that builds a network.
+) -> NetworkFn:
+  """Returns the function that builds a network.
 
   Args:
-    name: of a network in NETWORKS.
-    num_classes: width of the logits; 0 gives features instead.
-    weight_decay: L2 coefficient of the network's and the attention's kernels.
-    is_training: whether dropout and batch statistics are on.
-    attention_module: for instance 'cbam_block(ratio=16)'; None, '' or 'none'
-      for off.
+    name: name of a network in NETWORKS.
+    num_classes: width of the logits; 0 returns features instead.
+    weight_decay: L2 coefficient of the kernels of network and attention.
+    is_training: whether dropout is active and batch norm uses the batch's
+      statistics.
+    attention_module: for example 'cbam_block(ratio=16)'; None, '' or 'none'
+      disables attention.
     attention_placement: 'block', 'stage', 'class' or 'both'; None for the
-      module's own.
-    batch_norm_decay: of batch norm's moving averages; None for the family's.
+      module's default.
+    batch_norm_decay: decay of batch norm's moving averages; None for the
+      family's default.
 
   Returns:
     network_fn(images [N, H, W, C], **kwargs) -> logits [N, num_classes], end
     points by name; with attributes `default_image_size` and `num_classes`.
 
   Raises:
-    UserError: for an unknown network, attention module or placement, and in
-      network_fn for images too small.
+    UserError: if the network, attention module or placement is unknown, and in
+      network_fn if the images are too small.
   """
   network = NETWORKS[name]
   attention = get_attention(attention_module, attention_placement)
@@ -98,24 +119,26 @@ def get_network_fn(
     _check_size(network, images)
     with (
       slim.arg_scope(network.arg_scope(weight_decay)),
-      # Inside: an arg scope given as a dict replaces all those around it.
+      # After the line above: an arg scope from a dict replaces outer ones.
       slim.arg_scope(
         [attend],
         module=attention,
         weights_regularizer=slim.l2_regularizer(weight_decay),
       ),
-      # Over the family's own decay; and for attention where there is none.
+      # Overrides the family's decay; also for attention in networks without
+      # batch norm.
       slim.arg_scope([slim.batch_norm], is_training=is_training, **decay),
     ):
       return network.build(images, num_classes, is_training, **kwargs)
 
-  network_fn.default_image_size = network.image_size
-  network_fn.num_classes = num_classes
-  return network_fn
+  vars(network_fn).update(
+    default_image_size=network.image_size, num_classes=num_classes
+  )
+  return cast(NetworkFn, network_fn)
 
 
-def _check_size(network: Network, images: tf.Tensor) -> None:
-  """Raises UserError if images are known to be too small."""
+def _check_size(network: NetworkSpec, images: tf.Tensor) -> None:
+  """Raises UserError if the images are known to be too small."""
   height, width = images.shape[1:3]
   sides = [side for side in (height, width) if side is not None]
   least = network.min_image_size

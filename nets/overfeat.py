@@ -1,14 +1,16 @@
-"""OverFeat, its fast model: five convolutions, three fully connected layers.
+"""OverFeat, the fast model: five convolutions, three fully connected layers.
 
 OverFeat: integrated recognition, localization and detection using
 convolutional networks, Sermanet et al., 2013: https://arxiv.org/abs/1312.6229
 """
 
+from __future__ import annotations
+
 from typing import Any
 
-from nets import classifier
+from nets import heads
 from nets.attention.attend import BLOCK, STAGE, attend
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
 
@@ -22,35 +24,35 @@ def overfeat(
   reuse: bool | None = None,
   scope: str = 'overfeat',
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Three groups of convolutions, each pooled and attended; fc6 to fc8.
+  """Builds three groups of convolutions with pooling and attention, fc6 to fc8.
 
-  Args, results: see nets/classifier.py's convolved.
+  Args and results are those of alexnet.alexnet_v2.
   """
   with tf.variable_scope(scope, reuse=reuse) as outer:
-    ends = {}
-    net = ends['conv1'] = slim.conv2d(
+    end_points = {}
+    net = end_points['conv1'] = slim.conv2d(
       images, 64, 11, 4, padding='VALID', scope='conv1'
-    )  # [N, 56, 56, 64] of 231 x 231
+    )  # [N, 56, 56, 64] for 231 x 231
     net = slim.max_pool2d(net, 2, scope='pool1')  # [N, 28, 28, 64]
     net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
-    ends['pool1'] = net
-    net = ends['conv2'] = slim.conv2d(
+    end_points['pool1'] = net
+    net = end_points['conv2'] = slim.conv2d(
       net, 256, 5, padding='VALID', scope='conv2'
     )  # [N, 24, 24, 256]
     net = slim.max_pool2d(net, 2, scope='pool2')  # [N, 12, 12, 256]
     net = attend(net, scope='pool2_{tag}', at=(BLOCK, STAGE))
-    ends['pool2'] = net
-    net = ends['conv3'] = slim.conv2d(net, 512, 3, scope='conv3')
-    net = ends['conv4'] = slim.conv2d(net, 1024, 3, scope='conv4')
-    net = ends['conv5'] = slim.conv2d(net, 1024, 3, scope='conv5')
+    end_points['pool2'] = net
+    net = end_points['conv3'] = slim.conv2d(net, 512, 3, scope='conv3')
+    net = end_points['conv4'] = slim.conv2d(net, 1024, 3, scope='conv4')
+    net = end_points['conv5'] = slim.conv2d(net, 1024, 3, scope='conv5')
     net = slim.max_pool2d(net, 2, scope='pool5')  # [N, 6, 6, 1024]
-    net = ends['pool5'] = attend(net, scope='pool5_{tag}')
+    net = end_points['pool5'] = attend(net, scope='pool5_{tag}')
     with slim.arg_scope(
       [slim.conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.005),
       biases_initializer=tf.constant_initializer(0.1),
     ):
-      net, last = classifier.convolved(
+      net, last = heads.fc_conv_head(
         net,
         num_classes,
         is_training,
@@ -60,11 +62,11 @@ def overfeat(
         side=6,
         width=3072,
       )
-    return net, classifier.scoped(outer.name, {**ends, **last})
+    return net, heads.with_prefix(outer.name, {**end_points, **last})
 
 
 def overfeat_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """L2 on every layer; there is no batch norm."""
+  """Returns an arg scope: L2 on every layer, no batch norm."""
   with (
     slim.arg_scope(
       [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
@@ -75,7 +77,7 @@ def overfeat_arg_scope(weight_decay: float) -> dict[str, Any]:
 
 
 NETWORKS = (
-  Network(
+  NetworkSpec(
     name='overfeat',
     build=overfeat,
     arg_scope=overfeat_arg_scope,

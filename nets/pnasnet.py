@@ -1,14 +1,16 @@
-"""PNASNet-5: one cell found by progressive search, which strides to reduce.
+"""PNASNet-5: a single cell from progressive search, also with stride 2.
 
 Progressive neural architecture search, Liu et al., 2017:
 https://arxiv.org/abs/1712.00559
 """
 
+from __future__ import annotations
+
 import functools
 
 from nets import nasnet
 from nets.nasnet import Cell, Config, Term
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
 CELL = Cell(
@@ -30,9 +32,9 @@ def pnasnet(
   config: Config,
   reuse: bool | None = None,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Stem, three stages of the cell, classifier.
+  """Builds the stem, three stages of the cell and the classifier.
 
-  Arguments and results are those of nasnet.nasnet.
+  Args and results are those of nasnet.nasnet.
   """
   outer = tf.get_variable_scope()
   with (
@@ -67,9 +69,9 @@ MOBILE = Config(cells=9, depth=54, stem_depth=32)
 LARGE = Config(cells=12, depth=216, stem_depth=96, path_keep_prob=0.6)
 
 
-def _network(name: str, config: Config, image_size: int) -> Network:
-  """The record of a variant."""
-  return Network(
+def _network(name: str, config: Config, image_size: int) -> NetworkSpec:
+  """Returns the spec of a variant."""
+  return NetworkSpec(
     name=name,
     build=functools.partial(pnasnet, config=config),
     arg_scope=nasnet.nasnet_arg_scope,

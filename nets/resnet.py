@@ -1,21 +1,23 @@
-"""What all ResNets share: root and blocks of units.
+"""The common part of all ResNets: root, blocks of units and classifier.
 
-A ResNet is a plan: which unit, how many in each block, how wide. A unit is
-unit(net, depth, step, end_points) -> net of `depth` channels.
+A plan describes one ResNet: its unit, the number of units in each block and the
+width. A unit is unit(net, depth, step, end_points) -> net of `depth` channels.
 """
+
+from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from errors import UserError
-from nets import classifier
+from nets import heads
 from nets.attention.attend import STAGE, attend
 from nets.grouped_conv import grouped_conv2d
-from nets.network import EndPoints, Network
+from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
 
-# Units in each of the four blocks, by the number of layers.
+# Number of layers -> units in each of the four blocks.
 UNITS = {
   18: (2, 2, 2, 2),
   34: (3, 4, 6, 3),
@@ -27,12 +29,12 @@ UNITS = {
 
 
 class Step(NamedTuple):
-  """How a unit moves over its map.
+  """Stride and dilation of a unit.
 
   Attributes:
-    stride: of the one convolution that may stride.
+    stride: stride of the convolution that may stride.
     rate: dilation of that convolution.
-    rate_after: dilation of those behind it.
+    rate_after: dilation of the convolutions after it.
   """
 
   stride: int
@@ -41,20 +43,20 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-  """What tells one ResNet from another.
+  """The architecture of a ResNet.
 
   Attributes:
     unit: unit(net, depth, step, end_points) -> net of `depth` channels.
-    units: how many in each block.
-    depth: channels of the first block; each next one has twice as many.
-    root_depth: channels that the root gives.
-    root_stride: 4 for a 7x7 convolution and a pooling, 1 for a 3x3 convolution
-      that leaves small images their size.
+    units: number of units in each block.
+    depth: output channels of the first block; each later block doubles them.
+    root_depth: output channels of the root.
+    root_stride: 4 for a 7x7 convolution and max pooling; 1 for a 3x3
+      convolution without stride, for small images.
     stride_first: whether the first unit of a block strides, as in the papers.
-      In slim's ResNets the last unit of the block before does, and their
-      checkpoints were trained so.
-    preactivated: whether units normalise what they are given, not what they
-      give.
+      In TF-Slim's ResNets and their checkpoints, the last unit of the previous
+      block strides.
+    preactivated: whether units apply batch norm and relu to their input (v2)
+      instead of to the output of each convolution (v1).
   """
 
   unit: Callable[..., tf.Tensor]
@@ -72,14 +74,15 @@ def conv2d_same(
   kernel_size: int,
   stride: int,
   rate: int,
-  conv: Callable[..., tf.Tensor] = slim.conv2d,
+  conv: Callable[..., tf.Tensor] | None = None,
   **kwargs,
 ) -> tf.Tensor:
-  """A convolution padded alike on both sides whatever its stride.
+  """Adds a convolution with the same padding on both sides for every stride.
 
-  TensorFlow's own SAME pads an even side unevenly when it strides, and the
-  features would shift against those of the same network run denser.
+  TensorFlow's SAME padding of a strided convolution is asymmetric for even
+  sides: features would be shifted against those of a smaller output_stride.
   """
+  conv = conv or slim.conv2d
   if stride == 1:
     return conv(net, depth, kernel_size, rate=rate, **kwargs)
   total = rate * (kernel_size - 1)
@@ -91,25 +94,25 @@ def conv2d_same(
 
 
 def subsample(net: tf.Tensor, stride: int) -> tf.Tensor:
-  """Every stride-th pixel of every stride-th row."""
+  """Returns every stride-th pixel of every stride-th row."""
   if stride == 1:
     return net
   return slim.max_pool2d(net, 1, stride, scope='shortcut')
 
 
 def _root(net: tf.Tensor, plan: Plan, **kwargs) -> tf.Tensor:
-  """7x7 convolution and 3x3 pooling, each at stride 2; or 3x3 convolution."""
-  conv = functools.partial(conv2d_same, rate=1, scope='conv1', **kwargs)
+  """Adds a 7x7 convolution and 3x3 pooling, or just a 3x3 convolution."""
+  kwargs |= {'rate': 1, 'scope': 'conv1'}
   if plan.root_stride == 1:
-    return conv(net, plan.root_depth, 3, stride=1)
-  net = conv(net, plan.root_depth, 7, stride=2)
+    return conv2d_same(net, plan.root_depth, 3, 1, **kwargs)
+  net = conv2d_same(net, plan.root_depth, 7, 2, **kwargs)
   return slim.max_pool2d(net, 3, 2, scope='pool1')
 
 
 def _blocks(
   net: tf.Tensor, plan: Plan, output_stride: int | None, end_points: str
 ) -> tf.Tensor:
-  """The blocks of units, each twice as deep as the one before."""
+  """Adds the blocks of units, each twice as deep as the previous one."""
   steps = _steps(plan, output_stride)
   for number, count in enumerate(plan.units, start=1):
     depth = plan.depth * 2 ** (number - 1)
@@ -124,18 +127,18 @@ def _blocks(
 
 
 def _strides(plan: Plan) -> Iterator[int]:
-  """Each unit's stride: 2 where one block meets the next."""
+  """Yields each unit's stride, which is 2 once between two blocks."""
   last = len(plan.units) - 1
   for number, count in enumerate(plan.units):
-    same = [1] * (count - 1)
+    others = [1] * (count - 1)
     if plan.stride_first:
-      yield from [2 if number > 0 else 1, *same]
+      yield from [2 if number > 0 else 1, *others]
     else:
-      yield from [*same, 2 if number < last else 1]
+      yield from [*others, 2 if number < last else 1]
 
 
 def _steps(plan: Plan, output_stride: int | None) -> Iterator[Step]:
-  """Each unit's step: from output_stride on, dilate instead of striding."""
+  """Yields each unit's step; dilation replaces strides at output_stride."""
   reachable = [plan.root_stride * 2**n for n in range(len(plan.units))]
   if output_stride not in (None, *reachable):
     raise UserError(
@@ -163,27 +166,29 @@ def resnet(
   spatial_squeeze: bool = True,
   reuse: bool | None = None,
 ) -> tuple[tf.Tensor, EndPoints]:
-  """Root, blocks of units, classifier.
+  """Builds the root, the blocks of units and the classifier.
 
   Args:
     net: images, [N, H, W, C].
-    num_classes: 0 or None returns the features before the classifier.
+    num_classes: width of the logits; 0 or None returns the features before the
+      classifier.
     is_training: whether batch norm uses the batch's statistics.
-    plan: which ResNet.
+    plan: architecture.
     scope: variable scope.
-    global_pool: average over space before the classifier; False, with
-      spatial_squeeze=False, leaves a map of logits for dense prediction.
-    output_stride: pixels of input per pixel of the last map; None is the
-      plan's own, 32 for large images. Less gives a larger map by dilating the
-      convolutions.
-    spatial_squeeze: whether logits are [N, num_classes], not [N, 1, 1, …].
-    reuse: whether to share the variables made under `scope` before.
+    global_pool: whether to average over space before the classifier; False,
+      with spatial_squeeze=False, returns a map of logits for dense prediction.
+    output_stride: ratio of image size to size of the last map; None uses the
+      plan's, which is 32 for large images. A smaller one replaces strides by
+      dilation.
+    spatial_squeeze: whether to return logits [N, num_classes] instead of
+      [N, 1, 1, num_classes].
+    reuse: whether to reuse the variables created earlier under `scope`.
 
   Returns:
     Logits (or features) and the end points by name.
 
   Raises:
-    UserError: if the plan cannot reach output_stride.
+    UserError: if output_stride is not one of the plan's.
   """
   linear = {'normalizer_fn': None, 'activation_fn': None}
   with tf.variable_scope(scope, reuse=reuse) as outer:
@@ -200,13 +205,13 @@ def resnet(
       # [N, H/output_stride, W/output_stride, C]
       if plan.preactivated:
         net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
-      return classifier.pooled_then_convolved(
+      return heads.pool_conv_head(
         net, num_classes, global_pool, spatial_squeeze, end_points, outer.name
       )
 
 
 def resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """Convolution, fused batch norm (decay 0.997, epsilon 1e-5), relu; L2."""
+  """Returns an arg scope: fused batch norm (decay 0.997, ε 1e-5), relu, L2."""
   with (
     slim.arg_scope(
       [slim.conv2d, grouped_conv2d],
@@ -230,9 +235,9 @@ def network(
   image_size: int = 224,
   preprocessing: str = 'vgg',
   labels_offset: int | None = None,
-) -> Network:
-  """The record of a ResNet."""
-  return Network(
+) -> NetworkSpec:
+  """Returns the spec of a ResNet."""
+  return NetworkSpec(
     name=name,
     build=functools.partial(resnet, plan=plan, scope=name),
     arg_scope=arg_scope,

@@ -1,20 +1,22 @@
 """ResNets for small images: a 3x3 root that does not stride.
 
-The deep ones have the blocks of ImageNet's. The thin ones, of 16, 32 and 64
-channels and shortcuts without parameters, are those of section 4.2 of Deep
-residual learning for image recognition, He et al., 2015:
-https://arxiv.org/abs/1512.03385
+The networks of 18, 34, 50, 101 and 152 layers have the blocks of the ImageNet
+ResNets. The thin ones have 16, 32 and 64 channels and shortcuts without
+parameters: section 4.2 of Deep residual learning for image recognition, He et
+al., 2015: https://arxiv.org/abs/1512.03385
 """
+
+from __future__ import annotations
 
 import functools
 
 from nets import resnet, resnet_v1
-from nets.network import Network
+from nets.spec import NetworkSpec
 from tf_compat import tf
 
 
 def pad_depth(net: tf.Tensor, depth: int, stride: int) -> tf.Tensor:
-  """The paper's shortcut A: subsampled, then channels of zeros up to depth."""
+  """Returns the paper's shortcut A: subsampled, padded with zero channels."""
   net = resnet.subsample(net, stride)
   if net.shape[-1] == depth:
     return net
@@ -22,7 +24,7 @@ def pad_depth(net: tf.Tensor, depth: int, stride: int) -> tf.Tensor:
 
 
 def thin(layers: int) -> resnet.Plan:
-  """6n + 2 layers: root, three blocks of n basic units, classifier."""
+  """Returns a plan of 6n + 2 layers: three blocks of n units of two layers."""
   return resnet.Plan(
     unit=functools.partial(resnet_v1.basic, shortcut=pad_depth),
     units=[(layers - 2) // 6] * 3,
@@ -33,8 +35,8 @@ def thin(layers: int) -> resnet.Plan:
   )
 
 
-def _network(layers: int, plan: resnet.Plan) -> Network:
-  """The record of the ResNet with so many layers, for CIFAR."""
+def _network(layers: int, plan: resnet.Plan) -> NetworkSpec:
+  """Returns the spec of a ResNet for CIFAR."""
   return resnet.network(
     f'resnet_cifar_{layers}', plan, image_size=32, preprocessing='cifarnet'
   )

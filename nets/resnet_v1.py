@@ -4,6 +4,8 @@ Deep residual learning for image recognition, He et al., 2015:
 https://arxiv.org/abs/1512.03385
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from nets import resnet
@@ -12,7 +14,7 @@ from tf_compat import slim, tf
 
 
 def project(net: tf.Tensor, depth: int, stride: int) -> tf.Tensor:
-  """The shortcut: net itself, by a 1x1 convolution if it is not as deep."""
+  """Returns the shortcut: net, with a 1x1 convolution if its depth differs."""
   if net.shape[-1] == depth:
     return resnet.subsample(net, stride)
   return slim.conv2d(
@@ -27,7 +29,7 @@ def basic(
   end_points: str,
   shortcut: Callable[..., tf.Tensor] = project,
 ) -> tf.Tensor:
-  """Relu(shortcut + attend(3x3(3x3(net))))."""
+  """relu(shortcut + attend(3x3(3x3(net))))."""
   with tf.variable_scope('basic_v1') as scope:
     residual = resnet.conv2d_same(
       net, depth, 3, step.stride, step.rate, scope='conv1'
@@ -50,9 +52,9 @@ def bottleneck(
   step: resnet.Step,
   end_points: str,
   narrowing: int = 4,
-  conv: Callable[..., tf.Tensor] = slim.conv2d,
+  conv: Callable[..., tf.Tensor] | None = None,
 ) -> tf.Tensor:
-  """Relu(shortcut + attend(1x1(3x3(1x1(net))))), the 3x3 made by conv."""
+  """relu(shortcut + attend(1x1(3x3(1x1(net))))); `conv` computes the 3x3."""
   width = depth // narrowing
   with tf.variable_scope('bottleneck_v1') as scope:
     shortcut = project(net, depth, step.stride)
@@ -68,14 +70,14 @@ def bottleneck(
 
 
 def plan(layers: int, **options) -> resnet.Plan:
-  """So many layers: in basic units, or from 50 on in bottlenecks."""
+  """Returns a plan of basic units, or of bottlenecks from 50 layers on."""
   unit, depth = (basic, 64) if layers < 50 else (bottleneck, 256)
   return resnet.Plan(unit, resnet.UNITS[layers], depth, **options)
 
 
 NETWORKS = (
-  # No checkpoint of slim's holds these to its own place for strides, and in
-  # the paper's they make the published 1.81 and 3.66 billion multiply-adds.
+  # TF-Slim published no checkpoints of these, so they stride in the first unit
+  # as in the paper, with its 1.81 and 3.66 billion multiply-adds.
   *(
     resnet.network(f'resnet_v1_{layers}', plan(layers, stride_first=True))
     for layers in (18, 34)

@@ -4,6 +4,8 @@ Identity mappings in deep residual networks, He et al., 2016:
 https://arxiv.org/abs/1603.05027
 """
 
+from __future__ import annotations
+
 from nets import resnet
 from nets.attention.attend import attend
 from tf_compat import slim, tf
@@ -14,7 +16,7 @@ LINEAR = {'normalizer_fn': None, 'activation_fn': None}
 def _activate(
   net: tf.Tensor, depth: int, stride: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Relu(norm(net)), and the shortcut: net itself where it is as deep."""
+  """Returns relu(norm(net)) and the shortcut: net, if its depth is the same."""
   preact = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='preact')
   if net.shape[-1] == depth:
     return preact, resnet.subsample(net, stride)
@@ -26,7 +28,7 @@ def _activate(
 def basic(
   net: tf.Tensor, depth: int, step: resnet.Step, end_points: str
 ) -> tf.Tensor:
-  """Shortcut + attend(3x3(3x3(relu(norm(net)))))."""
+  """shortcut + attend(3x3(3x3(relu(norm(net)))))."""
   with tf.variable_scope('basic_v2') as scope:
     preact, shortcut = _activate(net, depth, step.stride)
     residual = resnet.conv2d_same(
@@ -42,7 +44,7 @@ def basic(
 def bottleneck(
   net: tf.Tensor, depth: int, step: resnet.Step, end_points: str
 ) -> tf.Tensor:
-  """Shortcut + attend(1x1(3x3(1x1(relu(norm(net))))))."""
+  """shortcut + attend(1x1(3x3(1x1(relu(norm(net))))))."""
   with tf.variable_scope('bottleneck_v2') as scope:
     preact, shortcut = _activate(net, depth, step.stride)
     residual = slim.conv2d(preact, depth // 4, 1, scope='conv1')

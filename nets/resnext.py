@@ -9,7 +9,7 @@ import functools
 from nets import resnet, resnet_v1
 from nets.grouped_conv import grouped_conv2d
 
-# 32x4d: 32 groups of 4 channels in the first block, whose units give 256.
+# 32x4d: 32 groups of 4 channels in the first block, whose output has 256.
 bottleneck = functools.partial(
   resnet_v1.bottleneck,
   narrowing=2,

@@ -1,9 +1,11 @@
 """Wide ResNets: fewer layers with more channels.
 
 Wide residual networks, Zagoruyko and Komodakis, 2016:
-https://arxiv.org/abs/1605.07146. ImageNet's 18 layers are those of the CBAM
-paper, https://arxiv.org/abs/1807.06521, whose root keeps its 64 channels.
+https://arxiv.org/abs/1605.07146. The 18-layer networks for ImageNet follow the
+CBAM paper, https://arxiv.org/abs/1807.06521: their root is not widened.
 """
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -12,7 +14,7 @@ from tf_compat import slim
 
 
 def wide_resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
-  """The ResNets' own; no convolution but the classifier has biases."""
+  """Returns the ResNet arg scope without biases, except in the classifier."""
   with (
     slim.arg_scope(resnet.resnet_arg_scope(weight_decay)),
     slim.arg_scope([slim.conv2d], biases_initializer=None) as scope,
@@ -21,7 +23,7 @@ def wide_resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
 
 
 def _wide_18(depth: int) -> resnet.Plan:
-  """ResNet v1 of 18 layers, with so many channels in its first block."""
+  """Returns the plan of an 18-layer ResNet v1 with a first block of `depth`."""
   return resnet.Plan(
     resnet_v1.basic, resnet.UNITS[18], depth, stride_first=True
   )

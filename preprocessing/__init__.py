@@ -1,1 +1,1 @@
-"""How an encoded image becomes a network's input: one recipe per file."""
+"""Recipes, which turn encoded images into a network's input; augmentations."""

@@ -1,9 +1,11 @@
 """The table of augmentations: --augment='randaugment(magnitude=7)+mixup'.
 
-They go on top of any recipe, in training only: some change the pixels that the
-recipe takes of an image, before it resizes them; some the network's input; some
-mix a batch.
+Augmentations are added to any recipe, in training only. Some change the pixels
+that the recipe crops, before it resizes them; some change the network's input;
+some mix the images of a batch.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import functools
@@ -12,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from errors import UserError
-from preprocessing import erasing, mixing, policies, random_ops
+from preprocessing import auto_augment, erasing, mixup, random_ops
 from registry import Adjustable, Table, parse_name
 from tf_compat import tf
 
-# What an augmentation changes, in the order in which they take place.
+# Kinds of data that an augmentation may change, in order of application.
 PIXELS, INPUT, BATCH = 'pixels', 'input', 'batch'
 
 
@@ -25,10 +27,12 @@ class Augmentation(Adjustable):
   """One kind of augmentation.
 
   Attributes:
-    name: what --augment calls it.
-    place: PIXELS, function(image uint8 [H, W, C], seed, *, options); INPUT,
-      likewise on float32; or BATCH, function(images, labels, seed, *, options).
-    function: whose options' annotations say what values they take.
+    name: its name in --augment.
+    place: the data that it changes. PIXELS: function(image uint8 [H, W, C],
+      seed, *, options); INPUT: the same on float32; BATCH: function(images,
+      labels, seed, *, options).
+    function: applies the augmentation; its keyword-only arguments are the
+      options, and their annotations define the accepted values.
   """
 
   name: str
@@ -39,44 +43,56 @@ class Augmentation(Adjustable):
 AUGMENTATIONS = Table(
   'augmentation',
   (
-    Augmentation('randaugment', PIXELS, policies.randaugment),
-    Augmentation('autoaugment', PIXELS, policies.autoaugment),
+    Augmentation('randaugment', PIXELS, auto_augment.randaugment),
+    Augmentation('autoaugment', PIXELS, auto_augment.autoaugment),
     Augmentation('cutout', INPUT, erasing.cutout),
     Augmentation('random_erasing', INPUT, erasing.random_erasing),
-    Augmentation('mixup', BATCH, mixing.mixup),
-    Augmentation('cutmix', BATCH, mixing.cutmix),
+    Augmentation('mixup', BATCH, mixup.mixup),
+    Augmentation('cutmix', BATCH, mixup.cutmix),
   ),
 )
 
-# Separators of names, but not of options.
+# + and commas separate names, except inside the parentheses of options.
 _SEPARATOR = re.compile(r'[+,](?![^(]*\))')
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentations:
-  """Those that were asked for, each with its options, by place.
+  """The selected augmentations with their options bound.
 
-  `seed` is int64 [2], of a record or of a batch; it settles every draw.
+  Every random number follows from `seed`, int64 [2], of a record or a batch.
+
+  Attributes:
+    chosen: pairs (place, function of the data and the seed).
   """
 
   chosen: tuple[tuple[str, Callable[..., Any]], ...] = ()
 
   def at(self, place: str) -> list[Callable[..., Any]]:
-    """Those of a place, in the order in which they were named."""
-    return [function for where, function in self.chosen if where == place]
+    """Returns the augmentations of a kind of data, in the order of the flag."""
+    return [function for other, function in self.chosen if other == place]
 
   def __call__(
     self, place: str, image: tf.Tensor, seed: tf.Tensor
   ) -> tf.Tensor:
-    """The image [H, W, C] after those of PIXELS or of INPUT."""
-    for change in self.at(place):
-      image = change(image, seed)
+    """Applies the augmentations of PIXELS or INPUT to an image [H, W, C]."""
+    for function in self.at(place):
+      image = function(image, seed)
     return image
 
   def mix(
     self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Images [N, H, W, C] and labels [N, K] mixed by one of BATCH, drawn."""
+    """Applies one BATCH augmentation, drawn at random.
+
+    Args:
+      images: float32 [N, H, W, C].
+      labels: shares of the classes, float32 [N, K].
+      seed: int64 [2], the batch's.
+
+    Returns:
+      The mixed images and labels, of the same shapes.
+    """
     mixes = [
       functools.partial(function, images, labels, seed)
       for function in self.at(BATCH)
@@ -85,22 +101,22 @@ class Augmentations:
 
 
 def get_augmentations(text: str | None) -> Augmentations:
-  """Those that a flag value names.
+  """Returns the augmentations that a value of --augment names.
 
   Args:
-    text: names, alone or with options, joined by + or commas; None and '' are
-      none.
+    text: names, alone or with options, separated by + or commas; None and ''
+      select no augmentation.
 
   Raises:
-    UserError: for an unknown name, option or value, or a name given twice.
+    UserError: for an unknown name, option or value, or a repeated name.
   """
   chosen, names = [], []
   for part in _SEPARATOR.split(text) if text else ():
     name, options = parse_name(part)
     kind = AUGMENTATIONS[name]
-    kind.check(options)
+    options = kind.check(options)
     if name in names:
-      raise UserError(f'--augment names {name} twice: leave one out.')
+      raise UserError(f'--augment names {name} twice: remove one of them.')
     names.append(name)
     chosen.append((kind.place, functools.partial(kind.function, **options)))
   return Augmentations(tuple(chosen))

@@ -1,4 +1,6 @@
-"""CIFAR's recipe: pad, crop, flip, brightness, contrast; then standardise."""
+"""CIFAR's recipe: pad, crop, flip, brightness, contrast; then standardize."""
+
+from __future__ import annotations
 
 from preprocessing import decoding, random_ops
 from preprocessing.decoding import Image
@@ -12,19 +14,19 @@ DRAWS = {'flip': (0, 1), 'brightness': (-63, 63), 'contrast': (0.2, 1.8)}
 def crop(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """A random crop of the padded image."""
+  """random_crop(pad(image))."""
   del bbox
-  image = _pad(image.whole(), height, width)
+  image = _pad(image.pixels(), height, width)
   return random_ops.crop(image, height, width, seed)
 
 
 def distort(
   images: tf.Tensor, flip: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor
 ) -> tf.Tensor:
-  """standardise(adjust_contrast(flip(images) + brightness))."""
+  """standardize(adjust_contrast(flip(images) + brightness))."""
   images = mirror(images, flip) + brightness
   mean = tf.reduce_mean(images, [1, 2], keepdims=True)
-  return standardise((images - mean) * contrast + mean)
+  return standardize((images - mean) * contrast + mean)
 
 
 def center(
@@ -32,23 +34,23 @@ def center(
 ) -> tf.Tensor:
   """crop_or_pad(image)."""
   del seed, bbox
-  return decoding.crop_or_pad(image.whole(), height, width)
+  return decoding.crop_or_pad(image.pixels(), height, width)
 
 
-def standardise(images: tf.Tensor) -> tf.Tensor:
-  """(images - mean) / deviation, of each."""
+def standardize(images: tf.Tensor) -> tf.Tensor:
+  """(image - mean) / standard deviation, for each image."""
   return tf.image.per_image_standardization(images)
 
 
 def _pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-  """Black around the image: 4 pixels, or what a larger crop needs."""
-  lacking = ([height, width] - tf.shape(image)[:2] + 1) // 2
-  margin = tf.maximum(lacking, PADDING)
+  """Pads with black: 4 pixels on each side, or more if the crop is larger."""
+  missing = ([height, width] - tf.shape(image)[:2] + 1) // 2
+  margin = tf.maximum(missing, PADDING)
   return tf.pad(image, [[margin[0], margin[0]], [margin[1], margin[1]], [0, 0]])
 
 
 CIFARNET = Recipe(
   name='cifarnet',
   training=Steps(crop, distort, DRAWS),
-  evaluation=Steps(center, standardise),
+  evaluation=Steps(center, standardize),
 )

@@ -1,29 +1,42 @@
-"""Cutout and random erasing: parts of a network's input set to 0.
+"""Cutout and random erasing: set a box of a network's input to 0.
 
-0 is the mean color, or middle gray, of every recipe's output.
+In the output of every recipe, 0 is the mean color or middle gray.
 """
+
+from __future__ import annotations
 
 import math
 from typing import Annotated
 
 from preprocessing import random_ops
-from registry import Rule, Whole
+from registry import PositiveInt, Rule
 from tf_compat import tf
 
-Part = Annotated[
+Fraction = Annotated[
   float,
   Rule(
     'a number above 0 and up to 1',
     lambda v: isinstance(v, int | float) and 0 < v <= 1,
   ),
 ]
+# Range of the logarithm of height / width.
 LOG_ASPECT = math.log(0.3), math.log(1 / 0.3)
 
 
-def cutout(image: tf.Tensor, seed: tf.Tensor, *, size: Whole = 16) -> tf.Tensor:
-  """0 in a square of `size` pixels around any place, as far as it is inside.
+def cutout(
+  image: tf.Tensor, seed: tf.Tensor, *, size: PositiveInt = 16
+) -> tf.Tensor:
+  """Sets a square around a random pixel to 0, clipped at the borders.
 
-  https://arxiv.org/abs/1708.04552.
+  https://arxiv.org/abs/1708.04552
+
+  Args:
+    image: float32 [H, W, C].
+    seed: int64 [2], the record's.
+    size: the square's side, in pixels.
+
+  Returns:
+    float32 [H, W, C].
   """
   height, width, _ = image.shape
   y = random_ops.uniform(seed, 'cutout_y', 0, height, tf.int32)
@@ -35,13 +48,23 @@ def random_erasing(
   image: tf.Tensor,
   seed: tf.Tensor,
   *,
-  probability: Part = 0.5,
-  least_area: Part = 0.02,
-  most_area: Part = 0.33,
+  probability: Fraction = 0.5,
+  least_area: Fraction = 0.02,
+  most_area: Fraction = 0.33,
 ) -> tf.Tensor:
-  """0 in a rectangle between the two parts of the area, sides 3:10 to 10:3.
+  """Sets a random rectangle, its sides in a ratio of 3:10 to 10:3, to 0.
 
-  https://arxiv.org/abs/1708.04896.
+  https://arxiv.org/abs/1708.04896
+
+  Args:
+    image: float32 [H, W, C].
+    seed: int64 [2], the record's.
+    probability: probability that anything is erased.
+    least_area: the smallest rectangle, as a fraction of the image's area.
+    most_area: the largest one.
+
+  Returns:
+    float32 [H, W, C].
   """
 
   def draw(name, *bounds):
@@ -69,7 +92,7 @@ def _erase(
   rows: tf.Tensor | int,
   columns: tf.Tensor | int,
 ) -> tf.Tensor:
-  """0 in image[top:top + rows, left:left + columns]."""
+  """Sets image[top:top + rows, left:left + columns] to 0."""
   inside = inside_box(image.shape[0], image.shape[1], top, left, rows, columns)
   return image * (1.0 - tf.cast(inside, image.dtype))
 
@@ -82,8 +105,8 @@ def inside_box(
   rows: tf.Tensor | int,
   columns: tf.Tensor | int,
 ) -> tf.Tensor:
-  """Whether each pixel is in a box: bool [height, width, 1]."""
+  """Returns a mask of the pixels in a box, bool [height, width, 1]."""
   y, x = tf.range(height)[:, tf.newaxis], tf.range(width)[tf.newaxis]
-  across = tf.logical_and(x >= left, x < left + columns)
-  down = tf.logical_and(y >= top, y < top + rows)
-  return tf.logical_and(across, down)[..., tf.newaxis]
+  in_columns = tf.logical_and(x >= left, x < left + columns)
+  in_rows = tf.logical_and(y >= top, y < top + rows)
+  return tf.logical_and(in_columns, in_rows)[..., tf.newaxis]

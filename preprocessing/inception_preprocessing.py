@@ -1,20 +1,22 @@
-"""Inception's recipe: a random part, resized, flipped, recolored; in [-1, 1].
+"""Inception's recipe: a random crop, resized, flipped, recolored; in [-1, 1].
 
 https://arxiv.org/abs/1409.4842, section 6. TF-Slim's programs resize linearly
-and change brightness and saturation; its full form draws one of four ways to
-resize, and of four orders of brightness, saturation, hue and contrast. An image
-of one channel gets brightness and contrast only; that goes for photos made gray
-by --use_grayscale as well, which TF-Slim recolors first.
+and change brightness and saturation. Its full form draws one of four resize
+methods and one of four orders of brightness, saturation, hue and contrast. For
+one channel, only brightness and contrast change. This includes photos that
+--use_grayscale converts to gray, which TF-Slim recolors first.
 
-The fast form makes all four changes by one affine map of a pixel's (R, G, B) x,
-with the ranges of the full form, the mean being that of each STRIDE-th row and
-column; nor is the color of a JPEG smoothed:
+The fast form combines all four changes into one affine map of a pixel's
+(R, G, B) x, with the ranges of the full form. It takes the mean over each
+STRIDE-th row and column, and does not smooth the color of a JPEG:
 
   x' = hue saturation (contrast (x - mean) + mean) + brightness, where
-  saturation = s I + (1 - s) 1 luma^T: away from the pixel's luma, or towards;
-  hue = cos(a) I + (1 - cos(a)) / 3 J + sin(a) K: a turn by a around the grays,
-  with J all ones and K the cross product with (1, 1, 1) / sqrt(3).
+  saturation = s I + (1 - s) 1 luma^T scales the distance to the pixel's luma;
+  hue = cos(a) I + (1 - cos(a)) / 3 J + sin(a) K rotates by a around the gray
+  axis, with J all ones and K the cross product with (1, 1, 1) / sqrt(3).
 """
+
+from __future__ import annotations
 
 import math
 
@@ -27,26 +29,16 @@ CENTRAL_FRACTION = 0.875
 MIN_OBJECT_COVERED = 0.1
 ASPECT_RATIO_RANGE = 0.75, 1.33
 AREA_RANGE = 0.05, 1.0
-RESIZE_METHODS = (
-  tf.image.ResizeMethod.BILINEAR,
-  tf.image.ResizeMethod.NEAREST_NEIGHBOR,
-  tf.image.ResizeMethod.BICUBIC,
-  tf.image.ResizeMethod.AREA,
-)
-# Color distortions do not commute, so one of four orders is drawn.
+# Names of tf.image.ResizeMethod.
+RESIZE_METHODS = ('BILINEAR', 'NEAREST_NEIGHBOR', 'BICUBIC', 'AREA')
+# Color distortions do not commute, so their order is random.
 ORDERS = (
   ('brightness', 'saturation', 'hue', 'contrast'),
   ('saturation', 'brightness', 'contrast', 'hue'),
   ('contrast', 'hue', 'brightness', 'saturation'),
   ('hue', 'saturation', 'contrast', 'brightness'),
 )
-COLOR_OPS = {
-  'brightness': tf.image.adjust_brightness,
-  'saturation': tf.image.adjust_saturation,
-  'hue': tf.image.adjust_hue,
-  'contrast': tf.image.adjust_contrast,
-}
-# Of their random arguments.
+# Suffix of tf.image.adjust_* -> range of its random argument.
 COLOR_RANGES = {
   'brightness': (-32 / 255, 32 / 255),
   'saturation': (0.5, 1.5),
@@ -62,7 +54,7 @@ FLIP = {'flip': (0, 1)}
 def sample(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """A random part, resized, in [0, 255]."""
+  """resize(random_crop(image)), in [0, 255]."""
   window = sample_window(image.size, seed, bbox)
   return resize(image.crop(window), height, width)
 
@@ -70,7 +62,7 @@ def sample(
 def sample_roughly(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """A random part, without smoothing a JPEG's color, resized."""
+  """resize(random_crop(image)), without smoothing the color of a JPEG."""
   window = sample_window(image.size, seed, bbox)
   return resize(image.crop(window, smooth=False), height, width)
 
@@ -78,7 +70,7 @@ def sample_roughly(
 def sample_fully(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """A random part, resized in one of four ways, recolored in one of four."""
+  """recolor(resize(random_crop(image))), a random method and order."""
   image = image.crop(sample_window(image.size, seed, bbox))
   image = tf.image.convert_image_dtype(image, tf.float32)
   image = random_ops.choose(
@@ -86,7 +78,7 @@ def sample_fully(
     'resize',
     [
       lambda method=method: tf.image.resize_images(
-        image, [height, width], method
+        image, [height, width], getattr(tf.image.ResizeMethod, method)
       )
       for method in RESIZE_METHODS
     ],
@@ -101,7 +93,7 @@ def sample_fully(
 def center(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """The middle 87.5% of either side, resized, in [0, 255]."""
+  """resize(central_crop(image)), 87.5% of each side, in [0, 255]."""
   del seed, bbox
   return resize(image.crop(central_window(image.size)), height, width)
 
@@ -109,7 +101,7 @@ def center(
 def sample_window(
   size: tf.Tensor, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """A random part [4]: 5% to 100% of the area, sides 3:4 to 4:3."""
+  """Draws a window [4] of 5% to 100% of the area, its sides 3:4 to 4:3."""
   if bbox is None:
     bbox = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
   return random_ops.sample_window(
@@ -118,7 +110,7 @@ def sample_window(
 
 
 def central_window(size: tf.Tensor) -> tf.Tensor:
-  """The middle part [4], as tf.image.central_crop rounds it."""
+  """Returns the central window [4], rounded as tf.image.central_crop does."""
   sides = tf.cast(size, tf.float64)
   begin = tf.cast((sides - sides * CENTRAL_FRACTION) / 2, tf.int32)
   return tf.concat([begin, size - 2 * begin], 0)
@@ -130,7 +122,7 @@ def distort(
   brightness: tf.Tensor,
   saturation: tf.Tensor,
 ) -> tf.Tensor:
-  """scale(saturate(brighten(flip(images)))); one channel: no saturate."""
+  """scale(saturate(brighten(flip(images)))); no saturate for one channel."""
   images = mirror(images, flip)
   if images.shape[3] == 3:
     return _saturate(images, brightness * 255, saturation)
@@ -145,7 +137,7 @@ def distort_affinely(
   hue: tf.Tensor,
   contrast: tf.Tensor,
 ) -> tf.Tensor:
-  """scale(the affine map of flip(images))."""
+  """scale(affine_map(flip(images)))."""
   mean = tf.reduce_mean(images[:, ::STRIDE, ::STRIDE], [1, 2], keepdims=True)
   rest = tf.unstack((1 - contrast) * mean, axis=3)  # [N, 1, 1]
   planes = tf.unstack(mirror(images, flip), axis=3)  # [N, H, W]
@@ -167,16 +159,17 @@ def flip_and_scale(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
-  """[0, 255] to [-1, 1]."""
+  """images * 2 / 255 - 1, from [0, 255] to [-1, 1]."""
   return images * (2 / 255) - 1.0
 
 
 def resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-  """Linearly, to float32 in [0, 255]."""
+  """Resizes an image linearly, to float32 in [0, 255]."""
   return tf.image.resize_bilinear(image[tf.newaxis], [height, width])[0]
 
 
 def _clip(image: tf.Tensor) -> tf.Tensor:
+  """min(max(image, -1), 1)."""
   return tf.clip_by_value(image, -1.0, 1.0)
 
 
@@ -185,9 +178,9 @@ def _saturate(
 ) -> tf.Tensor:
   """scale(adjust_saturation(images + brightness, factor)), without HSV.
 
-  With v the largest and m the least of a pixel's three colors x, its saturation
-  in HSV is s = (v - m) / v. To hold hue and v while s becomes min(1, factor s)
-  is to make v - x greater by min(factor, 1 / s).
+  With v the largest and m the smallest of a pixel's three colors x, its
+  saturation in HSV is s = (v - m) / v. Scaling v - x by min(factor, 1 / s)
+  changes s to min(1, factor s) and keeps hue and v.
   """
   planes = tf.unstack(images, axis=3)  # [N, H, W]
   brightness, factor = brightness[..., 0], factor[..., 0]
@@ -203,7 +196,7 @@ def _saturate(
 def _color_matrix(
   saturation: tf.Tensor, hue: tf.Tensor
 ) -> list[list[tf.Tensor]]:
-  """Hue saturation of the fast form, 3 x 3 numbers; `hue` in whole turns."""
+  """The matrix hue saturation of the fast form, 3 x 3; `hue` in full turns."""
   cos, sin = tf.cos(2 * math.pi * hue), tf.sin(2 * math.pi * hue)
   gray, cross = (1 - cos) / 3, sin / math.sqrt(3)
   turn = [
@@ -211,7 +204,7 @@ def _color_matrix(
     [gray + cross, cos + gray, gray - cross],
     [gray - cross, gray + cross, cos + gray],
   ]
-  # A gray stays as it is when turned.
+  # Rotation does not change a gray.
   return [
     [
       saturation * part + (1 - saturation) * share
@@ -222,18 +215,18 @@ def _color_matrix(
 
 
 def _dot(weights: list, planes: list) -> tf.Tensor:
-  """Sum of weight * plane. A matrix product is slow for three of them."""
+  """sum(weight * plane); a matrix product is slow for three planes."""
   return sum(w * plane for w, plane in zip(weights, planes, strict=True))
 
 
 def _recolor(
   image: tf.Tensor, order: tuple[str, ...], seed: tf.Tensor
 ) -> tf.Tensor:
-  """clip(op_n(... op_1(image))) to [0, 1], each op by a random argument."""
+  """clip(op_n(... op_1(image))) to [0, 1], random arguments for each op."""
   for name in order:
     if image.shape[2] == 3 or name not in NEEDS_COLOR:
       number = random_ops.uniform(seed, name, *COLOR_RANGES[name])
-      image = COLOR_OPS[name](image, number)
+      image = getattr(tf.image, f'adjust_{name}')(image, number)
   return tf.clip_by_value(image, 0.0, 1.0)
 
 

@@ -1,4 +1,6 @@
-"""LeNet's recipe: cut or pad to size, then (image - 128) / 128."""
+"""LeNet's recipe: crop or pad to size, then (image - 128) / 128."""
+
+from __future__ import annotations
 
 from preprocessing import decoding
 from preprocessing.decoding import Image
@@ -11,14 +13,15 @@ def center(
 ) -> tf.Tensor:
   """crop_or_pad(image)."""
   del seed, bbox
-  return decoding.crop_or_pad(image.whole(), height, width)
+  return decoding.crop_or_pad(image.pixels(), height, width)
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
-  """(images - 128) / 128; nothing here is random."""
+  """(images - 128) / 128."""
   return (images - 128.0) / 128.0
 
 
+# TF-Slim's recipe has no random distortions.
 STEPS = Steps(center, scale)
 LENET = Recipe(
   name='lenet',

@@ -1,8 +1,10 @@
-"""Changes of an image's pixels that policies are made of (policies.py).
+"""Pixel operations of RandAugment and AutoAugment (auto_augment.py).
 
-They are the operations of AutoAugment (https://arxiv.org/abs/1805.09501, table
-6), with Pillow's arithmetic. An image is uint8 [H, W, C], C 1 or 3.
+https://arxiv.org/abs/1805.09501, table 6, with the arithmetic of Pillow. All
+images are uint8 [H, W, C], C 1 or 3.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import math
@@ -10,12 +12,12 @@ from collections.abc import Callable
 
 from tf_compat import tf
 
-FILL = 128.0  # what comes in from outside the image
-LUMA = 19595, 38470, 7471  # in parts of 65536, as Pillow weighs R, G and B
+FILL = 128.0  # color outside the image
+LUMA = 19595, 38470, 7471  # Pillow's weights of R, G and B, times 65536
 
 
 def identity(image: tf.Tensor) -> tf.Tensor:
-  """The image."""
+  """Returns the image."""
   return image
 
 
@@ -25,20 +27,20 @@ def invert(image: tf.Tensor) -> tf.Tensor:
 
 
 def solarize(image: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-  """255 - image where it is `threshold` or more."""
+  """255 - image where image >= threshold."""
   below = tf.cast(image, tf.float32) < threshold
   return tf.where(below, image, invert(image))
 
 
 def posterize(image: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
-  """The uppermost `bits`, int32, of each value."""
+  """Keeps the highest `bits`, an int32 scalar, of each value."""
   step = tf.bitwise.left_shift(1, 8 - bits)
   values = tf.cast(image, tf.int32)
   return tf.cast(values // step * step, tf.uint8)
 
 
 def brightness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """Factor * image."""
+  """clip(factor * image)."""
   return _blend(tf.zeros_like(image), image, factor)
 
 
@@ -54,7 +56,7 @@ def contrast(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """smooth + factor * (image - smooth), smooth over 3 x 3 but at the edges."""
+  """smooth + factor * (image - smooth); at the edges, smooth = image."""
   kernel = tf.constant([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
   kernel = tf.tile(
     kernel[:, :, tf.newaxis, tf.newaxis], [1, 1, image.shape[2], 1]
@@ -70,24 +72,24 @@ def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def autocontrast(image: tf.Tensor) -> tf.Tensor:
-  """Each channel stretched to 0 to 255."""
+  """(image - min) * 255 / (max - min), for each channel."""
   values = tf.cast(image, tf.float32)
   low, high = tf.reduce_min(values, [0, 1]), tf.reduce_max(values, [0, 1])
   scale = 255 / tf.maximum(high - low, 1)
-  # Pillow cuts off what stands behind the point; rounding errors must not.
+  # Pillow rounds down; 1e-4 keeps rounding errors from losing a level.
   stretched = tf.floor((values - low) * scale + 1e-4)
   flat = tf.broadcast_to(high <= low, tf.shape(image))
   return tf.where(flat, image, tf.cast(stretched, tf.uint8))
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
-  """Each channel mapped so that its values are as evenly spread as may be."""
+  """Equalizes the histogram of each channel."""
   channels = tf.unstack(tf.cast(image, tf.int32), axis=2)
   return tf.stack([_equalize(channel) for channel in channels], 2)
 
 
 def rotate(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
-  """Turned to the left around the middle."""
+  """Rotates the image counterclockwise around its center."""
   height, width = _size(image)
   angle = degrees * (math.pi / 180)
   cos, sin = tf.cos(angle), tf.sin(angle)
@@ -119,26 +121,31 @@ def translate_y(image: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class PixelOp:
-  """An operation with a strength: op(image, level in [0, 1], sign -1 or 1)."""
+  """A pixel operation as a function of its strength.
+
+  Attributes:
+    name: the operation's name in SUB_POLICIES.
+    apply: function(image, level in [0, 1], sign -1 or 1) -> image.
+  """
 
   name: str
   apply: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def _plain(function: Callable) -> PixelOp:
-  """One that knows no strength."""
+  """Returns an operation without strength."""
   return PixelOp(function.__name__, lambda image, level, sign: function(image))
 
 
-def _signed(function: Callable, most: float, middle: float = 0.0) -> PixelOp:
-  """One whose argument is up to `most` above or below the middle."""
+def _signed(function: Callable, most: float, neutral: float = 0.0) -> PixelOp:
+  """Returns function(image, neutral ± level * most)."""
   return PixelOp(
     function.__name__,
-    lambda image, level, sign: function(image, middle + sign * level * most),
+    lambda image, level, sign: function(image, neutral + sign * level * most),
   )
 
 
-# RandAugment takes all but the last.
+# RandAugment draws from all but the last.
 PIXEL_OPS = (
   _plain(identity),
   _plain(autocontrast),
@@ -153,10 +160,10 @@ PIXEL_OPS = (
       image, 8 - tf.cast(tf.round(level * 4), tf.int32)
     ),
   ),
-  _signed(color, 0.9, middle=1.0),
-  _signed(contrast, 0.9, middle=1.0),
-  _signed(brightness, 0.9, middle=1.0),
-  _signed(sharpness, 0.9, middle=1.0),
+  _signed(color, 0.9, neutral=1.0),
+  _signed(contrast, 0.9, neutral=1.0),
+  _signed(brightness, 0.9, neutral=1.0),
+  _signed(sharpness, 0.9, neutral=1.0),
   _signed(shear_x, 0.3),
   _signed(shear_y, 0.3),
   _signed(translate_x, 0.45),
@@ -166,7 +173,7 @@ PIXEL_OPS = (
 
 
 def _blend(start: tf.Tensor, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-  """start + factor * (image - start), cut to whole numbers of 0 to 255."""
+  """start + factor * (image - start), clipped and truncated to uint8."""
   start, end = tf.cast(start, tf.float32), tf.cast(image, tf.float32)
   return tf.cast(
     tf.clip_by_value(start + factor * (end - start), 0.0, 255.0), tf.uint8
@@ -174,7 +181,7 @@ def _blend(start: tf.Tensor, image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def _luma(image: tf.Tensor) -> tf.Tensor:
-  """The image's gray [H, W, 1], as Pillow rounds it."""
+  """Returns the luma [H, W, 1], rounded as Pillow does."""
   if image.shape[2] == 1:
     return image
   luma = tf.reduce_sum(tf.cast(image, tf.int32) * LUMA, 2, keepdims=True)
@@ -182,7 +189,7 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
 
 
 def _equalize(channel: tf.Tensor) -> tf.Tensor:
-  """One channel int32 [H, W] through the table of its cumulated histogram."""
+  """Maps a channel, int32 [H, W], through its cumulative histogram."""
   counts = tf.math.bincount(tf.reshape(channel, [-1]), minlength=256)
   last = counts[tf.reduce_max(channel)]
   step = (tf.reduce_sum(counts) - last) // 255
@@ -193,23 +200,23 @@ def _equalize(channel: tf.Tensor) -> tf.Tensor:
 
 
 def _size(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """(Height, width) as float32."""
+  """Returns height and width as float32."""
   size = tf.cast(tf.shape(image), tf.float32)
   return size[0], size[1]
 
 
 def _transform(image: tf.Tensor, affine: list) -> tf.Tensor:
-  """image[d x + e y + f, a x + b y + c] of each place's middle (x, y)."""
+  """image[d x + e y + f, a x + b y + c] at each pixel's center (x, y)."""
   a, b, c, d, e, f = affine
-  # TensorFlow counts from the middle of the first pixel, not from its edge.
+  # TensorFlow's origin is the center of the first pixel, Pillow's its corner.
   c, f = c + (a + b - 1) / 2, f + (d + e - 1) / 2
   transform = tf.stack([a, b, c, d, e, f, 0.0, 0.0])
-  moved = tf.raw_ops.ImageProjectiveTransformV3(
+  transformed = tf.raw_ops.ImageProjectiveTransformV3(
     images=image[tf.newaxis],
     transforms=transform[tf.newaxis],
     output_shape=tf.shape(image)[:2],
     fill_value=FILL,
     interpolation='NEAREST',
   )[0]
-  moved.set_shape(image.shape)
-  return moved
+  transformed.set_shape(image.shape)
+  return transformed

@@ -1,4 +1,6 @@
-"""The table of recipes, and one of them as a function of images."""
+"""The table of recipes, and recipes as functions of images."""
+
+from __future__ import annotations
 
 import dataclasses
 import functools
@@ -20,12 +22,17 @@ PREPROCESSINGS: Table[Recipe] = Table(
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-  """A recipe for training or for evaluation, called with images or bytes.
+  """A recipe for training or evaluation, called with pixels or encoded images.
 
-  In both calls `seed`, int64 [2], settles every random draw; without one it is
-  drawn from the graph's seed at each run. `bbox`, float32 [1, N, 4] of ymin,
-  xmin, ymax, xmax in [0, 1], holds the objects that a random part of the image
-  must show some of: the whole image if not given.
+  All random numbers of a call follow from `seed`, int64 [2]; without one, each
+  run draws a new seed from the graph's. `bbox`, float32 [1, N, 4] of ymin,
+  xmin, ymax, xmax in [0, 1], holds the bounding boxes of objects: a random crop
+  covers part of one. The default is the full image.
+
+  Attributes:
+    steps: the recipe's steps for this purpose.
+    use_grayscale: whether color images become one channel first.
+    augmentations: random changes beyond the recipe.
   """
 
   steps: Steps
@@ -41,17 +48,17 @@ class Preprocessing:
     bbox: tf.Tensor | None = None,
     seed: tf.Tensor | None = None,
   ) -> tf.Tensor:
-    """Makes a network's input of pixels.
+    """Converts pixels to a network's input.
 
     Args:
       image: uint8 [H, W, C], C known and 1 or 3.
-      height: of the output, in pixels.
-      width: of the output, in pixels.
+      height: height of the output, in pixels.
+      width: width of the output, in pixels.
       bbox: see the class.
       seed: see the class.
 
     Returns:
-      float32 [height, width, C], or one channel with use_grayscale.
+      float32 [height, width, C]; with use_grayscale, C is 1.
     """
     seed = _random_seed() if seed is None else seed
     image = decoding.Image(image, self._change(seed))
@@ -68,23 +75,23 @@ class Preprocessing:
     bbox: tf.Tensor | None = None,
     seed: tf.Tensor | None = None,
   ) -> tf.Tensor:
-    """Makes a network's input of a JPEG, PNG, GIF or BMP, or of several.
+    """Converts one or several JPEGs, PNGs, GIFs or BMPs to a network's input.
 
-    The same as decoding and calling, but a recipe that starts with a crop has
-    only that part of a JPEG decoded.
+    The result is that of __call__ after decoding. If the recipe starts with a
+    crop, only that part of a JPEG is decoded.
 
     Args:
       encoded: bytes, a scalar or [N].
-      height: of the output, in pixels.
-      width: of the output, in pixels.
-      channels: to decode to, 1 or 3.
+      height: height of the output, in pixels.
+      width: width of the output, in pixels.
+      channels: channels to decode to, 1 or 3.
       bbox: see the class.
-      seed: see the class; of N images the first one's, and each of the others
-        has one more in its second place.
+      seed: see the class; with N images, that of the first: seed[1] grows by
+        one for each image.
 
     Returns:
-      float32 [height, width, channels], or one channel with use_grayscale; with
-      N of them [N, ...].
+      float32 [height, width, channels], or [N, height, width, channels]; with
+      use_grayscale, one channel.
     """
     seed = _random_seed() if seed is None else seed
 
@@ -95,7 +102,7 @@ class Preprocessing:
     if encoded.shape.rank == 0:
       return self._finish(fit(encoded, seed)[tf.newaxis], seed)[0]
     images = tf.map_fn(
-      lambda one: fit(*one),
+      lambda pair: fit(*pair),
       (encoded, random_ops.seeds(seed, tf.size(encoded))),
       tf.float32,
       parallel_iterations=1,
@@ -103,7 +110,7 @@ class Preprocessing:
     return self._finish(images, seed)
 
   def _change(self, seed: tf.Tensor) -> decoding.Change:
-    """What happens to pixels before all else: augmented, made gray."""
+    """Returns a function of the pixels: augments, then converts to gray."""
 
     def change(pixels):
       pixels = self.augmentations(augmentation.PIXELS, pixels, seed)
@@ -121,14 +128,15 @@ class Preprocessing:
     seed: tf.Tensor,
     bbox: tf.Tensor | None,
   ) -> tf.Tensor:
-    """The recipe's first half, of one image."""
-    image = self.steps.fit(image, height, width, seed, bbox)
-    image = tf.cast(image, tf.float32)
-    image.set_shape([height, width, image.shape[2]])
-    return image
+    """Applies the recipe's first part to one image."""
+    pixels = tf.cast(
+      self.steps.fit(image, height, width, seed, bbox), tf.float32
+    )
+    pixels.set_shape([height, width, pixels.shape[2]])
+    return pixels
 
   def _finish(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Its second half, of all; then what augments a network's input."""
+    """Applies the recipe's second part, then augments the network's input."""
     images = self.steps.finish_all(images, seed)
     if not self.augmentations.at(augmentation.INPUT):
       return images
@@ -144,17 +152,17 @@ def get_preprocessing(
   fast_mode: bool = True,
   augment: str | None = None,
 ) -> Preprocessing:
-  """The recipe called `name` as fn(image, height, width) -> float32.
+  """Returns the recipe called `name` as fn(image, height, width) -> float32.
 
   Args:
     name: one of PREPROCESSINGS.
     is_training: whether to distort at random.
-    use_grayscale: turn color images to one channel first.
-    fast: take the recipe's cheaper formulas if it has them.
+    use_grayscale: convert color images to one channel first.
+    fast: use the recipe's cheaper formulas if it has them.
     fast_mode: False trains with the costlier distortions that TF-Slim's
-      programs left out.
-    augment: what to do besides in training, as get_augmentations reads it; what
-      mixes batches is left to the caller.
+      programs leave out.
+    augment: augmentations for training, a value of --augment; the caller
+      applies those that mix batches.
 
   Raises:
     UserError: if there is no such recipe or augmentation.
@@ -165,5 +173,5 @@ def get_preprocessing(
 
 
 def _random_seed() -> tf.Tensor:
-  """Another int64 [2] at each run, settled by the graph's seed if it has one."""
+  """Draws int64 [2], new at each run; follows from the graph's seed if set."""
   return tf.random.uniform([2], maxval=tf.int64.max, dtype=tf.int64)

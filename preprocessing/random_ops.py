@@ -1,66 +1,77 @@
-"""Random image operations, every draw a function of one record's seed.
+"""Random image operations whose numbers depend on the record's seed alone.
 
-A draw is hash(seed, what it is for): it depends neither on threads, nor on the
-order of operations, nor on the draws before it. So a seeded pipeline gives the
-same images with any number of threads, and a new distortion leaves the numbers
-of the others alone.
+A random number is hash(seed, purpose). It does not depend on threads, on the
+order of operations or on numbers drawn before. So a seeded pipeline produces
+the same images with any number of threads, and a new distortion does not change
+the random numbers of the others.
 """
+
+from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
 
 from tf_compat import tf
 
-_AT_ONCE = 4  # numbers of a count of Philox
+_OUTPUTS = 4  # numbers that Philox generates for one value of its counter
 
 
 def uniform(
   seed: tf.Tensor,
-  what: str,
+  purpose: str,
   low: float | tf.Tensor,
   high: float | tf.Tensor,
-  dtype: tf.DType = tf.float32,
+  dtype: tf.DType | None = None,
 ) -> tf.Tensor:
-  """A scalar from [low, high), drawn for `what`.
+  """Draws a scalar from the uniform distribution over [low, high).
 
   Args:
     seed: int64 [2], the record's.
-    what: the purpose; two draws for one purpose are the same number.
-    low: the least value.
-    high: the value just above the greatest.
-    dtype: tf.float32 or tf.int32.
+    purpose: name of the number; two numbers of the same purpose are equal.
+    low: the lower bound, included.
+    high: the upper bound, excluded.
+    dtype: tf.int32, or None for tf.float32.
+
+  Returns:
+    A scalar of dtype.
   """
-  return tf.random.stateless_uniform([], _key(seed, what), low, high, dtype)
+  return tf.random.stateless_uniform(
+    [], _key(seed, purpose), low, high, dtype or tf.float32
+  )
 
 
 def units(
-  seed: tf.Tensor, what: str, records: tf.Tensor, numbers: int
+  seed: tf.Tensor, purpose: str, records: tf.Tensor, numbers: int
 ) -> tf.Tensor:
-  """Numbers from [0, 1), so many for each of some records: [records, numbers].
+  """Draws numbers from [0, 1) for consecutive records.
+
+  The numbers of a record do not depend on the other records of the call.
 
   Args:
-    seed: int64 [2], the first record's; each of the others has one more in its
-      second place. What a record gets does not depend on those beside it.
-    what: the purpose.
-    records: how many there are.
-    numbers: how many each of them gets.
+    seed: int64 [2], the first record's; seed[1] grows by one for each record.
+    purpose: name of the numbers.
+    records: the number of records, an int32 scalar.
+    numbers: the count of numbers for each record.
+
+  Returns:
+    float32 [records, numbers].
   """
-  # The generator hashes (count, key) to four numbers, count after count.
-  counts = -(-numbers // _AT_ONCE)
+  # Philox hashes (counter, key) to four numbers, for consecutive counters.
+  counts = -(-numbers // _OUTPUTS)
   begin = tf.cast(seed[1] * counts, tf.uint64)
-  drawn = tf.raw_ops.StatelessRandomUniformV2(
-    shape=[records, _AT_ONCE * counts],
-    key=tf.cast(_key(seed, what)[:1], tf.uint64),
+  units = tf.raw_ops.StatelessRandomUniformV2(
+    shape=[records, _OUTPUTS * counts],
+    key=tf.cast(_key(seed, purpose)[:1], tf.uint64),
     counter=tf.stack([begin, tf.zeros_like(begin)]),
     alg=tf.random.Algorithm.PHILOX.value,
   )
-  return drawn[:, :numbers]
+  return units[:, :numbers]
 
 
-def beta(seed: tf.Tensor, what: str, alpha: float) -> tf.Tensor:
-  """A scalar from Beta(alpha, alpha): g / (g + h) of two from Gamma(alpha)."""
+def beta(seed: tf.Tensor, purpose: str, alpha: float) -> tf.Tensor:
+  """g / (g + h), both from Gamma(alpha): a scalar from Beta(alpha, alpha)."""
   g, h = tf.unstack(
-    tf.random.stateless_gamma([2], _key(seed, what), float(alpha))
+    tf.random.stateless_gamma([2], _key(seed, purpose), float(alpha))
   )
   return tf.math.divide_no_nan(g, g + h)
 
@@ -73,15 +84,18 @@ def sample_window(
   aspect_ratio_range: tuple[float, float],
   area_range: tuple[float, float],
 ) -> tf.Tensor:
-  """A random window [4] over some of a box; the whole image if none is found.
+  """Draws a window that covers part of a bounding box.
 
   Args:
-    size: int32 [2], height and width of the image.
+    size: height and width of the image, int32 [2].
     seed: int64 [2], the record's.
     bbox: float32 [1, N, 4] of ymin, xmin, ymax, xmax in [0, 1].
-    min_object_covered: the part of a box that must be inside.
-    aspect_ratio_range: of width over height.
-    area_range: as parts of the image's area.
+    min_object_covered: the fraction of a box that must be inside the window.
+    aspect_ratio_range: range of the window's width / height.
+    area_range: range of the window's area, as a fraction of the image's.
+
+  Returns:
+    Top, left, height and width, int32 [4]; the full image if 100 attempts fail.
   """
   begin, extent, _ = tf.raw_ops.StatelessSampleDistortedBoundingBox(
     image_size=tf.concat([size, [3]], 0),
@@ -99,7 +113,7 @@ def sample_window(
 def crop(
   image: tf.Tensor, height: int, width: int, seed: tf.Tensor
 ) -> tf.Tensor:
-  """image[y:y + height, x:x + width], y and x uniform over what fits."""
+  """image[y:y + height, x:x + width], y and x uniform over all that fit."""
   room = tf.shape(image)[:2] - [height, width] + 1
   y = uniform(seed, 'crop_y', 0, room[0], tf.int32)
   x = uniform(seed, 'crop_x', 0, room[1], tf.int32)
@@ -111,11 +125,11 @@ def each(
   images: tf.Tensor,
   seed: tf.Tensor,
 ) -> tf.Tensor:
-  """function(image, its record's seed) of images [N, H, W, C], of that shape."""
+  """function(image, its seed) of each of images [N, H, W, C], stacked."""
   if images.shape[0] == 1:
     return function(images[0], seed)[tf.newaxis]
   return tf.map_fn(
-    lambda one: function(one[0], one[1]),
+    lambda pair: function(*pair),
     (images, seeds(seed, tf.shape(images)[0])),
     images.dtype,
     parallel_iterations=1,
@@ -123,17 +137,17 @@ def each(
 
 
 def seeds(seed: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-  """[count, 2]: the seeds of a record and of those behind it."""
-  turns = seed[1] + tf.range(tf.cast(count, tf.int64))
-  return tf.stack([tf.fill(tf.shape(turns), seed[0]), turns], 1)
+  """Returns the seeds of consecutive records, [count, 2], from `seed` on."""
+  numbers = seed[1] + tf.range(tf.cast(count, tf.int64))
+  return tf.stack([tf.fill(tf.shape(numbers), seed[0]), numbers], 1)
 
 
-def choose(seed: tf.Tensor, what: str, branches: list) -> tf.Tensor:
+def choose(seed: tf.Tensor, purpose: str, branches: list) -> tf.Tensor:
   """branches[i](), i uniform."""
-  index = uniform(seed, what, 0, len(branches), tf.int32)
+  index = uniform(seed, purpose, 0, len(branches), tf.int32)
   return tf.switch_case(index, branches)
 
 
-def _key(seed: tf.Tensor, what: str) -> tf.Tensor:
-  """The record's seed moved by a hash of what is drawn."""
-  return seed + tf.constant([zlib.crc32(what.encode()), 0], tf.int64)
+def _key(seed: tf.Tensor, purpose: str) -> tf.Tensor:
+  """Returns the record's seed plus a hash of the purpose."""
+  return seed + tf.constant([zlib.crc32(purpose.encode()), 0], tf.int64)

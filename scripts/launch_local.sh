@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Starts processes that train together on this machine, to try a cluster out.
+# Starts a cluster of training processes on this machine, to try it out.
 #
 # Usage: bash scripts/launch_local.sh [-w WORKERS] [-p SERVERS] -- PROGRAM.py [--flag=value ...]
-#   -w WORKERS   how many workers (default: 2)
-#   -p SERVERS   how many parameter servers (default: none)
+#   -w WORKERS   number of workers (default: 2)
+#   -p SERVERS   number of parameter servers (default: 0)
 #
-# Each has a free port of 127.0.0.1, and its name before each of its lines. When
-# one fails all are ended, and the exit code is the one's; SIGTERM and Ctrl-C end
-# all as well, which save first and have a minute to. Servers are ended when the
-# workers have ended.
+# Each process gets a free port of 127.0.0.1; its name precedes each of its
+# lines. If one fails, the others are stopped and its exit code is returned.
+# SIGTERM and Ctrl-C stop all processes, which have a minute to save. Servers are
+# stopped when all workers have ended.
 set -euo pipefail
 
 usage() {
@@ -23,17 +23,18 @@ while [[ $# -gt 0 && $1 != -- ]]; do
   case $1 in
     -w) workers=${2-} ;;
     -p) servers=${2-} ;;
-    *) usage "'$1' is no option." ;;
+    *) usage "'$1' is not an option." ;;
   esac
   [[ ${2-} =~ ^[0-9]+$ ]] || usage "$1 needs a number, not '${2-}'."
   shift 2
 done
-[[ $workers -gt 0 ]] || usage '-w 0: one worker is needed at least.'
-[[ $# -ge 2 ]] || usage 'The program to start, and its flags, come after --.'
+[[ $workers -gt 0 ]] || usage '-w 0: at least one worker is needed.'
+[[ $# -ge 2 ]] || usage 'The program and its flags must follow --.'
 shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# Ports at which nothing answers, from a random one upwards.
+# free_hosts COUNT: sets `hosts` to addresses on which nothing listens, with
+# ports from a random one upwards.
 port=$((20000 + RANDOM % 10000))
 free_hosts() {
   local count
@@ -55,7 +56,7 @@ if ((servers)); then
   cluster+=("--ps_hosts=$hosts")
 fi
 
-# start JOB COUNT COMMAND...: starts them, with their numbers in `started`.
+# start JOB COUNT COMMAND...: starts COUNT tasks; sets `started` to their PIDs.
 start() {
   local job=$1 count=$2 task name
   shift 2
@@ -68,8 +69,8 @@ start() {
   done
 }
 
-# The processes that still run, in `running`.
-look() {
+# find_running: sets `running` to the PIDs of the processes that still run.
+find_running() {
   local pid
   running=()
   for pid in "${all[@]}"; do
@@ -77,15 +78,15 @@ look() {
   done
 }
 
-# Ends all that run: asks, and after a minute does not ask any more.
-end_all() {
+# stop_all: sends SIGTERM to all processes, and SIGKILL after a minute.
+stop_all() {
   local signal turn
   for signal in TERM KILL; do
-    look
+    find_running
     [[ ${#running[@]} -gt 0 ]] || return 0
     kill -"$signal" "${running[@]}" 2> /dev/null || true
     for ((turn = 0; turn < 120; turn++)); do
-      look
+      find_running
       [[ ${#running[@]} -gt 0 ]] || return 0
       sleep 0.5
     done
@@ -93,14 +94,14 @@ end_all() {
 }
 
 all=()
-trap 'end_all; exit 130' INT
-trap 'end_all; exit 143' TERM
+trap 'stop_all; exit 130' INT
+trap 'stop_all; exit 143' TERM
 start ps "$servers" "$@"
 all+=(${started[@]+"${started[@]}"})
 start worker "$workers" "$@"
 all+=("${started[@]}")
 
-# Until the workers have ended, or one of all has failed.
+# Wait until all workers have ended or any process has failed.
 ended=' '
 left=$workers
 while ((left)); do
@@ -111,7 +112,7 @@ while ((left)); do
     code=0
     wait "$pid" || code=$?
     if ((code)); then
-      end_all
+      stop_all
       exit "$code"
     fi
     ended+="$pid "
@@ -119,4 +120,4 @@ while ((left)); do
   done
   sleep 0.2
 done
-end_all
+stop_all

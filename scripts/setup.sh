@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes the virtual environment that the other scripts use: .venv with the
-# newest TensorFlow supported, or .venv-oldest with the oldest. Does nothing,
-# quickly, when nothing has changed.
+# Creates the virtual environment of the other scripts: .venv with the newest
+# supported TensorFlow, or .venv-oldest with the oldest. Returns at once if the
+# environment is up to date.
 #
 # Usage: bash scripts/setup.sh [--oldest] [EXTRA]
-#   EXTRA    an extra of pyproject.toml to install as well: dev, gpu or
+#   EXTRA    an extra of pyproject.toml to install as well: dev, docs, gpu or
 #            tensorboard
-#   $PYTHON  the Python to build it from; else the first that fits of python3,
-#            python3.13, python3.12, python3.11 and python3.10
+#   $PYTHON  the Python to create it with (default: the first supported one of
+#            python3, python3.13, python3.12, python3.11 and python3.10)
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -18,33 +18,34 @@ name=.venv
 constraints=constraints/newest.txt
 if [[ ${1-} == --oldest ]]; then
   shift
-  newest_minor=12 # TensorFlow 2.16 knows no later Python.
+  newest_minor=12 # TensorFlow 2.16 does not support later Pythons.
   name=.venv-oldest
   constraints=constraints/oldest.txt
 fi
 extra=${1:-base}
 case $extra in
-  base | dev | gpu | tensorboard) ;;
-  *) fail "unknown extra '$extra'; there are dev, gpu and tensorboard." ;;
+  base | dev | docs | gpu | tensorboard) ;;
+  *) fail "unknown extra '$extra'; known: dev, docs, gpu and tensorboard." ;;
 esac
 
-# Everything below is relative to the checkout, wherever this is called from.
+# All paths below are relative to the checkout.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 python=$name/bin/python
-stamp=$name/installed # fingerprint, extras, checkout: one line each
-needed_mib=4000       # 2.5 GiB installed, and the archives while unpacking
+stamp=$name/installed # three lines: fingerprint, extras, checkout
+needed_mib=4000       # 2.5 GiB installed, plus the archives while unpacking
 
-# version PYTHON: prints 3.12 if that Python runs.
+# version PYTHON: prints its version, such as 3.12; fails if it does not run.
 version() {
   "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
 }
 
-fits() {
+# is_supported VERSION: whether TensorFlow supports this Python.
+is_supported() {
   [[ $1 == 3.* ]] && ((${1#3.} >= 10 && ${1#3.} <= newest_minor))
 }
 
-# What the environment is made from; another one means installing again.
+# fingerprint: prints a checksum of everything that the environment depends on.
 fingerprint() {
   { cat "$constraints" pyproject.toml && "$python" --version; } | cksum
 }
@@ -54,50 +55,53 @@ line() {
   if [[ -f $stamp ]]; then sed -n "${1}p" "$stamp"; fi
 }
 
-# Whether the environment has the Python that $PYTHON asks for, if it does.
-as_asked() {
+# matches_python: whether the environment has the version of $PYTHON, if set.
+matches_python() {
   [[ -z ${PYTHON-} || $(version "$PYTHON") == "$(version "$python")" ]]
 }
 
-up_to_date() {
+# is_current: whether nothing needs to be installed.
+is_current() {
   [[ -f $stamp && -x $python ]] || return 1
   [[ $(line 3) == "$root" && " $(line 2) " == *" $extra "* ]] || return 1
   [[ $(line 1) == "$(fingerprint)" ]] || return 1
-  as_asked
+  matches_python
 }
 
-# Whether pip can bring what is there up to date.
-repairable() {
-  [[ -x $python ]] && fits "$(version "$python")" || return 1
+# is_repairable: whether pip can update the environment that exists.
+is_repairable() {
+  [[ -x $python ]] && is_supported "$(version "$python")" || return 1
   [[ ! -f $stamp || $(line 3) == "$root" ]] || return 1
-  as_asked && "$python" -m pip --version >/dev/null 2>&1
+  matches_python && "$python" -m pip --version >/dev/null 2>&1
 }
 
-# Sets `base` to the Python to build from.
+# find_python: sets `base` to the Python to create the environment with.
 find_python() {
-  local candidate found seen=''
+  local candidate actual rejected=''
   if [[ -n ${PYTHON-} ]]; then
-    found=$(version "$PYTHON") || fail "\$PYTHON is '$PYTHON', which does not run."
-    fits "$found" || fail "\$PYTHON is '$PYTHON', a Python $found;" \
+    actual=$(version "$PYTHON") || fail "\$PYTHON is '$PYTHON', which does not run."
+    is_supported "$actual" || fail "\$PYTHON is '$PYTHON', a Python $actual;" \
       "3.10 to 3.$newest_minor is needed."
     base=$PYTHON
     return
   fi
   for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
-    found=$(version "$candidate") || continue
-    if fits "$found"; then
+    actual=$(version "$candidate") || continue
+    if is_supported "$actual"; then
       base=$candidate
       return
     fi
-    seen+=" $candidate is $found;"
+    rejected+=" $candidate is $actual;"
   done
-  fail "no Python 3.10 to 3.$newest_minor here (${seen:- python3 is not on PATH;}" \
-    "that is not enough). Install one, or name it: PYTHON=/path/to/python3.12"
+  rejected=${rejected:- python3 is not on PATH;}
+  rejected=${rejected# }
+  fail "no Python 3.10 to 3.$newest_minor here (${rejected%;})." \
+    "Install one, or name it: PYTHON=/path/to/python3.12"
 }
 
 check_venv_module() {
   "$base" -c 'import ensurepip, venv' 2>/dev/null && return
-  fail "$base lacks its modules venv and pip. On Debian and Ubuntu:" \
+  fail "$base lacks the modules venv and ensurepip. On Debian and Ubuntu:" \
     "apt install python$(version "$base")-venv; elsewhere install pip for it."
 }
 
@@ -107,59 +111,58 @@ check_disk() {
   local free
   free=$(free_mib)
   ((free >= needed_mib)) || fail "only $free MiB are free in $root;" \
-    "$needed_mib MiB are needed for TensorFlow. Make room and run again."
+    "$needed_mib MiB are needed for TensorFlow. Free some space and run again."
 }
 
 make_venv() {
   find_python
   check_venv_module
   check_disk
-  say "making $name with Python $(version "$base")"
+  say "creating $name with Python $(version "$base")"
   "$base" -m venv --clear "$name" >&2 ||
-    fail "$base could not make the environment; its own message is above."
+    fail "$base could not create the environment; see its message above."
 }
 
 pip_install() {
   local quiet=--quiet
   if [[ -t 2 ]]; then quiet=--progress-bar=on; fi
-  # A user-wide `pip install --user` setting contradicts an environment.
+  # pip refuses a user-wide setting of --user in a virtual environment.
   PIP_USER=0 "$python" -m pip install --disable-pip-version-check \
     "$quiet" --constraint "$constraints" "$@" >&2 && return
   local free
   free=$(free_mib)
   ((free >= 500)) || fail "the disk is full: $free MiB are free in $root."
-  fail "installing failed; pip's own message is above. If it could not" \
-    "connect, look at the network, https_proxy or PIP_INDEX_URL; run again to" \
-    "go on."
+  fail "installing failed; see pip's message above. If it could not connect," \
+    "check the network, https_proxy or PIP_INDEX_URL; then run again."
 }
 
-# install EXTRAS: with those of an earlier run, so that two uses of one
-# environment do not take turns undoing each other.
+# install EXTRAS: installs the project. EXTRAS includes those of earlier runs, so
+# that two users of one environment do not undo each other's extras.
 install() {
-  local named=${1#base} # 'base dev gpu' -> ' dev gpu' -> 'dev,gpu'
-  named=${named# }
-  named=${named// /,}
-  say "installing TensorFlow and the rest; the first time takes some minutes"
-  # setuptools first, pinned too: pip would fetch any version to build with.
+  local extras=${1#base} # 'base dev gpu' -> ' dev gpu' -> 'dev,gpu'
+  extras=${extras# }
+  extras=${extras// /,}
+  say "installing TensorFlow and other packages; the first time takes minutes"
+  # Pinned and first, since pip would build with any version of setuptools.
   pip_install setuptools
-  pip_install --no-build-isolation --editable ".${named:+[$named]}"
+  pip_install --no-build-isolation --editable ".${extras:+[$extras]}"
 }
 
-# Two runs at once would install into one another's half-made environment.
-# The lock is on this file, so that it leaves none behind.
+# Without a lock, two runs would install into the same incomplete environment.
+# The lock is on this file, so that no lock file is left behind.
 if command -v flock >/dev/null; then
   exec 9<scripts/setup.sh
   flock --nonblock 9 || {
-    say 'another set-up is running here; waiting for it'
+    say 'another setup is running here; waiting for it'
     flock 9
   }
 fi
 
-if up_to_date; then exit; fi
+if is_current; then exit; fi
 extras=$(line 2)
 extras=${extras:-base}
 [[ " $extras " == *" $extra "* ]] || extras+=" $extra"
-if ! repairable; then make_venv; fi
+if ! is_repairable; then make_venv; fi
 rm -f "$stamp"
 install "$extras"
 { fingerprint && printf '%s\n' "$extras" "$root"; } >"$stamp.new"

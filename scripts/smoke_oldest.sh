@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A short real job on the oldest TensorFlow supported, in an environment of its
-# own (.venv-oldest): convert the digits, train lenet with CBAM, evaluate.
-# Needs Python 3.10, 3.11 or 3.12.
+# Converts the digits, trains lenet with CBAM and evaluates it on the oldest
+# supported TensorFlow, in the environment .venv-oldest. Needs Python 3.10, 3.11
+# or 3.12.
 #
 # Usage: bash scripts/smoke_oldest.sh
 set -euo pipefail
@@ -19,13 +19,13 @@ model+=(--attention_module=cbam_block)
 "$python" "$root/train_image_classifier.py" "${model[@]}" \
   "--train_dir=$work/train" --optimizer=momentum --learning_rate=0.02 \
   --batch_size=32 --max_number_of_steps=60 --log_every_n_steps=20 --seed=1
-# Lenet's own recipe draws nothing, so that XLA would compile nothing.
+# XLA compiles recipes with random numbers, which that of lenet does not have.
 "$python" "$root/train_image_classifier.py" "${model[@]}" \
   --preprocessing_name=cifarnet "--train_dir=$work/compiled" --batch_size=32 \
   --max_number_of_steps=2
 "$python" "$root/eval_image_classifier.py" "${model[@]}" \
   "--checkpoint_path=$work/train" "--eval_dir=$work/eval"
-# 60 steps reach 0.95; guessing gets 0.1.
+# 60 steps reach an accuracy of 0.95; guessing reaches 0.1.
 "$python" - "$work/eval/results.json" <<'CHECK'
 import importlib.metadata
 import json
@@ -34,9 +34,9 @@ import sys
 results = json.load(open(sys.argv[1]))
 accuracy = results['metrics']['Accuracy']
 if results['global_step'] != 60 or results['count'] != 360 or accuracy < 0.8:
-  sys.exit(f'smoke_oldest: not what 60 steps should give: {results}')
+  sys.exit(f'smoke_oldest: wrong results after 60 steps: {results}')
 print(
   f'smoke_oldest: TensorFlow {importlib.metadata.version("tensorflow")} '
-  f'trained, evaluated, accuracy {accuracy:.3f}'
+  f'trains and evaluates: accuracy {accuracy:.3f}'
 )
 CHECK

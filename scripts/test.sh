@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Sets up what tests need, then lints and runs the suite.
+# Installs the test dependencies, then lints the code and runs the tests.
 #
 # Usage: bash scripts/test.sh [--all] [pytest arguments]
-#   --all             the long tests as well
+#   --all             run the slow tests as well
 #   $SLIM_TEST_DATA   the folder of real photos, weights and records; without
-#                     it the tests that need them are left out
-#   $SLIM_TEST_JOBS   how many tests run at once (default: processors, up to 4)
+#                     it, the tests that need them are skipped
+#   $SLIM_TEST_JOBS   number of parallel tests (default: processors, up to 4)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -24,10 +24,11 @@ python=$root/.venv/bin/python
 cd "$root"
 "$python" -m ruff check
 "$python" -m ruff format --check
+"$python" -m mypy
 
-# One test's operations on one thread each: the tests themselves run side by
-# side, and TensorFlow would start a thread per processor in each of them.
+# Tests run in parallel; by default, TensorFlow would start a thread for each
+# processor in each of them.
 export TF_NUM_INTRAOP_THREADS=${TF_NUM_INTRAOP_THREADS:-1}
-# tests/conftest.py says which tests stay together.
+# tests/conftest.py decides which tests share a process.
 exec "$python" -m pytest -n "${SLIM_TEST_JOBS:-auto}" --maxprocesses=4 \
-  --dist=loadgroup ${selection[@]+"${selection[@]}"} "$@"
+  --dist=loadscope ${selection[@]+"${selection[@]}"} "$@"

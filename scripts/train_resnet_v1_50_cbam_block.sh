@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains ResNet-50 with CBAM blocks on ImageNet's records; resumes if stopped.
+# Trains ResNet-50 with CBAM blocks on ImageNet; resumes an interrupted run.
 # Usage: bash scripts/train_resnet_v1_50_cbam_block.sh \
 #          DATASET_DIR TRAIN_DIR [--flag=value ...]
 set -euo pipefail

@@ -1,11 +1,12 @@
-"""Writes the variables and end points of the networks that slim never had.
+"""Records the variables and end points of networks that TF-Slim does not have.
 
 Usage: .venv/bin/python scripts/update_contract.py [--all | NETWORK ...]
 
-TF-Slim's networks are held to tests/golden/variables.json.gz, which was read
-off the originals. The others' checkpoints are ours to keep loadable: they are
-held to tests/golden/own_variables.json.gz, to which this adds new networks. Name
-one only when its variables are meant to change.
+Checkpoints of all networks must stay loadable. tests/golden/variables.json.gz
+records the networks of TF-Slim, as the original code builds them. The others
+are in tests/golden/own_variables.json.gz, to which this script adds new
+networks. Name a network, to replace its entry, only if its variables are meant
+to change.
 """
 
 import gzip
@@ -26,12 +27,12 @@ OWN = GOLDEN / 'own_variables.json.gz'
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
-  """'network+attention' -> image_size, variables, end_points."""
+  """Reads 'network+attention' -> image_size, variables, end_points."""
   return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def describe(name: str) -> dict[str, Any]:
-  """What the contract says of a network, built for inference, ten classes."""
+  """Returns the entry of a network, built for inference with ten classes."""
   side = NETWORKS[name].image_size
   with tf.Graph().as_default():
     images = tf.placeholder(tf.float32, [2, side, side, 3])
@@ -46,19 +47,19 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def main(names: list[str]) -> None:
-  """Adds new networks to the file, and replaces those that are named."""
+  """Adds new networks to the file, and replaces the named ones."""
   known = read(OWN) if OWN.exists() else {}
   ours = {f'{n}+none' for n in NETWORKS} - read(
     GOLDEN / 'variables.json.gz'
   ).keys()
-  again = ours if names == ['--all'] else {f'{name}+none' for name in names}
-  known = {key: known[key] for key in known if key in ours - again}
+  replaced = ours if names == ['--all'] else {f'{name}+none' for name in names}
+  known = {key: known[key] for key in known if key in ours - replaced}
   for key in sorted(ours - known.keys()):
     print(key)
     known[key] = describe(key.split('+')[0])
   text = json.dumps(known, sort_keys=True)
   with files.replacing(OWN) as part:
-    # Without a time, so that the same networks make the same file.
+    # Without a timestamp, the same networks always give the same file.
     part.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 

@@ -11,21 +11,38 @@ GOLDEN = pathlib.Path(__file__).parent / 'golden'
 
 
 def pytest_collection_modifyitems(config, items):
-  """Groups what shares fixtures; deselects what needs real data in vain.
+  """Deselects the tests that need real data if SLIM_TEST_DATA is not set.
 
-  Tests of a file stay with one of xdist's workers, to share what they trained;
-  but the conformance suite, which is longer than all others together, only for
-  each network. .ci/run always names SLIM_TEST_DATA, so nothing is left out
-  there.
+  .ci/run sets it, so that all tests run there.
   """
-  for item in items:
-    key = getattr(item, 'callspec', None) and item.callspec.params.get('key')
-    item.add_marker(pytest.mark.xdist_group(f'{item.path.name}{key or ""}'))
   if os.environ.get('SLIM_TEST_DATA'):
     return
-  needing = [item for item in items if 'slim_test_data' in item.fixturenames]
-  config.hook.pytest_deselected(items=needing)
-  items[:] = [item for item in items if item not in needing]
+  deselected = [item for item in items if 'slim_test_data' in item.fixturenames]
+  config.hook.pytest_deselected(items=deselected)
+  items[:] = [item for item in items if item not in deselected]
+
+
+# Files whose tests share the graph of the network that their parameter names.
+SHARE_GRAPHS = (
+  'tests/nets/test_attention_everywhere.py',
+  'tests/nets/test_conformance.py',
+)
+
+
+def pytest_xdist_make_scheduler(config, log):
+  """Keeps the tests that share a graph on one worker, one after another.
+
+  Marks of xdist_group would do so too, but pytest 9.2 drops them silently.
+  """
+  from xdist.scheduler import LoadScopeScheduling
+
+  class GraphScheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+      path, _, test = nodeid.partition('::')
+      _, _, parameters = test.partition('[')
+      return f'{path}[{parameters}' if path in SHARE_GRAPHS else nodeid
+
+  return GraphScheduling(config, log)
 
 
 @pytest.fixture(scope='session')
@@ -62,3 +79,61 @@ def graph():
 
   with tf.Graph().as_default() as graph:
     yield graph
+
+
+@pytest.fixture(scope='session')
+def digits(tmp_path_factory) -> pathlib.Path:
+  """40 training and 23 test records; never changed by a test."""
+  from tiny_data import write_digits
+
+  return write_digits(tmp_path_factory.mktemp('data') / 'digits', 40, 23)
+
+
+@pytest.fixture
+def train_job(digits, tmp_path):
+  """train_job(**options) -> a job of lenet in tmp_path/train."""
+  from engine.config.jobs import TrainJob
+
+  def make(**options):
+    defaults = {
+      'train_dir': str(tmp_path / 'train'),
+      'dataset_name': 'digits',
+      'dataset_dir': str(digits),
+      'model_name': 'lenet',
+      'batch_size': 8,
+      'optimizer': 'momentum',
+      'learning_rate': 0.003,
+      'max_number_of_steps': 4,
+      'log_every_n_steps': 1,
+      'seed': 1,
+      'num_readers': 1,
+      'num_preprocessing_threads': 1,
+    }
+    return TrainJob(**defaults | options)
+
+  return make
+
+
+@pytest.fixture
+def train(train_job):
+  """train(**options) -> the summary of a run whose given flags are these."""
+  from engine.training import loop
+
+  def run(**options):
+    given = {'train_dir', 'dataset_name', 'dataset_dir', 'model_name', *options}
+    return loop.train(train_job(**options), frozenset(given))
+
+  return run
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+  """evaluate(checkpoint_path, **options) -> the result, given flags only."""
+  from engine.config.jobs import EvalJob
+  from engine.evaluation import evaluator
+
+  def run(checkpoint_path=None, **options):
+    options['checkpoint_path'] = str(checkpoint_path or tmp_path / 'train')
+    return evaluator.evaluate(EvalJob(**options), frozenset(options))
+
+  return run

@@ -7,7 +7,7 @@ shown to fail on a small wrong tree.
 import ast
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 
@@ -16,19 +16,32 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Module or package -> what of the house it may import, itself always. The
 # programs, which are all other modules beside these, may import all of it but
 # one another.
-GROUND = ('errors', 'files', 'registry', 'tf_compat')
+GROUND = ('errors', 'files', 'registry', 'options', 'tf_compat')
 WORK = ('nets', 'datasets', 'preprocessing')
 MAY_IMPORT = {
   'errors': (),
   'files': ('errors',),
   'registry': ('errors',),
+  'options': ('errors', 'registry'),
   'tf_compat': ('errors',),
   'nets': GROUND,
   'datasets': GROUND,
   'preprocessing': GROUND,
   'deployment': (*GROUND, *WORK),
   'engine': (*GROUND, *WORK, 'deployment'),
+  'tools': (*GROUND, *WORK, 'deployment', 'engine'),
 }
+# The rooms of engine: each may import those above it. Those that share a line
+# do not import one another.
+ENGINE_ROOMS = (
+  ('console', 'signals'),
+  ('error_translation', 'run_dir', 'optimization'),
+  ('checkpoints',),
+  ('config',),
+  ('inputs', 'plots'),
+  ('evaluation',),
+  ('training',),
+)
 # What stands outside the house and may use all of it.
 OUTSIDE = {'tests', 'benchmarks', 'scripts', 'docs'}
 
@@ -53,7 +66,7 @@ def place(path: str) -> str:
 
 
 def imports(tree: ast.Module, path: str) -> Iterator[str]:
-  """Every module a file imports, as 'engine.job', also inside functions."""
+  """Every module a file imports, as 'engine.config.jobs', also inside functions."""
   for node in ast.walk(tree):
     match node:
       case ast.Import(names=names):
@@ -79,6 +92,50 @@ def directions(root: pathlib.Path) -> Iterator[Breach]:
         yield path, target
 
 
+def room(path: str) -> str:
+  """'engine/run_dir/lock.py' -> 'run_dir', 'engine/console.py' -> 'console'."""
+  parts = path.removesuffix('.py').split('/')
+  return parts[1] if len(parts) > 1 else ''
+
+
+def engine_rooms(root: pathlib.Path) -> Iterator[Breach]:
+  """Imports against the order of the rooms in engine."""
+  level = {name: n for n, names in enumerate(ENGINE_ROOMS) for name in names}
+  for path, tree in sources(root):
+    own = room(path)
+    if place(path) != 'engine' or own == '__init__':
+      continue
+    if own not in level:
+      yield path, 'no place in ENGINE_ROOMS'
+      continue
+    for name in imports(tree, path):
+      target = name.split('.')[1] if name.startswith('engine.') else own
+      if target != own and level.get(target, -1) >= level[own]:
+        yield path, target
+
+
+def circles(root: pathlib.Path) -> Iterator[Breach]:
+  """Modules that import one another, by whatever detour."""
+  trees = {path.removesuffix('.py'): tree for path, tree in sources(root)}
+  arrows = {path: _imported(tree, path, trees) for path, tree in trees.items()}
+  for path in arrows:
+    seen: set[str] = set()
+    todo = [*arrows[path]]
+    while todo:
+      if (target := todo.pop()) not in seen:
+        seen.add(target)
+        todo += arrows[target]
+    if path in seen:
+      yield f'{path}.py', 'a circle of imports'
+
+
+def _imported(tree: ast.Module, path: str, modules: Collection[str]) -> set:
+  """The modules that a module imports, itself left out."""
+  names = {name.replace('.', '/') for name in imports(tree, path)}
+  targets = names | {name.rpartition('/')[0] for name in names}
+  return targets.intersection(modules) - {path}
+
+
 def other_doors(root: pathlib.Path) -> Iterator[Breach]:
   """TensorFlow imported elsewhere than in tf_compat.py."""
   for path, tree in sources(root):
@@ -88,9 +145,9 @@ def other_doors(root: pathlib.Path) -> Iterator[Breach]:
 
 
 def other_flags(root: pathlib.Path) -> Iterator[Breach]:
-  """Flags defined or read elsewhere than in engine/flags.py."""
+  """Flags defined or read elsewhere than in engine/config/flags.py."""
   for path, tree in sources(root):
-    if path == 'engine/flags.py':
+    if path == 'engine/config/flags.py':
       continue
     for name in imports(tree, path):
       if name.startswith('absl.flags') or name == 'argparse':
@@ -132,6 +189,8 @@ def machine_paths(root: pathlib.Path) -> Iterator[Breach]:
 
 RULES = (
   directions,
+  engine_rooms,
+  circles,
   other_doors,
   other_flags,
   homeless,
@@ -155,24 +214,38 @@ WRONG = [
   (directions, 'nets/lenet.py', 'import datasets.digits', 'datasets'),
   (directions, 'datasets/reader.py', 'from nets import lenet', 'nets'),
   (directions, 'preprocessing/vgg.py', 'import nets', 'nets'),
-  (directions, 'nets/lenet.py', 'from engine.job import Job', 'engine'),
+  (directions, 'nets/lenet.py', 'from engine.config.jobs import Job', 'engine'),
   (directions, 'deployment/devices.py', 'import engine', 'engine'),
   (directions, 'errors.py', 'import registry', 'registry'),
   (directions, 'tf_compat.py', 'import nets', 'nets'),
-  (directions, 'engine/job.py', 'import train', 'train'),
+  (directions, 'engine/config/jobs.py', 'import train', 'train'),
   (directions, 'train.py', 'import evaluate', 'evaluate'),
   (directions, 'nets/lenet.py', 'def f():\n  import engine', 'engine'),
   (
     directions,
     'nets/lenet.py',
-    "importlib.import_module('engine.job')",
+    "importlib.import_module('engine.config.jobs')",
     'engine',
   ),
+  (directions, 'engine/inputs.py', 'from tools import catalogue', 'tools'),
+  (
+    engine_rooms,
+    'engine/run_dir/lock.py',
+    'from engine.config import resolve',
+    'config',
+  ),
+  (engine_rooms, 'engine/plots/style.py', 'import engine.inputs', 'inputs'),
+  (engine_rooms, 'engine/attic.py', '', 'no place in ENGINE_ROOMS'),
   (other_doors, 'nets/lenet.py', 'import tensorflow as tf', 'tensorflow'),
   (other_doors, 'train.py', 'from tf_slim import nets', 'tf_slim.nets'),
-  (other_doors, 'engine/job.py', 'import tf_keras.layers', 'tf_keras.layers'),
+  (
+    other_doors,
+    'engine/config/jobs.py',
+    'import tf_keras.layers',
+    'tf_keras.layers',
+  ),
   (other_flags, 'train.py', 'from absl import flags', 'absl.flags'),
-  (other_flags, 'engine/job.py', 'import absl.flags', 'absl.flags'),
+  (other_flags, 'engine/config/jobs.py', 'import absl.flags', 'absl.flags'),
   (other_flags, 'train.py', 'import argparse', 'argparse'),
   (other_flags, 'nets/lenet.py', 'tf.app.flags.FLAGS', 'tf.app.flags'),
   (other_flags, 'train.py', 'name = sys.argv[1]', 'sys.argv'),
@@ -180,7 +253,7 @@ WRONG = [
   (homeless, 'nets/utils.py', '', 'a name that says nothing'),
   (
     long_functions,
-    'engine/job.py',
+    'engine/config/jobs.py',
     'def f():\n' + '  x = 1\n' * 60,
     'f has 61 lines',
   ),
@@ -203,7 +276,7 @@ def house(tmp_path) -> pathlib.Path:
 
 
 def add(house: pathlib.Path, path: str, source: str) -> None:
-  (house / path).parent.mkdir(exist_ok=True)
+  (house / path).parent.mkdir(exist_ok=True, parents=True)
   (house / path).write_text(source)
 
 
@@ -214,12 +287,30 @@ def test_each_rule_finds_what_breaks_it(house, rule, path, source, breach):
   assert list(rule(house)) == [(path, breach)]
 
 
+def test_a_circle_is_found_from_each_of_its_modules(house):
+  add(house, 'nets/a.py', 'from nets import b')
+  add(house, 'nets/b.py', 'def f():\n  import nets.c')
+  add(house, 'nets/c.py', 'from nets.a import x\nimport nets.d')
+  add(house, 'nets/d.py', '')
+  assert [path for path, _ in circles(house)] == [
+    'nets/a.py',
+    'nets/b.py',
+    'nets/c.py',
+  ]
+
+
 RIGHT = [
   ('nets/lenet.py', 'from tf_compat import slim, tf\nfrom nets import network'),
-  ('engine/job.py', 'import deployment.devices\nfrom errors import UserError'),
+  (
+    'engine/config/jobs.py',
+    'import deployment.devices\nfrom errors import UserError',
+  ),
   ('tf_compat.py', 'import tensorflow as tf\nimport tf_slim'),
-  ('engine/flags.py', 'from absl import app, flags'),
-  ('train.py', 'from engine import flags, job\nimport nets.nets_factory'),
+  ('engine/config/flags.py', 'from absl import app, flags'),
+  (
+    'train.py',
+    'from engine.config import flags, jobs\nimport nets.nets_factory',
+  ),
   ('nets/long.py', 'def net():\n' + '  x = 1\n' * 80),
 ]
 

@@ -37,7 +37,7 @@ def test_every_package_and_module_is_installed():
     for path in ROOT.glob('[a-z]*/**/__init__.py')
   }
   assert set(listed('packages')) == packages - {'benchmarks'}
-  ground = {'errors', 'files', 'registry', 'tf_compat'}
+  ground = {'errors', 'files', 'options', 'registry', 'tf_compat'}
   assert set(listed('py-modules')) == ground
 
 
@@ -48,7 +48,7 @@ def test_constraints_pin_every_direct_dependency_and_name_no_host(path):
   assert not re.search(r'https?:|index-url|file:|@', path.read_text())
 
 
-@pytest.mark.parametrize('extra', ['gpu', 'tensorboard'])
+@pytest.mark.parametrize('extra', ['docs', 'gpu', 'tensorboard'])
 def test_the_newest_constraints_pin_the_other_extras_too(extra):
   newest = pins(ROOT / 'constraints' / 'newest.txt')
   assert {name_of(requirement) for requirement in listed(extra)} <= set(newest)

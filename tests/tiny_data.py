@@ -16,17 +16,17 @@ def striped_images(count: int, seed: int):
 
 
 def encode_example(*args, **more) -> bytes:
-  """The record of an encoded image; see content.image_features."""
-  from datasets import content, records
+  """The record of an encoded image; see example_features.image_features."""
+  from datasets import example_features, records
 
-  return records.serialize(content.image_features(*args, **more))
+  return records.serialize(example_features.image_features(*args, **more))
 
 
 def encode_pixels(item) -> bytes:
   """The record of (pixels, label): pixels [H, W] or [H, W, 3], as a PNG."""
-  from datasets import content, records
+  from datasets import example_features, records
 
-  return records.serialize(content.pixel_features(*item))
+  return records.serialize(example_features.pixel_features(*item))
 
 
 def write_digits(folder: pathlib.Path, train: int, test: int) -> pathlib.Path:

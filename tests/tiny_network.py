@@ -4,7 +4,7 @@ import dataclasses
 
 from nets import nets_factory
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
-from nets.network import Network
+from nets.spec import NetworkSpec
 from registry import Table
 from tf_compat import slim, tf
 
@@ -42,7 +42,7 @@ def arg_scope(weight_decay):
     return scope
 
 
-TINY = Network(
+TINY = NetworkSpec(
   name='tiny',
   build=tiny,
   arg_scope=arg_scope,

@@ -1,1 +1,1 @@
-"""Attention: one formula per file, one table, one way into a network."""
+"""Attention modules: one formula per file, a table, and their insertion."""

@@ -1,88 +1,111 @@
-"""The one place where attention enters a network."""
+"""The layer that inserts attention into a network."""
+
+from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 from nets.attention import layers
-from tf_compat import slim, tf
+from tf_compat import add_arg_scope, slim, tf
 
-# Kinds of points in a network: the end of each block, of each stage but the
-# last, and the last feature map before the classifier.
+# Kinds of attention points: the end of each block, the end of each stage except
+# the last, and the last feature map before the classifier.
 BLOCK, STAGE, CLASS = 'block', 'stage', 'class'
 
-# Graph collections of every gate and of every variable behind them, in the
-# order of the network's points.
+# Graph collections of all gates and of all variables of attention, in the order
+# of the attention points.
 GATES = 'attention_gates'
 VARIABLES = 'attention_variables'
-# And of the last feature map, which the classifier sees.
+# Graph collection of the last feature map, the input of the classifier.
 LAST_MAP = 'last_feature_map'
 
 
-@slim.add_arg_scope
+class Module(Protocol):
+  """A configured attention module: attention_factory.Attention.
+
+  Attributes:
+    name: the module's name, which is its variable scope.
+    tag: short form of the name for scopes.
+    places: kinds of attention points where it is inserted.
+  """
+
+  @property
+  def name(self) -> str: ...
+  @property
+  def tag(self) -> str: ...
+  @property
+  def places(self) -> Any: ...
+
+  def __call__(self, net: tf.Tensor) -> tuple[tf.Tensor, Sequence[tf.Tensor]]:
+    """Returns the gated map and the gates."""
+
+
+@add_arg_scope
 def attend(
   net: tf.Tensor,
-  module: Callable | None = None,
+  module: Module | None = None,
   weights_regularizer: Callable | None = None,
   scope: str | None = None,
   at: str | tuple[str, ...] = BLOCK,
 ) -> tf.Tensor:
-  """module(net), or net itself where attention is off or elsewhere.
+  """module(net), or net if attention is off or not placed at this point.
 
-  A network calls it with net, scope and at alone; nets_factory gives the rest
-  by an arg scope. Before the classifier it is added: net + module(net).
+  Networks pass net, scope and at; nets_factory sets the other arguments by an
+  arg scope. Before the classifier, the result is net + module(net).
 
   Args:
     net: feature map, [N, H, W, C].
-    module: attention_factory.Attention, or None for off.
-    weights_regularizer: for the module's kernels.
-    scope: variable scope, in which {name} and {tag} become the module's;
-      None is '{name}'.
-    at: what ends here: BLOCK, STAGE, CLASS, or several of them.
+    module: attention_factory.Attention; None disables attention.
+    weights_regularizer: regularizer of the module's kernels.
+    scope: variable scope, in which {name} and {tag} are replaced by the
+      module's; None is '{name}'.
+    at: kind of the attention point, BLOCK, STAGE or CLASS, or several of them.
 
   Returns:
     The gated feature map, [N, H, W, C].
   """
   points = (at,) if isinstance(at, str) else at
   if module is not None and module.places.intersection(points):
-    net = _attended(net, module, weights_regularizer, scope, points)
+    net = _apply(net, module, weights_regularizer, scope, points)
   if CLASS in points:
     tf.add_to_collection(LAST_MAP, net)
   return net
 
 
-def _attended(
+def _apply(
   net: tf.Tensor,
-  module: Callable,
+  module: Module,
   weights_regularizer: Callable | None,
   scope: str | None,
   points: tuple[str, ...],
 ) -> tf.Tensor:
-  """The feature map gated, its gates and variables noted."""
+  """Returns the gated map, and adds gates and variables to the collections."""
   scope = (scope or '{name}').format(name=module.name, tag=module.tag)
   with (
-    tf.variable_scope(scope) as inside,
-    _own_arg_scope(weights_regularizer),
+    tf.variable_scope(scope) as inner,
+    _module_arg_scope(weights_regularizer),
   ):
     gated, gates = module(net)
     net = net + gated if CLASS in points else gated
-  made = tf.get_collection(tf.GraphKeys.MODEL_VARIABLES, f'{inside.name}/')
-  for name, members in ((GATES, gates), (VARIABLES, made)):
+  variables = tf.get_collection(tf.GraphKeys.MODEL_VARIABLES, f'{inner.name}/')
+  for name, members in ((GATES, gates), (VARIABLES, variables)):
     for member in members:
       tf.add_to_collection(name, member)
   return net
 
 
 @contextlib.contextmanager
-def _own_arg_scope(weights_regularizer: Callable | None) -> Iterator[None]:
-  """Leaves the host's arg scope: slim's own defaults, linear, with L2.
+def _module_arg_scope(weights_regularizer: Callable | None) -> Iterator[None]:
+  """Replaces the network's arg scope: slim's defaults, linear layers, L2.
 
-  The host's normaliser, activation, padding and collection of end points are
-  for its own layers; only how its batch norm trains holds in a gate too.
+  The network's normalizer, activation, padding and collection of end points do
+  not apply to a gate; only its settings of batch norm do.
   """
   batch_norm = slim.arg_scope_func_key(slim.batch_norm)
-  host = slim.current_arg_scope().get(batch_norm, {})
+  settings = slim.current_arg_scope().get(batch_norm, {})
   with (
-    slim.arg_scope({batch_norm: host}),
+    slim.arg_scope({batch_norm: settings}),
     slim.arg_scope(
       [slim.conv2d, slim.fully_connected],
       activation_fn=None,

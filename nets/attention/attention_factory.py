@@ -1,8 +1,10 @@
-"""Every attention module by name, and its options: 'cbam_block(ratio=16)'."""
+"""The table of attention modules, and their options: 'cbam_block(ratio=16)'."""
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from errors import UserError
 from nets.attention import (
@@ -19,24 +21,24 @@ from nets.attention.attend import BLOCK, CLASS, STAGE
 from registry import Adjustable, Table, parse_name, unknown
 from tf_compat import tf
 
-Gated = tuple[tf.Tensor, tuple[tf.Tensor, ...]]
+Gated: TypeAlias = 'tuple[tf.Tensor, tuple[tf.Tensor, ...]]'
 
-BOTH = 'both'  # where the kind belongs, and before the classifier
+BOTH = 'both'  # the module's default placement, and before the classifier
 PLACEMENTS = (BLOCK, STAGE, CLASS, BOTH)
 
 
 @dataclasses.dataclass(frozen=True)
 class AttentionModule(Adjustable):
-  """One kind of attention.
+  """An entry of the table of attention modules.
 
   Attributes:
-    name: what --attention_module says, and its variable scope.
+    name: value of --attention_module, and the variable scope.
     tag: short form for scopes such as Mixed_5b_CBAM.
-    function: function(net, *, option=default, …) -> gated net, its gates; the
-      options' annotations say what values they take.
-    options_of: options_of(shapes by variable name) -> the options that made
-      them, or None where they are of another kind.
-    place: where its paper puts it, BLOCK or STAGE.
+    function: function(net, *, option=default, …) -> gated net, gates; the
+      options' annotations define their valid values.
+    options_of: options_of(shapes by variable name) -> the options that shapes
+      reveal, with value None if no value fits; or None for another module.
+    place: default placement, as in the paper: BLOCK or STAGE.
   """
 
   name: str
@@ -48,7 +50,7 @@ class AttentionModule(Adjustable):
 
 @dataclasses.dataclass(frozen=True)
 class Attention:
-  """A kind of attention, its options and placement chosen: attention(net)."""
+  """An attention module with options and placement; callable on a net."""
 
   kind: AttentionModule
   options: Mapping[str, Any]
@@ -64,16 +66,16 @@ class Attention:
 
   @property
   def places(self) -> frozenset[str]:
-    """The kinds of points where it enters a network."""
+    """Kinds of the attention points where the module is inserted."""
     if self.placement == BOTH:
       return frozenset({self.kind.place, CLASS})
     return frozenset({self.placement})
 
   @property
   def spelling(self) -> tuple[str, str | None]:
-    """The shortest --attention_module and --attention_placement for it."""
-    own = self.placement == self.kind.place
-    return str(self), None if own else self.placement
+    """The shortest --attention_module and --attention_placement."""
+    default = self.placement == self.kind.place
+    return str(self), None if default else self.placement
 
   def __call__(self, net: tf.Tensor) -> Gated:
     return self.kind.function(net, **self.options)
@@ -113,18 +115,18 @@ OFF = (None, '', 'none')
 def get_attention(
   text: str | None, placement: str | None = None
 ) -> Attention | None:
-  """The module that a flag value names, or None for no attention.
+  """Returns the attention module of a flag value, or None for no attention.
 
   Args:
     text: a name, alone or with options: 'cbam_block(ratio=16)'; None, '' and
-      'none' mean off.
-    placement: one of PLACEMENTS; None is the kind's own place.
+      'none' disable attention.
+    placement: one of PLACEMENTS; None is the module's default.
 
   Returns:
     A callable attention(net) -> gated net, tuple of gates.
 
   Raises:
-    UserError: for an unknown name, option, value or placement.
+    UserError: if the name, an option, a value or the placement is unknown.
   """
   if placement not in (None, *PLACEMENTS):
     raise UserError(unknown('attention placement', placement, PLACEMENTS))
@@ -137,14 +139,14 @@ def get_attention(
 
 
 def recognize(shapes: Mapping[str, Sequence[int]]) -> str | None:
-  """The flag value under which a checkpoint's attention was trained.
+  """Returns the --attention_module that a checkpoint was trained with.
 
   Args:
-    shapes: the checkpoint's variables and their shapes; optimizer slots and
-      moving averages among them do no harm.
+    shapes: shapes of the checkpoint's variables by name; these may include
+      optimizer slots and moving averages.
 
   Returns:
-    For instance 'cbam_block(ratio=16)', or None if no module fits.
+    For example 'cbam_block(ratio=16)'; None if no module matches.
   """
   for kind in ATTENTION_MODULES.values():
     options = kind.options_of(shapes)

@@ -1,13 +1,15 @@
-"""Bottleneck attention: one gate from the sum of a channel and a space branch.
+"""Bottleneck attention: one gate, the sum of a channel and a spatial branch.
 
 BAM: bottleneck attention module, Park et al., 2018:
 https://arxiv.org/abs/1807.06514
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nets.attention import layers, passes
+from nets.attention import layers, memory_ops
 from nets.attention.options import (
   Dilation,
   Ratio,
@@ -23,10 +25,10 @@ DEFAULT_RATIO = 16
 def bam_block(
   net: tf.Tensor, *, ratio: Ratio = DEFAULT_RATIO, dilation: Dilation = 4
 ) -> tuple[tf.Tensor, tuple[tf.Tensor]]:
-  """Net + net · sigmoid(norm(mlp(mean(net))) + norm(convolutions(net)))."""
+  """net + net · sigmoid(norm(mlp(mean(net))) + norm(convolutions(net)))."""
   hidden = hidden_units(net.shape[-1], ratio)
   with tf.variable_scope('channel'):
-    net, (mean,) = passes.pool(net, passes.SPACE, ['avg'])
+    net, (mean,) = memory_ops.pool(net, memory_ops.SPACE, ['avg'])
     scores = layers.mlp(mean, hidden, scopes=('mlp_0', 'mlp_1'))
     channel = slim.batch_norm(scores, scale=True, scope='norm')
   with tf.variable_scope('spatial'):
@@ -37,9 +39,9 @@ def bam_block(
 
 
 def _convolutions(net: tf.Tensor, hidden: int, dilation: int) -> tf.Tensor:
-  """1x1 to the hidden width, two dilated 3x3, 1x1 to a score per place."""
-  # The paper's formula has no relu here; without it, as its authors' code
-  # shows, four convolutions would be no more than one.
+  """Adds 1x1 to the hidden width, two dilated 3x3, 1x1 to a score per pixel."""
+  # The relu is in the authors' code, not in the paper's formula; without it,
+  # the four convolutions would be equivalent to a single linear one.
   for scope, kernel_size, rate in (
     ('reduce', 1, 1),
     ('dilated_0', 3, dilation),
@@ -52,7 +54,7 @@ def _convolutions(net: tf.Tensor, hidden: int, dilation: int) -> tf.Tensor:
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
-  """The options behind a checkpoint's variables; None if not of BAM."""
+  """Returns the options for a checkpoint's variables; None if not BAM's."""
   kernels = shapes_of(shapes, 'channel/mlp_0/kernel')
   if not kernels or not shapes_of(shapes, 'spatial/dilated_0/kernel'):
     return None

@@ -1,14 +1,16 @@
-"""Convolutional block attention: a gate for each channel, then each place.
+"""Convolutional block attention: a gate per channel, then a gate per pixel.
 
 CBAM: convolutional block attention module, Woo et al., 2018:
 https://arxiv.org/abs/1807.06521
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers, passes
+from nets.attention import layers, memory_ops
 from nets.attention.options import (
   DEFAULT_RATIO,
   KernelSize,
@@ -36,16 +38,16 @@ def cbam_block(
   *,
   ratio: Ratio = DEFAULT_RATIO,
   kernel_size: KernelSize = 7,
-  channel_pools: Annotated[str, some_of(*passes.POOLS)] = 'avg+max',
+  channel_pools: Annotated[str, some_of(*memory_ops.POOLS)] = 'avg+max',
   spatial_pools: Annotated[str, some_of('avg', 'max', 'conv')] = 'avg+max',
   order: Annotated[str, one_of(*ORDERS)] = 'channel_spatial',
   spatial_batch_norm: Switch = False,
   mlp_bias: Switch = True,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-  """G = net · channel(net), then G · spatial(G).
+  """G · spatial(G), where G = net · channel(net).
 
-  Or the other way round, or one of them, or net · channel(net) · spatial(net)
-  in parallel.
+  `order` may reverse the two gates, select one of them, or compute both from
+  the same input: net · channel(net) · spatial(net).
   """
   channel = functools.partial(
     _channel_gate, ratio=ratio, pools=channel_pools.split('+'), bias=mlp_bias
@@ -57,15 +59,15 @@ def cbam_block(
     batch_norm=spatial_batch_norm,
   )
   if order == 'parallel':
-    net, of_channels = channel(net)
-    net, of_places = spatial(net)
-    net = passes.scale_channels(net, of_channels) * of_places
-    return net, (of_channels, of_places)
+    net, channel_gate = channel(net)
+    net, spatial_gate = spatial(net)
+    net = memory_ops.scale_channels(net, channel_gate) * spatial_gate
+    return net, (channel_gate, spatial_gate)
   gates = []
   for part in order.split('_'):
     if part == 'channel':
       net, gate = channel(net)
-      net = passes.scale_channels(net, gate)
+      net = memory_ops.scale_channels(net, gate)
     else:
       net, gate = spatial(net)
       net *= gate
@@ -76,10 +78,10 @@ def cbam_block(
 def _channel_gate(
   net: tf.Tensor, ratio: int, pools: Sequence[str], bias: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Net and sigmoid(Σ mlp(pool(net))) of the pools over space, [N, 1, 1, C]."""
+  """Returns net and sigmoid(Σ mlp(pool(net))), [N, 1, 1, C]."""
   with tf.variable_scope('ch_at'):
-    net, pooled = passes.pool(net, passes.SPACE, pools)
-    # All pools go through the shared layers as one batch.
+    net, pooled = memory_ops.pool(net, memory_ops.SPACE, pools)
+    # The shared layers process all pools as one batch.
     scores = layers.mlp(
       tf.concat(pooled, 0),
       hidden_units(net.shape[-1], ratio),
@@ -93,10 +95,10 @@ def _channel_gate(
 def _spatial_gate(
   net: tf.Tensor, kernel_size: int, pools: Sequence[str], batch_norm: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Net and sigmoid(conv(pools of net)) over channels, [N, H, W, 1]."""
+  """Returns net and sigmoid(conv([pool(net), …])), [N, H, W, 1]."""
   with tf.variable_scope('sp_at'):
     kinds = [kind for kind in pools if kind != 'conv']
-    net, pooled = passes.pool(net, passes.CHANNELS, kinds)
+    net, pooled = memory_ops.pool(net, memory_ops.CHANNELS, kinds)
     if 'conv' in pools:
       squeezed = layers.conv2d(net, 1, 1, scope='squeeze')
       pooled.insert(pools.index('conv'), squeezed)
@@ -108,22 +110,22 @@ def _spatial_gate(
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
-  """The options behind a checkpoint's variables; None if not of CBAM.
+  """Returns the options for a checkpoint's variables; None if not CBAM's.
 
-  Which pools and which order made them leaves no trace where their number is
-  that of the defaults.
+  The variables do not depend on the order of two gates, nor on which pools are
+  used if their number is the default.
   """
   kernels = shapes_of(shapes, 'ch_at/mlp_0/kernel')
   convolutions = shapes_of(shapes, 'sp_at/conv/kernel')
-  options = {}
+  options: dict[str, Any] = {}
   if kernels:
     options['ratio'] = find_ratio(kernels)
     options['mlp_bias'] = bool(shapes_of(shapes, 'ch_at/mlp_0/bias'))
   if convolutions:
     sizes = {(shape[0], shape[2]) for shape in convolutions}
-    size, pools = sizes.pop() if len(sizes) == 1 else (None, None)
+    size, pools = sizes.pop() if len(sizes) == 1 else (0, 0)
     squeezed = bool(shapes_of(shapes, 'sp_at/squeeze/kernel'))
-    options['kernel_size'] = size
+    options['kernel_size'] = size or None
     options['spatial_pools'] = {
       (2, False): 'avg+max',
       (1, True): 'conv',

@@ -1,8 +1,10 @@
-"""Coordinate attention: a gate for each row and one for each column.
+"""Coordinate attention: a gate per row and a gate per column.
 
 Coordinate attention for efficient mobile network design, Hou et al., 2021:
 https://arxiv.org/abs/2103.02907
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,19 +13,19 @@ from nets.attention import layers
 from nets.attention.options import Ratio, find_ratio, hidden_units, shapes_of
 from tf_compat import slim, tf
 
-# The bottleneck is C / ratio units wide, but not narrower than the least, which
-# only the authors' code says.
+# The bottleneck has max(LEAST, C / ratio) units; LEAST is in the authors' code,
+# not in the paper.
 DEFAULT_RATIO, LEAST = 32, 8
 
 
 def coord_block(
   net: tf.Tensor, *, ratio: Ratio = DEFAULT_RATIO
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-  """Net · sigmoid(W_h · f_h) · sigmoid(W_w · f_w), f of both axes' means."""
+  """net · sigmoid(W_h · f_h) · sigmoid(W_w · f_w), f = _features(means)."""
   channels = net.shape[-1]
   rows = tf.reduce_mean(net, 2, keepdims=True)  # [N, H, 1, C]
-  columns = _turned(tf.reduce_mean(net, 1, keepdims=True))  # [N, W, 1, C]
-  # Known sides are taken as numbers, so that shapes stay known.
+  columns = _swap_axes(tf.reduce_mean(net, 1, keepdims=True))  # [N, W, 1, C]
+  # Static sides, where known, preserve the static shapes.
   sides = [net.shape[axis] or tf.shape(net)[axis] for axis in (1, 2)]
   features = _features(
     tf.concat([rows, columns], 1), hidden_units(channels, ratio, LEAST)
@@ -31,7 +33,7 @@ def coord_block(
   rows, columns = tf.split(features, sides, 1)
   down = layers.dense(rows, channels, scope='height')
   down = tf.sigmoid(down, name='rows')  # [N, H, 1, C]
-  across = layers.dense(_turned(columns), channels, scope='width')
+  across = layers.dense(_swap_axes(columns), channels, scope='width')
   across = tf.sigmoid(across, name='columns')  # [N, 1, W, C]
   return net * down * across, (down, across)
 
@@ -43,13 +45,13 @@ def _features(net: tf.Tensor, hidden: int) -> tf.Tensor:
   return net * tf.nn.relu6(net + 3) / 6
 
 
-def _turned(net: tf.Tensor) -> tf.Tensor:
+def _swap_axes(net: tf.Tensor) -> tf.Tensor:
   """[N, H, W, C] -> [N, W, H, C]."""
   return tf.transpose(net, [0, 2, 1, 3])
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
-  """The options behind a checkpoint's variables; None if not coordinate."""
+  """Returns a checkpoint's options; None if it has no coordinate attention."""
   kernels = [shape[-2:] for shape in shapes_of(shapes, 'axes/kernel')]
   if not kernels:
     return None

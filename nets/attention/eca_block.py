@@ -1,25 +1,27 @@
-"""Efficient channel attention: each channel's gate from its neighbours' means.
+"""Efficient channel attention: gates from the means of neighboring channels.
 
 ECA-Net: efficient channel attention for deep convolutional neural networks,
 Wang et al., 2019: https://arxiv.org/abs/1910.03151
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers, passes
+from nets.attention import layers, memory_ops
 from nets.attention.options import is_kernel_size, shapes_of
 from registry import Rule
 from tf_compat import tf
 
-# The paper's mapping of channels to kernel size.
+# Constants of the paper's mapping from channels to kernel size.
 GAMMA, B = 2, 1
 
 AdaptiveSize = Annotated[
   int | str,
   Rule(
-    "an odd whole number from 1, or 'adaptive' to follow the channels",
+    "an odd whole number from 1, or 'adaptive' to derive it from the channels",
     lambda v: v == 'adaptive' or is_kernel_size(v),
   ),
 ]
@@ -28,25 +30,28 @@ AdaptiveSize = Annotated[
 def eca_block(
   net: tf.Tensor, *, kernel_size: AdaptiveSize = 'adaptive'
 ) -> tuple[tf.Tensor, tuple[tf.Tensor]]:
-  """Scales net by sigmoid(convolution of mean(net) along the channels)."""
-  net, (mean,) = passes.pool(net, passes.SPACE, ['avg'])
-  if kernel_size == 'adaptive':
-    kernel_size = adaptive_size(net.shape[-1])
-  scores = layers.channel_conv(mean, kernel_size, scope='neighbours')
+  """net · sigmoid(convolution of mean(net) along the channels)."""
+  net, (mean,) = memory_ops.pool(net, memory_ops.SPACE, ['avg'])
+  size = (
+    kernel_size
+    if isinstance(kernel_size, int)
+    else adaptive_size(net.shape[-1])
+  )
+  scores = layers.channel_conv(mean, size, scope='neighbours')
   gate = tf.sigmoid(scores, name='gate')  # [N, 1, 1, C]
-  return passes.scale_channels(net, gate), (gate,)
+  return memory_ops.scale_channels(net, gate), (gate,)
 
 
 def adaptive_size(channels: int) -> int:
-  """(log2(C) + b) / γ, cut to a whole number, and one more if that is even."""
+  """⌊(log2(C) + b) / γ⌋, plus one if that is even."""
   size = int((math.log2(channels) + B) / GAMMA)
   return size + 1 - size % 2
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
-  """The options behind a checkpoint's variables; None if not of ECA.
+  """Returns the options for a checkpoint's variables; None if not ECA's.
 
-  Kernels of one size fit that size; those of several followed the channels.
+  Kernels of different sizes mean an adaptive size.
   """
   kernels = shapes_of(shapes, 'neighbours/kernel')
   if not kernels:

@@ -1,13 +1,15 @@
-"""Global context: what the whole map says, added to every place.
+"""Global context: a weighted mean of the map, added to every pixel.
 
 GCNet: non-local networks meet squeeze-excitation networks and beyond, Cao et
 al., 2019: https://arxiv.org/abs/1904.11492
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers, passes
+from nets.attention import layers, memory_ops
 from nets.attention.options import (
   Ratio,
   find_ratio,
@@ -27,30 +29,30 @@ def gc_block(
   pool: Annotated[str, one_of('attention', 'avg')] = 'attention',
   fusion: Annotated[str, one_of('add', 'scale')] = 'add',
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-  """Net + transform(Σ softmax(key · net) · net), sums and softmax over space.
+  """net + transform(Σ softmax(key · net) · net), sums and softmax over space.
 
-  With pool='avg' every place weighs the same; fusion='scale' is net ·
+  pool='avg' replaces the weighted sum by the mean; fusion='scale' is net ·
   sigmoid(transform(…)).
   """
   if pool == 'attention':
-    context, places = _context(net)
-    gates = (places,)
+    context, weights = _context(net)
+    gates: tuple[tf.Tensor, ...] = (weights,)
   else:
-    net, (context,) = passes.pool(net, passes.SPACE, ['avg'])
+    net, (context,) = memory_ops.pool(net, memory_ops.SPACE, ['avg'])
     gates = ()
   term = _transform(context, ratio, fusion)  # [N, 1, 1, C]
   if fusion == 'add':
     return net + term, (*gates, term)
   gate = tf.sigmoid(term, name='gate')
-  return passes.scale_channels(net, gate), (*gates, gate)
+  return memory_ops.scale_channels(net, gate), (*gates, gate)
 
 
 def _context(net: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """The mean of net weighted by softmax over space, and those weights."""
+  """Returns the mean of net weighted by softmax over space, and the weights."""
   scores = layers.conv2d(net, 1, 1, scope='key')
   weights = tf.exp(
     scores - tf.reduce_logsumexp(scores, [1, 2], keepdims=True), name='places'
-  )  # [N, H, W, 1], of sum 1
+  )  # [N, H, W, 1], with sum 1
   context = tf.einsum('nhwi,nhwc->nic', weights, net)
   return context[:, None], weights
 
@@ -63,13 +65,13 @@ def _transform(context: tf.Tensor, ratio: int, fusion: str) -> tf.Tensor:
       context, hidden_units(channels, ratio), scope='squeeze'
     )
     hidden = tf.nn.relu(layers.layer_norm(hidden, scope='norm'))
-    # A sum that starts at net itself leaves a restored network as it was.
-    start = tf.zeros_initializer() if fusion == 'add' else None
-    return layers.dense(hidden, channels, 'expand', start)
+    # With zeros, the output is net at first: a restored network is unchanged.
+    initializer = tf.zeros_initializer() if fusion == 'add' else None
+    return layers.dense(hidden, channels, 'expand', initializer)
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
-  """The options behind a checkpoint's variables; None if not of GC."""
+  """Returns the options for a checkpoint's variables; None if not GC's."""
   kernels = shapes_of(shapes, 'transform/squeeze/kernel')
   if not kernels:
     return None

@@ -1,23 +1,25 @@
-"""Layers of a gate, with `kernel` and `bias` as attention's checkpoints have.
+"""Layers of a gate, with variables `kernel` and `bias` as in the checkpoints.
 
-slim's own layers say `weights` and `biases`. These variables are slim model
-variables all the same, so that restoring, averaging, decay and summaries see
+Slim's layers call them `weights` and `biases`. These variables are slim model
+variables too, so that restoring, averaging, weight decay and summaries include
 them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 
-from tf_compat import slim, tf
+from tf_compat import add_arg_scope, slim, tf
 
 
-@slim.add_arg_scope
+@add_arg_scope
 def model_kernel(
   shape: Sequence[int],
   dtype: tf.DType,
   initializer: Callable | None = None,
   weights_regularizer: Callable | None = None,
 ) -> tf.Tensor:
-  """A kernel drawn with variance 2 / fan_in unless told otherwise."""
+  """Creates a kernel, by default with initial variance 2 / fan_in."""
   return slim.model_variable(
     'kernel',
     shape,
@@ -28,7 +30,7 @@ def model_kernel(
 
 
 def _biased(net: tf.Tensor) -> tf.Tensor:
-  """Net [N, H, W, C] plus a bias [C] that starts at zero."""
+  """Adds a bias [C], initially zero, to net [N, H, W, C]."""
   bias = slim.model_variable(
     'bias', [net.shape[-1]], net.dtype, initializer=tf.zeros_initializer()
   )
@@ -42,11 +44,11 @@ def dense(
   initializer: Callable | None = None,
   bias: bool = True,
 ) -> tf.Tensor:
-  """Product of net [N, H, W, C] and kernel [C, units], plus bias."""
+  """net · W + b for net [N, H, W, C] and W [C, units]; b is optional."""
   with tf.variable_scope(scope):
     kernel = model_kernel([net.shape[-1], units], net.dtype, initializer)
-    # Rank four, not two, keeps TensorFlow from fusing product, bias and relu,
-    # which rounds otherwise: 3e-4 of a ResNet-50's logits.
+    # With rank 4 instead of 2, TensorFlow does not fuse product, bias and relu,
+    # which rounds differently: by 3e-4 of a ResNet-50's logits.
     net = tf.tensordot(net, kernel, 1)
     return _biased(net) if bias else net
 
@@ -54,7 +56,7 @@ def dense(
 def mlp(
   net: tf.Tensor, hidden: int, scopes: Sequence[str], bias: bool = True
 ) -> tf.Tensor:
-  """W1 · relu(W0 · net + b0) + b1 for net [N, 1, 1, C], of its own width."""
+  """W1 · relu(W0 · net + b0) + b1 for net [N, 1, 1, C], with C outputs."""
   first, second = scopes
   width = net.shape[-1]
   net = tf.nn.relu(dense(net, hidden, scope=first, bias=bias))
@@ -69,12 +71,12 @@ def conv2d(
   rate: int = 1,
   bias: bool = False,
 ) -> tf.Tensor:
-  """Convolution of net [N, H, W, C], kernel [k, k, C, depth] dilated by rate."""
+  """Adds a convolution of net [N, H, W, C] with kernel [k, k, C, depth]."""
   with tf.variable_scope(scope):
     shape = [kernel_size, kernel_size, net.shape[-1], depth]
     kernel = model_kernel(shape, net.dtype)
-    # By space to batch: the CPU's own dilated convolution has a gradient in
-    # some precisions only.
+    # Not tf.nn.conv2d's dilations: on CPUs, their gradient exists only in some
+    # precisions.
     net = tf.nn.with_space_to_batch(
       net,
       [rate, rate],
@@ -86,10 +88,10 @@ def conv2d(
 
 
 def channel_conv(net: tf.Tensor, kernel_size: int, scope: str) -> tf.Tensor:
-  """Convolution of net [N, 1, 1, C] along C, kernel [k, 1, 1]; no bias."""
+  """Adds a convolution of net [N, 1, 1, C] along C with kernel [k, 1, 1]."""
   with tf.variable_scope(scope):
     kernel = model_kernel([kernel_size, 1, 1], net.dtype)
-    # [N, C, 1]: the channels are the line, of one channel itself.
+    # [N, C, 1]: C becomes the length of a line with one channel.
     line = tf.transpose(tf.squeeze(net, 1), [0, 2, 1])
     line = tf.nn.conv1d(line, kernel, 1, 'SAME')
     return tf.transpose(line, [0, 2, 1])[:, None]

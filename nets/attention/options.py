@@ -1,30 +1,31 @@
-"""Types of a module's options, which say what values they take."""
+"""Types of the modules' options, with the rules for their values."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from registry import Rule, Whole, is_whole
+from registry import PositiveInt, Rule, is_int
 
 DEFAULT_RATIO = 8
 
 
 def is_kernel_size(value: Any) -> bool:
-  """Whether it is an odd whole number from 1, so that a kernel has a middle."""
-  return is_whole(value) and value % 2 == 1 and value > 0
+  """Whether a value is an odd positive int: a kernel needs a center."""
+  return is_int(value) and value % 2 == 1 and value > 0
 
 
-Ratio = Dilation = Whole
+Ratio = PositiveInt
+Dilation = PositiveInt
 KernelSize = Annotated[int, Rule('an odd whole number from 1', is_kernel_size)]
 Switch = Annotated[bool, Rule('True or False', lambda v: isinstance(v, bool))]
 
 
 def one_of(*values: Any) -> Rule:
-  """The rule that a value is one of these."""
+  """Returns the rule that a value is one of these."""
   return Rule(f'one of {", ".join(map(repr, values))}', lambda v: v in values)
 
 
 def some_of(*names: str) -> Rule:
-  """The rule for one or more of these: 'avg+max', or a tuple of them."""
+  """Returns the rule for several of these: 'avg+max', or a tuple of names."""
 
   def parts(value: Any) -> Sequence[Any]:
     if isinstance(value, str):
@@ -32,8 +33,8 @@ def some_of(*names: str) -> Rule:
     return value if isinstance(value, tuple | list) else ()
 
   def holds(value: Any) -> bool:
-    known = [part for part in parts(value) if part in names]
-    return bool(known) and len(parts(value)) == len(set(known))
+    valid = [part for part in parts(value) if part in names]
+    return bool(valid) and len(parts(value)) == len(set(valid))
 
   return Rule(
     f'one or more of {", ".join(names)}, joined by +',
@@ -50,12 +51,12 @@ def hidden_units(channels: int, ratio: int, least: int = 1) -> int:
 def find_ratio(
   kernels: Sequence[Sequence[int]], default: int = DEFAULT_RATIO, least: int = 1
 ) -> int | None:
-  """The ratio r with h = max(least, C // r) for all kernels of shape [C, h].
+  """Returns r with h = max(least, C // r) for all kernels [C, h], or None.
 
-  Several may do: the default if it is one of them, else the largest, which is
-  the true one wherever it divides some C.
+  If several ratios match, it is the default, or else the largest, which is the
+  original one if that divides some C.
   """
-  # The least bounds no ratio from above: any larger one leaves as many.
+  # A kernel of width `least` sets no upper bound: every larger ratio matches.
   bounds = [c // hidden for c, hidden in kernels if hidden > least]
   largest = min(bounds, default=max(channels for channels, _ in kernels))
   for ratio in (default, largest):
@@ -67,7 +68,7 @@ def find_ratio(
 def shapes_of(
   shapes: Mapping[str, Sequence[int]], suffix: str
 ) -> list[Sequence[int]]:
-  """Shapes of the variables whose name ends in these components."""
+  """Returns the shapes of the variables whose name ends in these components."""
   return [
     shape for name, shape in shapes.items() if f'/{name}'.endswith(f'/{suffix}')
   ]

@@ -1,15 +1,18 @@
-"""Concurrent squeeze and excitation: a channel and a spatial gate, side by side.
+"""Concurrent squeeze and excitation: a channel and a spatial gate in parallel.
 
 Concurrent spatial and channel squeeze & excitation in fully convolutional
 networks, Roy et al., 2018: https://arxiv.org/abs/1803.02579
-The maximum: Recalibrating fully convolutional networks with spatial and channel
-'squeeze & excitation' blocks, the same, 2018: https://arxiv.org/abs/1808.08127
+Combination by maximum: Recalibrating fully convolutional networks with spatial
+and channel 'squeeze & excitation' blocks, Roy et al., 2018:
+https://arxiv.org/abs/1808.08127
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers, passes
+from nets.attention import layers, memory_ops
 from nets.attention.options import (
   Ratio,
   find_ratio,
@@ -28,8 +31,8 @@ def scse_block(
   ratio: Ratio = DEFAULT_RATIO,
   combination: Annotated[str, one_of('add', 'max')] = 'add',
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-  """Net · sigmoid(mlp(mean(net))) and net · sigmoid(w · net), combined."""
-  net, (mean,) = passes.pool(net, passes.SPACE, ['avg'])
+  """net · sigmoid(mlp(mean(net))) + net · sigmoid(w · net), or the maximum."""
+  net, (mean,) = memory_ops.pool(net, memory_ops.SPACE, ['avg'])
   scores = layers.mlp(
     mean, hidden_units(net.shape[-1], ratio), scopes=('cse/mlp_0', 'cse/mlp_1')
   )
@@ -44,6 +47,6 @@ def scse_block(
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
-  """The options behind a checkpoint's variables; None if not of scSE."""
+  """Returns the options for a checkpoint's variables; None if not scSE's."""
   kernels = shapes_of(shapes, 'cse/mlp_0/kernel')
   return {'ratio': find_ratio(kernels, DEFAULT_RATIO)} if kernels else None

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# An example SLURM job: a worker on each of four machines with four GPUs each.
+# Trains on four machines with four GPUs each: an example of a SLURM job.
 #
 # Usage: sbatch scripts/cluster/slurm.sh --dataset_dir=... --train_dir=... [...]
-# from the checkout, which all machines must see, as they must see both folders.
+# in the checkout. All machines must have access to it and to both folders.
 #
 #SBATCH --job-name=train-slim
 #SBATCH --nodes=4
@@ -10,7 +10,7 @@
 #SBATCH --gpus-per-node=4
 #SBATCH --cpus-per-task=32
 #SBATCH --requeue
-# SIGTERM saves: the job that is requeued, or submitted again, goes on from there.
+# SIGTERM saves a checkpoint: a requeued or resubmitted job resumes from it.
 #SBATCH --signal=TERM@120
 #SBATCH --open-mode=append
 set -euo pipefail
@@ -19,9 +19,9 @@ port=${WORKER_PORT:-2222}
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed "s/\$/:$port/" \
   | paste -s -d , -)
 
-# Each task is told its own number by SLURM, so it is for the tasks to expand. One
-# that ends is none of SLURM's business: on a signal the first still saves then,
-# and when one is lost the others end by themselves.
+# SLURM sets the number of each task, so the tasks expand it. SLURM must not kill
+# the others when one ends: after a signal the chief is still saving, and when a
+# worker is lost the others end by themselves.
 # shellcheck disable=SC2016
 exec srun --kill-on-bad-exit=0 bash -c '
   hosts=$1

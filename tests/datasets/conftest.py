@@ -16,7 +16,7 @@ from original_files import (
 
 @pytest.fixture
 def originals(tmp_path):
-  """Data set -> (its --source_dir or None, split -> number of records)."""
+  """Returns data set -> (--source_dir or None, split -> number of records)."""
   for name in ('mnist', 'fashion_mnist'):
     write_idx(tmp_path / 'raw' / name)
   write_files(tmp_path / 'raw/cifar10', cifar_files('binary'))

@@ -1,4 +1,4 @@
-"""Small originals in every form, and a reading of records that is not ours."""
+"""Small originals in every form, and an independent reader of records."""
 
 import gzip
 import io
@@ -23,7 +23,7 @@ def idx_bytes(array):
 
 
 def write_idx(folder, separator='-', compress=False):
-  """Four IDX files; returns split -> (images, labels)."""
+  """Writes four IDX files; returns split -> (images, labels)."""
   folder.mkdir(parents=True, exist_ok=True)
   splits = {}
   for split, stem, count in (('train', 'train', TRAIN), ('test', 't10k', TEST)):
@@ -39,7 +39,7 @@ def write_idx(folder, separator='-', compress=False):
 
 
 def cifar_batches():
-  """Batch -> (planes [4, 3072], labels [4])."""
+  """Returns batch -> (planes [4, 3072], labels [4])."""
   names = [f'data_batch_{batch}' for batch in range(1, 6)] + ['test_batch']
   return {
     name: (made(4, 3072, seed=seed), np.arange(4, dtype=np.uint8) + seed)
@@ -65,7 +65,7 @@ def cifar100_pickle(planes, labels):
 
 
 def cifar100_batches():
-  """Batch -> (planes [5, 3072], coarse and fine labels [5, 2])."""
+  """Returns batch -> (planes [5, 3072], coarse and fine labels [5, 2])."""
   fine = np.array([0, 99, 50, 3, 98], np.uint8)
   return {
     name: (made(5, 3072, seed=seed), np.stack([fine // 5, fine], 1))
@@ -74,7 +74,7 @@ def cifar100_batches():
 
 
 def cifar100_files(form):
-  """File name -> bytes of the two batches in a form."""
+  """Returns file name -> bytes of the two batches in a form."""
   encode, end = {
     'binary': (cifar_binary, '.bin'),
     'python': (cifar100_pickle, ''),
@@ -84,7 +84,7 @@ def cifar100_files(form):
 
 
 def cifar_python2_pickle(planes, labels):
-  """The same dict as Python 2 and NumPy 1 pickled it, opcode by opcode."""
+  """Returns the dict as Python 2 and NumPy 1 pickled it, opcode by opcode."""
   data = planes.tobytes()
   return b''.join(
     [
@@ -102,7 +102,7 @@ def cifar_python2_pickle(planes, labels):
 
 
 def cifar_files(form):
-  """File name -> bytes of the six batches in a form."""
+  """Returns file name -> bytes of the six batches in a form."""
   encode, end = {
     'binary': (cifar_binary, '.bin'),
     'python': (cifar_pickle, ''),
@@ -128,7 +128,7 @@ def write_tarball(path, files, compression='gz'):
 
 
 def cifar_splits():
-  """Split -> (images [N, 32, 32, 3], labels [N])."""
+  """Returns split -> (images [N, 32, 32, 3], labels [N])."""
   batches = cifar_batches()
   test = batches.pop('test_batch')
   train = [
@@ -150,7 +150,7 @@ def photo_bytes(kind='JPEG', mode='RGB', size=(16, 12), seed=0):
 
 
 def write_photos(source, split, synsets, count=2):
-  """`count` photos for each synset; returns file name -> bytes."""
+  """Writes `count` photos per synset; returns file name -> bytes."""
   photos = {}
   for seed, synset in enumerate(synsets):
     for number in range(count):
@@ -161,7 +161,7 @@ def write_photos(source, split, synsets, count=2):
 
 
 def flower_files(count=72):
-  """Path -> bytes of `count` tiny photos of each kind, and what comes along."""
+  """Returns path -> bytes of `count` photos per class, and a license."""
   files = {'LICENSE.txt': b'CC-BY'}
   for seed, kind in enumerate(FLOWERS):
     for number in range(count):
@@ -179,7 +179,7 @@ def write_tree(folder, files):
 
 
 def read_examples(path):
-  """Key -> value of each record, its framing taken apart by hand."""
+  """Returns key -> value of each record, without TensorFlow's reader."""
   from tf_compat import tf
 
   data = path.read_bytes()
@@ -194,7 +194,7 @@ def read_examples(path):
 
 
 def _value(feature):
-  """The bytes or the number of a feature; its numbers if it is a list."""
+  """Returns the bytes or number of a feature, or its list of numbers."""
   values = list(
     feature.bytes_list.value
     or feature.int64_list.value
@@ -204,7 +204,7 @@ def _value(feature):
 
 
 def read_pixels(path):
-  """([N, H, W(, 3)], [N]) of a record file, decoded by Pillow."""
+  """Returns ([N, H, W(, 3)], [N]) of a record file, decoded by Pillow."""
   examples = read_examples(path)
   images = [
     np.asarray(Image.open(io.BytesIO(example['image/encoded'])))

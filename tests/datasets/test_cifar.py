@@ -27,7 +27,7 @@ FORMS = ('binary', 'python', 'python2')
 
 
 def place(where, form, folder):
-  """Puts the batches of a form where people have them; returns --source_dir."""
+  """Writes the batches of a form to a usual location; returns --source_dir."""
   files = cifar_files(form)
   end = 'bin' if form == 'binary' else 'py'
   below = f'cifar-10-batches-{end}'
@@ -94,7 +94,7 @@ def test_wrong_labels_of_cifar100_are_named(tmp_path, coarse, fine, message):
 
 
 class Malice:
-  """What runs a command when it is unpickled."""
+  """An object that runs a command when it is unpickled."""
 
   def __init__(self, call, *arguments):
     self.call, self.arguments = call, arguments
@@ -132,7 +132,7 @@ def test_a_pickle_never_runs_code(tmp_path, call, where, protocol):
   ['data_batch_1', '../data_batch_1', '/data_batch_1', 'a/../../test_batch'],
 )
 def test_a_tarball_never_writes_outside(tmp_path, name):
-  """Its members are read by their last name and go to no file at all."""
+  """Members are read by their last name and never written to a file."""
   (tmp_path / 'in').mkdir()
   files = {f'../{name}': data for name, data in cifar_files('python').items()}
   files[name] = files.pop(f'../{name.rpartition("/")[2]}')

@@ -18,7 +18,7 @@ from original_files import (
 )
 
 from datasets import convert as converters
-from datasets import photo_folder, staging, workers
+from datasets import photo_folder, process_pool, staging
 from datasets.convert import Options, Summary, convert, num_shards
 from datasets.dataset_factory import DATASETS, get_dataset
 from datasets.download import Download
@@ -107,7 +107,7 @@ def test_shards_are_even_and_hold_everything(tmp_path):
   assert written == photos
 
 
-def test_a_set_that_lost_a_file_is_made_again(originals, tmp_path):
+def test_a_set_with_a_missing_file_is_converted_again(originals, tmp_path):
   source = originals['mnist'][0]
   folder = tmp_path / 'out'
   convert('mnist', str(folder), source)
@@ -117,7 +117,7 @@ def test_a_set_that_lost_a_file_is_made_again(originals, tmp_path):
   assert contents(folder) == first
 
 
-def test_a_counted_set_is_no_complete_one(originals, tmp_path):
+def test_a_set_that_was_only_counted_is_converted(originals, tmp_path):
   source = originals['mnist'][0]
   folder = tmp_path / 'out'
   convert('mnist', str(folder), source)
@@ -126,7 +126,7 @@ def test_a_counted_set_is_no_complete_one(originals, tmp_path):
   assert not convert('mnist', str(folder), source).already_complete
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path):
   soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
   try:
@@ -142,7 +142,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
   [
     ('minst', None, r"Did you mean 'mnist'\?"),
     ('imagenet', None, r"'imagenet' cannot be downloaded .*--source_dir"),
-    ('digits', '.', r'leave --source_dir out'),
+    ('digits', '.', r'omit --source_dir'),
     ('mnist', 'nowhere', r'--source_dir=nowhere does not exist'),
     ('mnist', '.', r'No train-images-idx3-ubyte or .* in \.'),
     ('cifar10', '.', r'No data_batch_1\.bin or .*cifar-10-python\.tar\.gz'),
@@ -156,23 +156,25 @@ def test_wrong_arguments(name, source, message, tmp_path, monkeypatch):
     convert(name, str(tmp_path / 'out'), source)
 
 
-def test_a_source_that_is_a_file(tmp_path):
+def test_a_source_that_is_a_file_is_refused(tmp_path):
   (tmp_path / 'file').touch()
   for name in ('mnist', 'imagenet'):
     with pytest.raises(UserError, match=r'file'):
       convert(name, str(tmp_path / 'out'), str(tmp_path / 'file'))
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_created_is_named(tmp_path):
   (tmp_path / 'file').touch()
-  with pytest.raises(UserError, match=r'Cannot make --dataset_dir=.*file/out'):
+  with pytest.raises(
+    UserError, match=r'Cannot create --dataset_dir=.*file/out'
+  ):
     convert('digits', str(tmp_path / 'file/out'))
 
 
 def test_a_folder_that_holds_another_set(originals, tmp_path):
   folder = str(tmp_path / 'out')
   convert('mnist', folder, originals['mnist'][0])
-  with pytest.raises(UserError, match=r"holds the data set 'mnist' already"):
+  with pytest.raises(UserError, match=r"already contains the data set 'mnist'"):
     convert('cifar10', folder, originals['cifar10'][0])
 
 
@@ -239,7 +241,7 @@ PHOTOS = 40
 
 
 def write_birds(folder, bad=()):
-  """Photos of three classes; those in `bad` are damaged."""
+  """Writes photos of three classes; the contents in `bad` replace the first."""
   files = {
     f'{["crow", "gull", "wren"][number % 3]}/{number}.jpg': photo_bytes(
       size=(40, 30), seed=number
@@ -254,15 +256,15 @@ def write_birds(folder, bad=()):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-  """Shards of ten records, and a worker for every five."""
+  """Makes shards of ten records, and a worker for every five."""
   spec = photo_folder.spec
 
   def small(*args):
     return dataclasses.replace(spec(*args), records_per_shard=10)
 
   monkeypatch.setattr(photo_folder, 'spec', small)
-  monkeypatch.setattr(workers, 'ITEMS_PER_WORKER', 5)
-  monkeypatch.setattr(workers, 'CHUNK', 3)
+  monkeypatch.setattr(process_pool, 'ITEMS_PER_WORKER', 5)
+  monkeypatch.setattr(process_pool, 'CHUNK', 3)
 
 
 @pytest.mark.slow
@@ -290,9 +292,9 @@ def test_rejected_photos_are_listed_with_the_reason(tmp_path):
   bad = sorted(files)[0]
   lines = (folder / 'rejected.csv').read_text().splitlines()
   assert lines[0] == 'path,reason'
-  assert lines[1].startswith(f'{bad},is no image in a known format')
+  assert lines[1].startswith(f'{bad},is not an image in a known format')
   assert len(lines) == 2
-  # What is mended no longer stands there.
+  # Repaired photos are no longer listed.
   write_birds(tmp_path / 'in')
   (folder / 'dataset.json').unlink()
   convert('birds', str(folder), str(tmp_path / 'in'), options)
@@ -308,7 +310,7 @@ def test_too_many_rejected_stop_and_are_listed(tmp_path, small_shards):
   ):
     convert('birds', str(folder), source, options)
   assert len((folder / 'rejected.csv').read_text().splitlines()) == 4
-  with pytest.raises(UserError, match=r'was stopped'):
+  with pytest.raises(UserError, match=r'was interrupted'):
     get_dataset('birds', 'train', str(folder))
   more = dataclasses.replace(options, max_rejected_fraction=0.1, resume=True)
   assert convert('birds', str(folder), source, more).rejected == 3
@@ -347,7 +349,7 @@ def stop_at(monkeypatch, shard, error):
     (OSError(28, 'No space left on device'), UserError, 'No space left'),
   ],
 )
-def test_what_is_done_when_it_stops_is_hidden_and_kept_for_resume(
+def test_an_interrupted_conversion_keeps_hidden_shards_for_resume(
   tmp_path, monkeypatch, small_shards, error, caught, message
 ):
   write_birds(tmp_path / 'in', [b'no photo'])
@@ -359,7 +361,7 @@ def test_what_is_done_when_it_stops_is_hidden_and_kept_for_resume(
     with pytest.raises(caught, match=message):
       convert('birds', str(folder), source, options)
   assert [path.name for path in folder.iterdir()] == ['.conversion']
-  with pytest.raises(UserError, match=r'was stopped.* --resume'):
+  with pytest.raises(UserError, match=r'was interrupted.* --resume'):
     get_dataset('birds', 'train', str(folder))
   done = folder / '.conversion/birds_train-00000-of-00003.tfrecord'
   inode = done.stat().st_ino
@@ -386,7 +388,7 @@ def test_resume_does_not_trust_shards_of_other_originals(
   assert contents(folder) == contents(tmp_path / 'expected')
 
 
-def test_resume_sees_photos_that_were_replaced_by_others_of_their_size(
+def test_resume_notices_replaced_photos_of_the_same_size(
   tmp_path, monkeypatch, small_shards
 ):
   names = [f'{["crow", "gull"][n % 2]}/{n}.bmp' for n in range(PHOTOS)]
@@ -416,7 +418,7 @@ def test_resume_with_fewer_shards_leaves_none_of_the_others(
     stop_at(patched, 'train-00002', KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
       convert('birds', str(folder), source, Options(num_processes=1))
-  # What a kill leaves, within a shard and while the list was written.
+  # Files that a kill leaves within a shard and while writing the list.
   for name in ('.birds_train-00002-of-00003.tfrecord.partial', 'rejected.csv'):
     (folder / '.conversion' / name).write_bytes(b'half')
   for path in sorted((tmp_path / 'in').glob('*/*.jpg'))[:20]:
@@ -428,7 +430,7 @@ def test_resume_with_fewer_shards_leaves_none_of_the_others(
 
 
 @pytest.mark.parametrize('compression', ['', 'gz'])
-def test_resume_goes_on_with_an_archive(
+def test_resume_works_with_an_archive(
   tmp_path, monkeypatch, small_shards, compression
 ):
   write_tarball(tmp_path / 'in.tar', write_birds(tmp_path / 'in'), compression)
@@ -446,7 +448,7 @@ def test_resume_goes_on_with_an_archive(
 
 
 @pytest.mark.parametrize('moves', range(6))
-def test_a_kill_while_moving_out_is_made_good(
+def test_a_kill_while_publishing_is_repaired(
   tmp_path, monkeypatch, small_shards, moves
 ):
   write_birds(tmp_path / 'in', [b'no photo'])
@@ -464,21 +466,21 @@ def test_a_kill_while_moving_out_is_made_good(
     patched.setattr(staging.os, 'replace', until_killed)
     with pytest.raises(KeyboardInterrupt):
       convert('birds', str(folder), source, options)
-  with pytest.raises(UserError, match='was stopped'):
+  with pytest.raises(UserError, match='was interrupted'):
     get_dataset('birds', 'train', str(folder))
-  # Even when the originals are gone by then.
+  # Even if the originals no longer exist.
   again = convert('birds', str(folder), 'gone')
   assert again.splits == expected.splits
   assert again.already_complete
   assert contents(folder) == contents(tmp_path / 'expected')
 
 
-# Kills itself, and so leaves its workers alone, within the third shard.
+# Kills itself within the third shard, and so orphans its workers.
 KILLED = """
 import os, signal, sys
 
 if __name__ == '__main__':
-  from datasets import convert as converters, staging, workers
+  from datasets import convert as converters, process_pool, staging
 
   write_shard = staging.write_shard
 
@@ -494,7 +496,7 @@ if __name__ == '__main__':
     return write_shard(path, until_killed(), encode)
 
   staging.write_shard = write
-  workers.ITEMS_PER_WORKER = 100
+  process_pool.ITEMS_PER_WORKER = 100
   options = converters.Options(num_processes=2)
   converters.convert(*sys.argv[1:], options)
 """
@@ -506,7 +508,7 @@ def is_alive(process):
   except ProcessLookupError:
     return False
   stat = pathlib.Path(f'/proc/{process}/stat')
-  # What nobody waits for stays as a zombie.
+  # A process without a waiting parent stays as a zombie.
   return not stat.exists() or stat.read_text().rpartition(') ')[2][0] != 'Z'
 
 
@@ -531,7 +533,7 @@ def test_a_killed_conversion_leaves_no_half_set_and_no_workers(tmp_path):
   left_alone = [int(line) for line in killed.stdout.split()]
   assert len(left_alone) == 2
   assert [path.name for path in folder.iterdir()] == ['.conversion']
-  with pytest.raises(UserError, match='was stopped'):
+  with pytest.raises(UserError, match='was interrupted'):
     get_dataset('imagenet', 'train', str(folder))
   convert('imagenet', str(folder), source, Options(resume=True))
   assert contents(folder) == contents(expected)

@@ -64,7 +64,7 @@ def test_records_of_tf_slim_are_found_and_counted(
     num_classes=spec.num_classes,
     channels=spec.channels,
     class_names=spec.class_names,
-    cut_short=(),
+    truncated=(),
   )
   assert evaluation_split(name, str(tmp_path)) == spec.evaluation_split
   assert get_dataset(name, 'train', str(tmp_path)).num_records == 3
@@ -81,7 +81,7 @@ def test_labels_txt_names_the_classes(tmp_path):
   assert names == ('nought', '1', '2', 'tre', '4', '5', '6', '7', '8', '9')
 
 
-def test_missing_shards_are_told_and_done_without(tmp_path, monkeypatch):
+def test_missing_shards_cause_a_warning_only(tmp_path, monkeypatch):
   warnings = []
   monkeypatch.setattr(
     logging, 'warning', lambda text, *values: warnings.append(text % values)
@@ -112,7 +112,7 @@ def test_a_folder_of_photos_by_its_manifest(tmp_path):
   manifests.write(Manifest('my_birds', 2, 1, {}), tmp_path)
   assert evaluation_split('my_birds', str(tmp_path)) == 'test'
   assert get_dataset('my_birds', None, str(tmp_path)) == Dataset(
-    'my_birds', 'test', (path,), 1, 2, 1, ('0', '1'), cut_short=()
+    'my_birds', 'test', (path,), 1, 2, 1, ('0', '1'), truncated=()
   )
 
 
@@ -138,22 +138,22 @@ def test_a_folder_with_nothing_to_evaluate_on(tmp_path):
     ),
   ],
 )
-def test_what_is_not_there_is_told(tmp_path, name, split, message):
+def test_missing_sets_and_splits_are_named(tmp_path, name, split, message):
   write(tmp_path, 'mnist_train.tfrecord', 1)
   with pytest.raises(UserError, match=message):
     get_dataset(name, split, str(tmp_path))
 
 
-def test_another_set_in_the_folder_is_told(tmp_path):
+def test_another_set_in_the_folder_is_refused(tmp_path):
   manifests.write(Manifest('mnist', 10, 1, {}), tmp_path)
   for look in (get_dataset, evaluation_split):
     arguments = ('cifar10', None, str(tmp_path))
-    with pytest.raises(UserError, match=r"holds the data set 'mnist', not"):
+    with pytest.raises(UserError, match=r"contains the data set 'mnist', not"):
       look(*(arguments if look is get_dataset else arguments[::2]))
 
 
 @pytest.mark.parametrize('look', [get_dataset, evaluation_split])
-def test_a_folder_that_is_not_there(tmp_path, look):
+def test_a_missing_folder_is_named(tmp_path, look):
   folder = str(tmp_path / 'nowhere')
   split = [None] if look is get_dataset else []
   with pytest.raises(UserError, match=r'There is no folder .*--dataset_name='):
@@ -164,15 +164,15 @@ def test_a_folder_that_is_not_there(tmp_path, look):
     look('mnits', *split, folder)
 
 
-def test_empty_records_are_told(tmp_path):
+def test_empty_records_are_refused(tmp_path):
   write(tmp_path, 'mnist_test.tfrecord', 0)
   with pytest.raises(UserError, match=r"test records of 'mnist' .* are empty"):
     get_dataset('mnist', None, str(tmp_path))
 
 
-def test_files_that_one_may_not_read_are_told(tmp_path, monkeypatch):
+def test_files_without_read_permission_are_named(tmp_path, monkeypatch):
   path = write(tmp_path, 'mnist_test.tfrecord', 1)
-  # As os.access answers others than root.
+  # As os.access answers users other than root.
   monkeypatch.setattr(os, 'access', lambda file, mode: str(file) != path)
   with pytest.raises(
     UserError, match=r'test\.tfrecord cannot be read: .*chmod'

@@ -13,8 +13,11 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-  """Gives the content: /whole, and from any byte; /cut half of it at once, and
-  then the rest; /unsized without its size; /deaf always all; others 404."""
+  """Serves the content at several paths; others are 404.
+
+  /whole supports ranges; /cut ends the first response after half of the
+  content; /unsized omits the size; /deaf ignores ranges.
+  """
 
   def do_GET(self):
     start = int(self.headers.get('Range', 'bytes=0-')[6:-1])
@@ -56,14 +59,14 @@ def url(host, path):
 
 
 @pytest.mark.parametrize('path', ['/whole.gz', '/unsized.gz'])
-def test_a_file_comes_whole(host, tmp_path, path):
+def test_a_file_is_downloaded_completely(host, tmp_path, path):
   file = fetch(Download(url(host, path), MD5), tmp_path)
   assert file == tmp_path / path[1:]
   assert file.read_bytes() == CONTENT
   assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_file_that_is_there_is_not_fetched_again(host, tmp_path):
+def test_an_existing_file_is_not_downloaded_again(host, tmp_path):
   download = Download(url(host, '/whole.gz'), MD5)
   fetch(download, tmp_path)
   fetch(download, tmp_path)
@@ -73,10 +76,12 @@ def test_a_file_that_is_there_is_not_fetched_again(host, tmp_path):
   assert host.asked == [('/whole.gz', 0)] * 2
 
 
-def test_a_cut_connection_is_told_and_the_next_call_goes_on(host, tmp_path):
+def test_an_interrupted_download_continues_at_the_next_call(host, tmp_path):
   download = Download(url(host, '/cut.gz'), MD5)
   half = len(CONTENT) // 2
-  with pytest.raises(UserError, match=f'cut at byte {half} of {len(CONTENT)}'):
+  with pytest.raises(
+    UserError, match=f'interrupted at byte {half} of {len(CONTENT)}'
+  ):
     fetch(download, tmp_path)
   assert not (tmp_path / 'cut.gz').exists()
   assert fetch(download, tmp_path).read_bytes() == CONTENT
@@ -86,7 +91,7 @@ def test_a_cut_connection_is_told_and_the_next_call_goes_on(host, tmp_path):
 
 @pytest.mark.parametrize('path', ['/whole.gz', '/deaf.gz', '/unsized.gz'])
 @pytest.mark.parametrize('there', [1000, len(CONTENT), len(CONTENT) + 1])
-def test_whatever_lies_there_the_file_comes_whole(host, tmp_path, path, there):
+def test_a_file_is_complete_whatever_part_exists(host, tmp_path, path, there):
   part = tmp_path / f'.{path[1:]}.part'
   part.write_bytes((CONTENT + b'more')[:there])
   file = fetch(Download(url(host, path), MD5), tmp_path)
@@ -120,7 +125,7 @@ def test_a_failure_names_the_address_and_leaves_nothing(
   assert list(tmp_path.iterdir()) == []
 
 
-def test_a_host_that_does_not_answer(tmp_path, monkeypatch):
+def test_a_host_that_does_not_answer_is_named(tmp_path, monkeypatch):
   monkeypatch.setenv('no_proxy', '*')
   with socket.socket() as taken:
     # Bound but not listening: whoever connects is refused.

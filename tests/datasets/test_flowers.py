@@ -17,7 +17,7 @@ FOLDER = 'flower_photos'
 
 
 def place(where, tmp_path):
-  """Puts the photos where people have them; returns --source_dir."""
+  """Writes the photos to a usual location; returns --source_dir."""
   files = flower_files()
   if where.endswith('.tgz'):
     members = {f'{FOLDER}/{path}': files[path] for path in files}
@@ -66,7 +66,9 @@ def test_keys_and_labels_are_those_of_tf_slims_records(
   assert labels == (original / 'labels.txt').read_text()
 
 
-def test_too_few_photos_are_told(tmp_path):
+def test_too_few_photos_are_refused(tmp_path):
   write_tree(tmp_path / 'in', flower_files(70))
-  with pytest.raises(UserError, match=r'350 photos of flowers in .*\.tgz, or'):
+  with pytest.raises(
+    UserError, match=r'^Only 350 photos of flowers in .*\.tgz, or'
+  ):
     convert('flowers', str(tmp_path / 'out'), str(tmp_path / 'in'))

@@ -23,12 +23,12 @@ from tf_compat import tf
 
 SIZE = 12
 PIXELS = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-# What a reader raises for damage; the last is an error that quotes its bytes.
+# Errors of a reader; the last comes from an error that quotes bytes.
 REFUSALS = (tf.errors.OpError, UnicodeDecodeError)
 
 
 def fuzz(examples: int):
-  """Settings: the same examples at each run, however slow the machine."""
+  """Returns settings for the same examples in every run, without deadline."""
   return settings(
     max_examples=examples,
     deadline=None,
@@ -57,7 +57,7 @@ def serialize(encoded: bytes, label: int) -> bytes:
 
 
 def frame(data: bytes, length: int | None = None) -> bytes:
-  """A record whose checksums are right, whatever its length says."""
+  """Returns a record with correct checksums, even of a wrong length."""
   header = struct.pack('<Q', len(data) if length is None else length)
   check = bad_records._checksum
   return header + check(header) + data + check(data)
@@ -69,7 +69,7 @@ WHOLE = b''.join(map(frame, [*RECORDS, RECORDS[0]]))
 
 @st.composite
 def damaged(draw, data: bytes) -> bytes:
-  """The bytes cut, with a bit turned, a wrong start, or others in some place."""
+  """Draws truncated bytes, or some with a flipped bit or overwritten part."""
   place = draw(st.integers(0, len(data) - 1))
   kind = draw(st.sampled_from(['cut', 'bit', 'magic', 'huge', 'overwrite']))
   if kind == 'cut':
@@ -86,7 +86,7 @@ def damaged(draw, data: bytes) -> bytes:
 
 
 class Pipelines:
-  """Reading one file, again and again, by graphs that are built once."""
+  """Graphs, built once, that read the same file repeatedly."""
 
   def __init__(self, path):
     self.path = path
@@ -102,7 +102,7 @@ class Pipelines:
       self.session = tf.Session()
 
   def read(self) -> list[np.ndarray] | None:
-    """All images; None if reading was refused, as the programs refuse it."""
+    """Returns all images; None if reading fails, as in the programs."""
     if not count_records(self.path)[1]:
       return None
     images = []
@@ -116,7 +116,7 @@ class Pipelines:
       return None
 
   def read_good(self) -> tuple[list[np.ndarray], int]:
-    """(The images that are left, how many records were left out)."""
+    """Returns (remaining images, number of records left out)."""
     bad_records.mend.cache_clear()
     with tf.Graph().as_default():
       fn = get_preprocessing('lenet')
@@ -144,7 +144,7 @@ def pipelines(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def originals(pipelines):
-  """The images of the undamaged file."""
+  """Returns the images of the undamaged file."""
   pipelines.path.write_bytes(WHOLE)
   images = pipelines.read()
   assert len(images) == 3
@@ -163,7 +163,7 @@ def test_a_damaged_file_is_refused_and_its_record_named(
   if images is None:
     assert found.startswith(f'{pipelines.path}: record ')
     return
-  # A file that is cut between records has less; all others are as they were.
+  # A file cut between records has fewer; the remaining ones are unchanged.
   assert found is None
   assert data == WHOLE[: len(data)]
   np.testing.assert_array_equal(images, originals[: len(images)])
@@ -175,7 +175,7 @@ def test_a_damaged_file_is_refused_and_its_record_named(
 @example(length=2**63)
 @example(length=2**64 - 16)
 @fuzz(10)
-def test_a_length_that_lies_under_a_right_checksum_takes_no_memory(
+def test_a_wrong_length_under_a_correct_checksum_allocates_nothing(
   pipelines, originals, length
 ):
   pipelines.path.write_bytes(frame(RECORDS[0]) + frame(RECORDS[1], length))
@@ -190,7 +190,7 @@ def test_a_length_that_lies_under_a_right_checksum_takes_no_memory(
 @pytest.mark.slow
 @given(data=damaged(WHOLE))
 @fuzz(30)
-def test_what_is_left_of_a_damaged_file_is_as_it_was(
+def test_remaining_records_of_a_damaged_file_are_unchanged(
   pipelines, originals, data
 ):
   pipelines.path.write_bytes(data)
@@ -206,7 +206,7 @@ def test_what_is_left_of_a_damaged_file_is_as_it_was(
 @pytest.mark.slow
 @given(data=damaged(RECORDS[0]))
 @fuzz(40)
-def test_damaged_examples_under_right_checksums_are_named(pipelines, data):
+def test_damaged_examples_under_correct_checksums_are_named(pipelines, data):
   pipelines.path.write_bytes(frame(RECORDS[1]) + frame(data))
   images = pipelines.read()
   found = bad_records.find_bad_record(pipelines.dataset)
@@ -217,7 +217,7 @@ def test_damaged_examples_under_right_checksums_are_named(pipelines, data):
 
 @pytest.fixture(scope='module')
 def decode():
-  """decode(bytes) -> pixels, or None where TensorFlow refuses them."""
+  """Yields decode(bytes) -> pixels, or None if TensorFlow rejects them."""
   with tf.Graph().as_default():
     encoded = tf.placeholder(tf.string, [])
     whole = decoding.decode(encoded, 3)
@@ -237,7 +237,7 @@ def decode():
 @pytest.mark.parametrize('form', IMAGES)
 @given(data=st.data())
 @fuzz(150)
-def test_damaged_images_do_not_pass_for_others(decode, form, data):
+def test_damaged_images_do_not_decode_to_other_pixels(decode, form, data):
   original = IMAGES[form]
   bad = data.draw(damaged(original))
   pixels, part = decode(bad), decode(bad, cropped=True)
@@ -246,7 +246,7 @@ def test_damaged_images_do_not_pass_for_others(decode, form, data):
     return
   assert pixels.dtype == np.uint8
   assert pixels.shape[2] == 3
-  # A PNG's checksums tell; in the others, a cut is all that can be told.
+  # A PNG has checksums; in other formats, only truncation is detectable.
   if form == 'PNG' or len(bad) < len(original):
     np.testing.assert_array_equal(pixels, expected)
     height, width = expected.shape[:2]

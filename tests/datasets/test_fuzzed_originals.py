@@ -1,4 +1,4 @@
-"""Damaged originals of every form: told, never a crash, a hang or silence."""
+"""Damaged originals of every form: an error, never a crash or a hang."""
 
 import gzip
 import io
@@ -19,9 +19,9 @@ from original_files import (
 )
 from PIL import Image
 
-from datasets import photo, tree
+from datasets import archive, photo
 from datasets.cifar import parse_binary, parse_pickle
-from datasets.content import UnusableError
+from datasets.example_features import UnusableError
 from datasets.mnist import read_idx
 from errors import UserError
 
@@ -35,7 +35,7 @@ FEW = settings(
 
 
 def attempt(call, expected):
-  """(What it returns, None), or (None, the message of the expected error)."""
+  """Returns (result of the call, None) or (None, message of its error)."""
   try:
     return call(), None
   except expected as error:
@@ -44,7 +44,7 @@ def attempt(call, expected):
 
 @st.composite
 def damaged(draw, originals):
-  """An original that is cut, has wrong bytes, or more of them."""
+  """Draws an original that is truncated or has wrong or additional bytes."""
   data = bytearray(draw(st.sampled_from(originals)))
   for _ in range(draw(st.integers(1, 4))):
     # As often in the headers as anywhere.
@@ -95,7 +95,7 @@ def pictures():
 
 @pytest.fixture(scope='module')
 def decode():
-  """The reader's decoder: bytes -> [H, W, 3], or what it raises."""
+  """Yields the reader's decoder: bytes -> [H, W, 3], or an error."""
   from preprocessing.decoding import decode
   from tf_compat import tf
 
@@ -107,7 +107,7 @@ def decode():
 
 @FEW
 @given(data=damaged(pictures()))
-def test_what_passes_the_check_the_reader_can_decode(decode, data):
+def test_the_reader_decodes_what_passes_the_check(decode, data):
   picture, error = attempt(
     lambda: photo.check_bytes(data, 'a.jpg'), UnusableError
   )
@@ -135,8 +135,8 @@ def test_no_byte_of_a_photo_escapes_the_check(decode, kind):
 
 @FEW
 @given(data=damaged(pictures()[:4]))
-def test_a_small_decode_finds_what_a_whole_one_does(data):
-  """Reading a JPEG at an eighth of its size checks all that is compressed."""
+def test_decoding_at_an_eighth_finds_the_same_damage(data):
+  """Decoding a JPEG at an eighth of its size checks all compressed data."""
 
   def fails(small):
     try:
@@ -162,7 +162,7 @@ def to_file(folder, data, name='original'):
   data=damaged([idx_bytes(made(4, 5, 6)), gzip.compress(idx_bytes(made(9)))]),
   name=st.sampled_from(['idx', 'idx.gz']),
 )
-def test_idx_files_give_what_they_promise_or_an_error(data, name):
+def test_idx_files_are_complete_or_an_error(data, name):
   with tempfile.TemporaryDirectory() as folder:
     path = to_file(folder, data, name)
     array, error = attempt(lambda: read_idx(path), UserError)
@@ -177,7 +177,7 @@ def test_idx_files_give_what_they_promise_or_an_error(data, name):
 
 @FEW
 @given(data=damaged([cifar_files('binary')['test_batch.bin']]))
-def test_cifar_rows_are_whole_or_an_error(data):
+def test_cifar_rows_are_complete_or_an_error(data):
   batch, _ = attempt(lambda: parse_binary(data), ValueError)
   if batch is None:
     assert not data or len(data) % 3073
@@ -196,7 +196,7 @@ PICKLES = [
 @FEW
 @given(data=damaged(PICKLES))
 def test_pickles_are_batches_or_an_error(data):
-  # The converter names the file whatever it is; the process must live.
+  # The converter names the file for any error; the process must survive.
   batch, _ = attempt(lambda: parse_pickle(data), Exception)
   if batch is None:
     return
@@ -221,7 +221,7 @@ def archives():
 def test_archives_stay_within_themselves_or_are_refused(data):
   with tempfile.TemporaryDirectory() as folder:
     path = to_file(folder, data, 'in.tar')
-    files, error = attempt(lambda: tree.list_files(path), UserError)
+    files, error = attempt(lambda: archive.list_files(path), UserError)
     if files is None:
       assert 'in.tar' in error
       return

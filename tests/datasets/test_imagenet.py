@@ -88,7 +88,7 @@ def test_odd_photos_become_rgb_jpegs(tmp_path, kind, mode):
   assert np.abs(np.asarray(photo, float) - np.asarray(expected)).max() <= 4
 
 
-def test_order_is_mixed_and_fixed(tmp_path):
+def test_order_is_shuffled_and_reproducible(tmp_path):
   names = sorted(labels())[:8]
   write_photos(tmp_path, 'train', names, count=4)
   first, second = read(tmp_path)['train'], read(tmp_path)['train']
@@ -119,7 +119,7 @@ def test_a_photo_that_does_not_decode_is_named(tmp_path, cut):
     convert_one(tmp_path, photo_bytes(size=(64, 64))[:cut])
 
 
-def test_other_files_are_passed_over_and_told(tmp_path, monkeypatch):
+def test_other_files_are_skipped_with_a_warning(tmp_path, monkeypatch):
   warnings = []
   monkeypatch.setattr(
     logging, 'warning', lambda text, *values: warnings.append(text % values)
@@ -129,7 +129,7 @@ def test_other_files_are_passed_over_and_told(tmp_path, monkeypatch):
   example = convert_one(tmp_path, photo_bytes())
   assert example['image/filename'] == b'photo.JPEG'
   assert [warning.partition(': ')[2] for warning in warnings] == [
-    '1 files that are no photos ignored (1 .txt)'
+    'ignored 1 files that are not photos (1 .txt)'
   ]
 
 
@@ -144,7 +144,7 @@ def tar_bytes(files):
 
 
 def write_official(folder):
-  """The official archives and TF-Slim's list; returns file name -> bytes."""
+  """Writes the official archives and list; returns file name -> bytes."""
   train = {
     f'{synset}_{number}.JPEG': photo_bytes(seed=10 * seed + number)
     for seed, synset in enumerate(['n01440764', 'n02123045'])
@@ -193,7 +193,7 @@ def test_the_official_archives(tmp_path):
 
 
 def test_archives_and_folders_make_the_same_records(tmp_path):
-  """Whether unpacked by half or whole."""
+  """Also if the archives are only partly unpacked."""
   train, validation = write_official(tmp_path / 'in')
   whole, half = tmp_path / 'whole', tmp_path / 'half'
   lists = 'imagenet_2012_validation_synset_labels.txt'
@@ -220,10 +220,14 @@ def test_archives_and_folders_make_the_same_records(tmp_path):
     (
       None,
       'ILSVRC2012_val_00000001.JPEG',
-      r'is in no folder of a synset, and ',
+      r'is not in the folder of a synset, and ',
     ),
-    (b'n02123045', 'ILSVRC2012_val_00000002.JPEG', r'is none of the 1 photos'),
-    (b'n02123045', 'mine.JPEG', r'mine\.JPEG in .* is none of the 1 photos'),
+    (
+      b'n02123045',
+      'ILSVRC2012_val_00000002.JPEG',
+      r'is not one of the 1 photos',
+    ),
+    (b'n02123045', 'mine.JPEG', r'mine\.JPEG in .* is not one of the 1 photos'),
     (b'cat', 'ILSVRC2012_val_00000001.JPEG', r'is not named after one of'),
   ],
 )
@@ -279,7 +283,7 @@ def test_bounding_boxes_under_tf_slims_keys(tmp_path, path, text):
   assert boxes == {key: pytest.approx(value) for key, value in expected.items()}
 
 
-def test_a_photo_that_is_turned_loses_its_boxes(tmp_path):
+def test_a_rotated_photo_loses_its_boxes(tmp_path):
   exif = Image.Exif()
   exif[0x0112] = 6
   file = io.BytesIO()
@@ -299,13 +303,13 @@ def test_photos_without_boxes_have_no_such_keys(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['', '<annotation/>', ANNOTATION[:300]])
-def test_annotations_that_do_not_read_cost_the_boxes_only(tmp_path, text):
+def test_unreadable_annotations_cost_only_the_boxes(tmp_path, text):
   files = {'annotations/photo.xml': text.encode()}
   write_tree(tmp_path / 'in', files)
   write_files(tmp_path / 'in/train/n02123045', {'photo.JPEG': photo_bytes()})
   summary = convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
   assert summary.splits == {'train': 1}
-  assert summary.notes == {'boxes that do not read left out': 1}
+  assert summary.notes == {'unreadable boxes skipped': 1}
 
 
 @pytest.mark.parametrize('line', ['a.JPEG,0,0,1', 'a.JPEG,0,0,1,x', '"a'])

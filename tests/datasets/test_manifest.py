@@ -23,7 +23,7 @@ WHOLE = Manifest(
 )
 
 
-def test_comes_back_as_written(tmp_path):
+def test_a_manifest_is_read_as_written(tmp_path):
   manifests.write(WHOLE, tmp_path)
   assert manifests.read(tmp_path) == WHOLE
   assert json.loads((tmp_path / 'dataset.json').read_text()) == {
@@ -40,12 +40,12 @@ def test_comes_back_as_written(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == ['dataset.json']
 
 
-def test_whole_needs_every_file_at_its_size(tmp_path):
-  assert not WHOLE.is_whole(tmp_path)
+def test_a_set_is_intact_if_every_file_has_its_size(tmp_path):
+  assert not WHOLE.is_intact(tmp_path)
   (tmp_path / 'a').write_bytes(bytes(9))
-  assert not WHOLE.is_whole(tmp_path)
+  assert not WHOLE.is_intact(tmp_path)
   (tmp_path / 'a').write_bytes(bytes(10))
-  assert WHOLE.is_whole(tmp_path)
+  assert WHOLE.is_intact(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_broken_file_is_named(tmp_path, text):
     manifests.read(tmp_path)
 
 
-def test_labels_come_back(tmp_path):
+def test_labels_are_read_as_written(tmp_path):
   assert manifests.read_labels(tmp_path) == {}
   manifests.write_labels(('T-shirt/top', 'a:b', 'été'), tmp_path)
   text = (tmp_path / 'labels.txt').read_bytes().decode()
@@ -130,7 +130,7 @@ def test_records_are_counted_once(tmp_path, shards, monkeypatch):
   assert kept.num_records() == {'train': 7}
   assert manifests.count(kept, 'train', shards) == (7, ())
   assert counted == ['a', 'b']
-  # What is there counts, whatever the whole set held.
+  # Only existing files count.
   assert manifests.count(kept, 'train', shards[1:]) == (4, ())
   assert manifests.read(tmp_path) == kept
 
@@ -141,7 +141,7 @@ def test_counting_a_split_keeps_the_others(tmp_path, shards):
   assert manifests.read(tmp_path).num_records() == {'train': 3, 'test': 4}
 
 
-def test_a_changed_shard_is_counted_anew(tmp_path, shards):
+def test_a_changed_shard_is_counted_again(tmp_path, shards):
   manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
   write_shard(shards[0], [(made(2, 2), 0)] * 9, encode_pixels)
   kept = manifests.read(tmp_path)
@@ -149,13 +149,11 @@ def test_a_changed_shard_is_counted_anew(tmp_path, shards):
   assert manifests.read(tmp_path).num_records() == {'train': 13}
 
 
-def test_a_shard_of_the_same_size_that_is_newer_is_counted_anew(
-  tmp_path, shards
-):
+def test_a_newer_shard_of_the_same_size_is_counted_again(tmp_path, shards):
   manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
   kept = manifests.read(tmp_path)
   data = shards[1].read_bytes()
-  # A length beyond the file, under a checksum that nobody looks at here.
+  # A length beyond the file; counting does not verify its checksum.
   shards[1].write_bytes(struct.pack('<Q', 1 << 40) + data[8:])
   assert manifests.count(kept, 'train', shards) == (3, (str(shards[1]),))
   assert manifests.read(tmp_path) == kept
@@ -177,7 +175,7 @@ def test_a_copied_set_is_counted_once_and_stays_complete(
   assert manifests.read(tmp_path) == whole
 
 
-def test_a_shard_cut_short_is_told_every_time(tmp_path, shards):
+def test_a_truncated_shard_is_reported_every_time(tmp_path, shards):
   shards[0].write_bytes(shards[0].read_bytes()[:-1])
   for _ in range(2):
     found = manifests.count(Manifest('birds', 3, 3, {}), 'train', shards)
@@ -185,7 +183,7 @@ def test_a_shard_cut_short_is_told_every_time(tmp_path, shards):
   assert manifests.read(tmp_path) is None
 
 
-def test_a_converted_shard_that_changed_is_warned_of(
+def test_a_changed_shard_of_a_conversion_causes_a_warning(
   tmp_path, shards, monkeypatch
 ):
   warnings = []
@@ -201,7 +199,7 @@ def test_a_converted_shard_that_changed_is_warned_of(
   ]
 
 
-def test_a_folder_that_cannot_be_written(shards, monkeypatch):
+def test_counting_works_in_a_folder_that_cannot_be_written(shards, monkeypatch):
   def fail(*_):
     raise PermissionError('read-only')
 

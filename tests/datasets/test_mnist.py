@@ -36,8 +36,8 @@ def test_any_rank(tmp_path):
   [
     ('idx', lambda data: b'', r'Cannot read .*idx as an IDX file'),
     ('idx', lambda data: data[:6], r'Cannot read .*idx as an IDX file'),
-    ('idx', lambda data: data[:-1], r'promises 24 bytes and it holds 23'),
-    ('idx', lambda data: data + b'x', r'promises 24 bytes and it holds 25'),
+    ('idx', lambda data: data[:-1], r'states 24 bytes, but it contains 23'),
+    ('idx', lambda data: data + b'x', r'states 24 bytes, but it contains 25'),
     ('idx', lambda data: b'\x89PNG' + data[4:], r'begins with 89504e47'),
     (
       'idx',
@@ -56,10 +56,12 @@ def test_damaged_files_are_named(tmp_path, name, change, message):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-  monkeypatch.setattr(mnist, '_MOST_BYTES', 1000)
+  monkeypatch.setattr(mnist, '_MAX_BYTES', 1000)
   path = tmp_path / 'idx.gz'
   path.write_bytes(gzip.compress(idx_bytes(made(30, 40))))
-  with pytest.raises(UserError, match=r'idx\.gz .*: it holds more than 1,000'):
+  with pytest.raises(
+    UserError, match=r'idx\.gz .*: it contains more than 1,000'
+  ):
     read_idx(path)
 
 
@@ -70,7 +72,7 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     (np.full(10, 10, np.uint8), r'image 0 has the label 10; .* 0 to 9'),
   ],
 )
-def test_labels_that_do_not_fit(tmp_path, labels, message):
+def test_labels_that_do_not_match_are_refused(tmp_path, labels, message):
   write_idx(tmp_path / 'in')
   (tmp_path / 'in/t10k-labels-idx1-ubyte').write_bytes(idx_bytes(labels))
   with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""Odd photos of every kind: what is kept decodes alike, what is not is said."""
+"""Odd photos: unchanged ones decode as in Pillow, others are converted."""
 
 import io
 import struct
@@ -10,11 +10,11 @@ from original_files import made
 from PIL import Image
 
 from datasets import photo
-from datasets.content import UnusableError
+from datasets.example_features import UnusableError
 
 
 def scene(mode='RGB', size=(24, 16)):
-  """A smooth picture, whose pixels survive a JPEG at high quality."""
+  """Returns a smooth picture that a JPEG of high quality preserves."""
   ramp = Image.linear_gradient('L').resize(size)
   image = Image.merge('RGB', [ramp, ramp.rotate(180), ramp.point(lambda v: 90)])
   return image.convert(mode)
@@ -27,7 +27,7 @@ def encoded(image, kind, **options):
 
 
 def png16(channels):
-  """A PNG of 16 bits a channel, made by hand: [8, 8] and its high bytes."""
+  """Returns a handmade 16-bit PNG [8, 8, channels] and its high bytes."""
   rows = (made(8, 8 * channels).astype(int) * 128 + 127).astype('>u2')
   raw = b''.join(b'\0' + row.tobytes() for row in rows)
   kind = {1: 0, 3: 2}[channels]
@@ -47,7 +47,7 @@ def png16(channels):
 
 
 def decoded(tf, data):
-  """[H, W, 3] as the reader decodes it."""
+  """Returns pixels [H, W, 3] as the reader decodes them."""
   from preprocessing.decoding import decode
 
   with tf.Session() as session:
@@ -121,53 +121,60 @@ ODD = {
     encoded(scene('CMYK'), 'JPEG'),
     scene(),
     'JPEG',
-    ('CMYK made RGB',),
+    ('CMYK converted to RGB',),
   ),
   'turned jpeg': (
     TURNED,
     Image.open(io.BytesIO(TURNED)).transpose(Image.Transpose.ROTATE_270),
     'JPEG',
-    ('turned as EXIF says',),
+    ('rotated as EXIF specifies',),
   ),
   'mirrored png': (
     encoded(**turned(scene(), 2), kind='PNG'),
     scene().transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     'PNG',
-    ('turned as EXIF says',),
+    ('rotated as EXIF specifies',),
   ),
-  '16-bit color': (PNG16, PIXELS16, 'PNG', ('16 bits made 8',)),
-  '16-bit gray': (GRAY16, GRAY_PIXELS16, 'PNG', ('16 bits made 8',)),
+  '16-bit color': (PNG16, PIXELS16, 'PNG', ('reduced from 16 to 8 bits',)),
+  '16-bit gray': (GRAY16, GRAY_PIXELS16, 'PNG', ('reduced from 16 to 8 bits',)),
   'animation': (
     encoded(scene('P'), 'GIF', **frames()),
     scene('P'),
     'PNG',
-    ('first frame of GIF', 'GIF made PNG'),
+    ('first frame of GIF', 'GIF converted to PNG'),
   ),
   'still gif': (
     encoded(scene('P'), 'GIF'),
     scene('P'),
     'PNG',
-    ('GIF made PNG',),
+    ('GIF converted to PNG',),
   ),
   'alpha': (
     encoded(rgba(), 'PNG'),
     Image.alpha_composite(WHITE, rgba()),
     'PNG',
-    ('transparent, laid on white',),
+    ('transparent, composited on white',),
   ),
-  'bmp': (encoded(scene(), 'BMP'), scene(), 'PNG', ('BMP made PNG',)),
-  'tiff': (encoded(scene(), 'TIFF'), scene(), 'PNG', ('TIFF made PNG',)),
+  'bmp': (encoded(scene(), 'BMP'), scene(), 'PNG', ('BMP converted to PNG',)),
+  'tiff': (
+    encoded(scene(), 'TIFF'),
+    scene(),
+    'PNG',
+    ('TIFF converted to PNG',),
+  ),
   'webp': (
     WEBP,
     Image.open(io.BytesIO(WEBP)),
     'JPEG',
-    ('WEBP made JPEG',),
+    ('WEBP converted to JPEG',),
   ),
 }
 
 
 @pytest.mark.parametrize('name', ODD)
-def test_odd_photos_become_what_is_meant_and_are_told(name, graph):
+def test_odd_photos_are_converted_to_the_intended_pixels_with_notes(
+  name, graph
+):
   from tf_compat import tf
 
   data, expected, kind, notes = ODD[name]
@@ -184,7 +191,7 @@ def test_odd_photos_become_what_is_meant_and_are_told(name, graph):
 
 
 @pytest.mark.parametrize('name', [*KEPT, *ODD])
-def test_where_only_jpegs_will_do(name):
+def test_any_photo_becomes_a_jpeg_on_request(name):
   data = KEPT.get(name) or ODD[name][0]
   picture = photo.check_bytes(data, 'a', jpeg_only=True)
   image = Image.open(io.BytesIO(picture.data))
@@ -192,14 +199,14 @@ def test_where_only_jpegs_will_do(name):
   assert image.mode in ('RGB', 'L')
 
 
-def test_a_name_that_lies_is_told():
+def test_a_wrong_suffix_is_noted():
   picture = photo.check_bytes(encoded(scene(), 'PNG'), 'cat/1.JPG')
   assert picture.notes == ('PNG named as JPEG',)
   assert not photo.check_bytes(encoded(scene(), 'JPEG'), 'cat/1.jpeg').notes
 
 
 def huge():
-  """A PNG of a gigapixel in a hundred bytes of compressed nothing."""
+  """Returns a PNG of a hundred bytes that claims to have a gigapixel."""
   data, _ = png16(1)
   header = struct.pack('>IIBBBBB', 40000, 40000, 8, 0, 0, 0, 0)
   crc = struct.pack('>I', zlib.crc32(b'IHDR' + header))
@@ -210,20 +217,23 @@ def huge():
   ('data', 'reason'),
   [
     (b'', 'is empty'),
-    (b'<html>', 'is no image in a known format: begins with 3c 68 74 6d 6c 3e'),
-    (b'%!PS-Adobe-3.0 EPSF-3.0', 'is no image in a known format'),
+    (
+      b'<html>',
+      'is not an image in a known format: it begins with 3c 68 74 6d 6c 3e',
+    ),
+    (b'%!PS-Adobe-3.0 EPSF-3.0', 'is not an image in a known format'),
     (encoded(scene(), 'JPEG')[:-30], 'does not decode: .*truncated'),
     (encoded(scene(), 'PNG')[:-30], 'does not decode'),
     (huge(), 'does not decode: Image size .* exceeds limit'),
-    (encoded(scene('F'), 'TIFF'), r'has pixels of 32 bits.*\(F\)'),
+    (encoded(scene('F'), 'TIFF'), r'has 32-bit pixels of unknown range \(F\)'),
   ],
 )
-def test_unusable_photos_and_why(data, reason):
+def test_unusable_photos_are_refused_with_the_reason(data, reason):
   with pytest.raises(UnusableError, match=f'^{reason}'):
     photo.check_bytes(data, 'a.jpg')
 
 
-def test_a_photo_that_is_gone():
+def test_a_missing_photo_is_refused():
   gone = photo.Photo('a.jpg', photo.Blob('no/such.jpg'), 0)
   with pytest.raises(UnusableError, match='cannot be read: No such file'):
     photo.encode(gone)

@@ -13,7 +13,7 @@ CLASSES = 'crow', 'gull', 'wren'
 
 
 def birds(count=10, prefix=''):
-  """Path -> photo, `count` of each class."""
+  """Returns path -> photo, `count` of each class."""
   return {
     f'{prefix}{name}/{number}.jpg': photo_bytes(seed=100 * seed + number)
     for seed, name in enumerate(CLASSES)
@@ -22,7 +22,7 @@ def birds(count=10, prefix=''):
 
 
 def read_all(folder, name='birds'):
-  """Split -> [(path, bytes, label)], by an independent reading."""
+  """Reads split -> [(path, bytes, label)] independently of the package."""
   found = collections.defaultdict(list)
   for path in sorted(folder.glob(f'{name}_*.tfrecord')):
     split = path.name.removeprefix(f'{name}_').partition('-')[0]
@@ -93,7 +93,7 @@ def test_the_seed_chooses_the_validation_photos(tmp_path):
 @pytest.mark.parametrize(
   ('fraction', 'counts'), [(0, (3, 0)), (0.5, (2, 1)), (0.9, (2, 1))]
 )
-def test_no_class_is_wholly_drawn(tmp_path, fraction, counts):
+def test_no_class_goes_to_validation_entirely(tmp_path, fraction, counts):
   files = {f'a/{n}.jpg': photo_bytes(seed=n) for n in range(2)}
   write_tree(tmp_path / 'in', {**files, 'b/x.jpg': photo_bytes()})
   summary = convert_birds(tmp_path, validation_fraction=fraction)
@@ -130,7 +130,7 @@ def test_splits_are_known_in_capitals_too(tmp_path):
   assert set(found['test']) == expected(tested)
 
 
-def test_names_of_files_that_are_no_text(tmp_path):
+def test_file_names_that_are_not_utf_8_keep_their_bytes(tmp_path):
   write_tree(tmp_path / 'in', birds(2))
   for name, data in (b'\xe9.jpg', photo_bytes()), (b'\xe8.jpg', b'no photo'):
     path = os.path.join(os.fsencode(tmp_path / 'in/crow'), name)
@@ -186,7 +186,7 @@ def test_a_csv_file_with_splits(tmp_path):
   assert evaluation_split('birds', str(tmp_path / 'out')) == 'test'
 
 
-def test_a_photo_that_a_csv_file_lists_in_vain_is_rejected(tmp_path):
+def test_a_missing_photo_of_a_csv_file_is_rejected(tmp_path):
   write_tree(tmp_path / 'in', birds(2))
   names = [f'{name}/{n}.jpg,{name}\n' for name in CLASSES for n in (0, 1, 2)]
   (tmp_path / 'in/list.csv').write_text(''.join(names))
@@ -202,7 +202,7 @@ def test_a_photo_that_a_csv_file_lists_in_vain_is_rejected(tmp_path):
     ('', r'lists no photos'),
     ('a.jpg', r"'a\.jpg' is not a path and a label"),
     ('a.jpg,', r"'a\.jpg,' is not a path and a label"),
-    ('a.jpg,x,dev', r"'dev' in 'a\.jpg,x,dev' is no split; known: train,"),
+    ('a.jpg,x,dev', r"'dev' in 'a\.jpg,x,dev' is not a split; known: train,"),
     ('a.jpg,x,train\nb.jpg,y', r'names a split for some photos only'),
     ('a.jpg,x,train\na.jpg,x', r'names a split for some photos only'),
     ('a.jpg,x\nb.jpg,x', r"photos of one class only, 'x'"),
@@ -213,8 +213,8 @@ def test_a_photo_that_a_csv_file_lists_in_vain_is_rejected(tmp_path):
       r"'image_id,label', names neither a photo nor the columns: file/filename/",
     ),
     ('a.jpg,x\nb.jpg,y\na.jpg,y', r"lists 'a\.jpg' twice \(x and y\)"),
-    ('a.jpg,x,train\na.jpg,x,test', r'twice \(x, train and x, test\): leave'),
-    ('c.jpg,x\nd.jpg,y', r"none of its 2 photos is there, such as 'c\.jpg'"),
+    ('a.jpg,x,train\na.jpg,x,test', r'twice \(x, train and x, test\): remove'),
+    ('c.jpg,x\nd.jpg,y', r"none of its 2 photos exists, such as 'c\.jpg'"),
   ],
 )
 def test_wrong_csv_files(tmp_path, text, message):
@@ -228,15 +228,15 @@ def test_wrong_csv_files(tmp_path, text, message):
   ('files', 'options', 'message'),
   [
     ([], {}, r'No photos of .*: expected <class>/\*\.jpg, or train/'),
-    (['1.jpg', '2.jpg'], {}, r'No photos of .*; 2 are in no class folder: '),
+    (['1.jpg', '2.jpg'], {}, r'No photos of .*; 2 are not in a class folder: '),
     (['a/1.jpg', 'a/2.jpg'], {}, r"of one class only, 'a'"),
-    (['train/1.jpg'], {}, r'train/1\.jpg is in no class of a split'),
-    (['train/a/1.jpg', 'more/a/1.jpg'], {}, r'more/a/1\.jpg is in no class'),
+    (['train/1.jpg'], {}, r'train/1\.jpg is not in a class of a split'),
+    (['train/a/1.jpg', 'more/a/1.jpg'], {}, r'more/a/1\.jpg is not in a class'),
     (['test/a/1.jpg', 'val/b/1.jpg'], {}, r'no photos to train on: no split'),
     (
       ['train/a/1.jpg', 'test/b/1.jpg'],
       {'validation_fraction': 0.1},
-      r'in splits \(test, train\): leave --validation_fraction out',
+      r'in splits \(test, train\): omit --validation_fraction',
     ),
   ],
 )
@@ -262,7 +262,7 @@ def test_names_that_cannot_name_files(tmp_path, name):
     convert_birds(tmp_path, name=name)
 
 
-def test_other_files_and_stray_photos_are_told(tmp_path, monkeypatch):
+def test_other_files_and_stray_photos_cause_warnings(tmp_path, monkeypatch):
   warnings = []
   monkeypatch.setattr(
     logging, 'warning', lambda text, *values: warnings.append(text % values)
@@ -271,8 +271,8 @@ def test_other_files_and_stray_photos_are_told(tmp_path, monkeypatch):
   write_tree(tmp_path / 'in', {**birds(2), **strays})
   assert sum(convert_birds(tmp_path).splits.values()) == 6
   assert [warning.partition(': ')[2] for warning in warnings] == [
-    '2 files that are no photos ignored (1 .txt, 1 no ending)',
-    'photos in no class folder ignored: a.jpg',
+    'ignored 2 files that are not photos (1 .txt, 1 no suffix)',
+    'ignored photos that are not in a class folder: a.jpg',
   ]
 
 
@@ -285,7 +285,7 @@ def test_other_files_and_stray_photos_are_told(tmp_path, monkeypatch):
     ([f'{n}/1.jpg' for n in range(8)], ['0, 1, 2, 3, 4 and 3 more']),
   ],
 )
-def test_what_is_likely_a_mistake_is_told(tmp_path, monkeypatch, files, told):
+def test_likely_mistakes_cause_warnings(tmp_path, monkeypatch, files, told):
   warnings = []
   monkeypatch.setattr(
     logging, 'warning', lambda text, *values: warnings.append(text % values)
@@ -308,10 +308,12 @@ def test_a_link_that_leads_nowhere_is_rejected(tmp_path):
   assert 'crow/gone.jpg,cannot be read: No such file' in rejected
 
 
-def test_a_set_of_other_photos_is_not_taken_for_these(tmp_path):
+def test_a_set_of_other_photos_is_refused(tmp_path):
   write_tree(tmp_path / 'in', birds(2))
   write_tree(tmp_path / 'others', birds(2))
   convert_birds(tmp_path)
   assert convert_birds(tmp_path).already_complete
-  with pytest.raises(UserError, match=r"'birds' made of .*/in already"):
+  with pytest.raises(
+    UserError, match=r"already contains 'birds' made of .*/in: "
+  ):
     convert_birds(tmp_path, tmp_path / 'others')

@@ -1,4 +1,4 @@
-"""The reader on made record files, and on TF-Slim's own."""
+"""The reader on synthetic record files, and on TF-Slim's own."""
 
 import collections
 import io
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.usefixtures('graph')
 
 
 def picture(value: int, size: int = 8) -> bytes:
-  """A PNG of one gray."""
+  """Returns a PNG of one gray value."""
   file = io.BytesIO()
   Image.fromarray(np.full((size, size), value, np.uint8)).save(file, 'PNG')
   return file.getvalue()
 
 
 def record(value: int, label=None, encoded=None, **more: bytes) -> bytes:
-  """A record whose gray value tells which it is; its label is value % 10."""
+  """Returns a record with that gray value; its label is value % 10."""
   label = value % 10 if label is None else label
   feature = {
     'image/encoded': tf.train.Feature(
@@ -74,7 +74,7 @@ def read(dataset, batch_size=4, is_training=False, recipe='lenet', **options):
 
 
 def batches(data, count=None):
-  """All batches, or the first `count`, each a dict of arrays."""
+  """Returns all batches, or the first `count`, each a dict of arrays."""
   iterator = tf.data.make_initializable_iterator(data)
   batch = iterator.get_next()
   result = []
@@ -91,7 +91,7 @@ def batches(data, count=None):
 
 
 def values(data, count=None):
-  """The gray values that were read, in order."""
+  """Returns the gray values of the records that were read, in order."""
   return [
     round(float(image.mean()) * 128 + 128)
     for batch in batches(data, count)
@@ -132,7 +132,7 @@ def test_filename_and_labels_offset(tmp_path):
 
 
 @pytest.mark.parametrize('threads', [None, 1, 3])
-def test_training_holds_every_record_once_a_pass_in_new_orders(
+def test_each_training_pass_has_every_record_once_in_a_new_order(
   tmp_path, threads
 ):
   dataset = write(tmp_path, range(7), range(7, 9), range(9, 20))
@@ -162,7 +162,7 @@ def test_a_batch_may_be_larger_than_the_set(tmp_path):
 @pytest.mark.parametrize(
   ('threads', 'skip_bad_records'), [(None, False), (1, False), (None, True)]
 )
-def test_a_seed_settles_order_and_distortions(
+def test_a_seed_determines_order_and_distortions(
   tmp_path, threads, skip_bad_records
 ):
   dataset = write(tmp_path, *[range(n, n + 4) for n in range(0, 32, 4)])
@@ -309,7 +309,7 @@ def test_each_pass_distorts_a_record_anew(tmp_path):
 
 
 @pytest.mark.parametrize('shards', [1, 3, 4])
-def test_each_record_is_one_worker_s(tmp_path, shards):
+def test_each_record_goes_to_one_worker(tmp_path, shards):
   dataset = write(tmp_path, *[range(n, 24, shards) for n in range(shards)])
   seen = []
   for worker in range(2):
@@ -370,7 +370,7 @@ def test_a_small_shuffle_buffer_for_large_records(tmp_path, monkeypatch):
 
 
 class MeanColor:
-  """The least of a recipe: a photo's mean color [1, 1, 3]."""
+  """A minimal recipe: a photo's mean color [1, 1, 3]."""
 
   def from_encoded(self, encoded, height, width, channels, *, seed):
     def mean(one):
@@ -384,7 +384,7 @@ class MeanColor:
     )
 
 
-def test_reads_slim_s_own_records(slim_test_data):
+def test_reads_records_of_tf_slim(slim_test_data):
   folder = slim_test_data / 'flowers_slim_tfrecords'
   files = sorted(map(str, folder.glob('*.tfrecord')))
   data = []
@@ -429,7 +429,7 @@ def test_reads_slim_s_own_records(slim_test_data):
   assert batches(train, 2)[1]['image'].shape == (8, 64, 64, 3)
 
 
-# Bad records: each entry of BAD is a shard of 0..5 in which one went wrong.
+# Bad records: each entry of BAD is a shard of 0..5 with one bad record.
 
 
 def flip_byte(dataset, fraction=0.5):
@@ -468,7 +468,7 @@ def cut_header(dataset):
 
 
 def _change(dataset, number, change):
-  """change(bytes, start, end) of a record in the file of six."""
+  """Calls change(bytes, start, end) for a record in the file of six."""
   path = max(dataset.files, key=os.path.getsize)
   with open(path, 'rb') as file:
     data = bytearray(file.read())
@@ -498,7 +498,7 @@ NO_LABEL = tf.train.Example(
   )
 ).SerializeToString()
 HALF_PNG = picture(2, size=64)[:90]
-# name: (records, damage, what is said of them, those left of 0..5)
+# name: (records, damage, message, remaining records of 0..5)
 BAD = {
   'label': (
     [0, 1, record(2, label=12), 3, 4, 5],
@@ -534,13 +534,13 @@ BAD = {
   'label in words': (
     [0, 1, record(2, **{'class/label': b'two'}), 3, 4, 5],
     whole,
-    r'record 2 .* has 0 whole numbers under image/class/label, not one$',
+    r'record 2 .* has 0 integers under image/class/label, not one$',
     [0, 1, 3, 4, 5],
   ),
   'no example': (
     [0, 1, b'\xff\xff\xff', 3, 4, 5],
     whole,
-    r'record 2 .* is no tf\.train\.Example$',
+    r'record 2 .* is not a tf\.train\.Example$',
     [0, 1, 3, 4, 5],
   ),
   'empty': (
@@ -561,11 +561,11 @@ BAD = {
     r'record 2 .* is corrupt, and so is its length: the rest of the file is',
     [0, 1],
   ),
-  'cut': (GOOD, cut, r'record 5 .* is cut short: 3 bytes', [0, 1, 2, 3, 4]),
+  'cut': (GOOD, cut, r'record 5 .* is truncated: 3 bytes', [0, 1, 2, 3, 4]),
   'cut header': (
     GOOD,
     cut_header,
-    r'record 5 .* is cut short: 7 bytes of its length',
+    r'record 5 .* is truncated: 7 bytes of its length',
     [0, 1, 2, 3, 4],
   ),
 }
@@ -633,7 +633,7 @@ def test_a_length_beyond_the_file_is_refused_before_any_is_read(
   )
   with pytest.raises(
     UserError,
-    match=re.escape(dataset.files[1]) + r': record 2 .* is cut short: \d{7,} ',
+    match=re.escape(dataset.files[1]) + r': record 2 .* is truncated: \d{7,} ',
   ):
     read(dataset, is_training=is_training)
   assert values(read(dataset, skip_bad_records=True)) == [0, 1, 0, 1]
@@ -659,7 +659,7 @@ def test_the_index_counts_bad_records(tmp_path):
   assert got['index'].tolist() == [0, 1, 6, 7, 8]
 
 
-def test_a_cut_record_is_counted_though_the_set_does_not_know_of_it(tmp_path):
+def test_a_truncated_record_beyond_num_records_is_counted(tmp_path):
   dataset = write(tmp_path, GOOD)
   cut(dataset)
   dataset = Dataset(**{**vars(dataset), 'num_records': 5})
@@ -686,7 +686,7 @@ def test_no_usable_record_at_all_does_not_hang(tmp_path):
   assert batches(read(dataset, skip_bad_records=True)) == []
 
 
-def test_whole_sets_have_no_bad_record(tmp_path):
+def test_intact_sets_have_no_bad_record(tmp_path):
   dataset = write(tmp_path, range(3), range(3, 5))
   assert bad_records.find_bad_record(dataset, 1, 0) is None
   assert values(read(dataset, skip_bad_records=True)) == [*range(5)]

@@ -14,7 +14,7 @@ def shard(tmp_path):
   return path, images
 
 
-def test_pixels_and_keys_come_back(shard):
+def test_pixels_and_keys_are_read_as_written(shard):
   path, images = shard
   pixels, labels = read_pixels(path)
   assert (pixels == images).all()
@@ -63,7 +63,7 @@ def test_count_is_that_of_tensorflow(slim_test_data, graph):
 def test_count_stops_where_a_file_is_damaged(shard, cut, count):
   path, _ = shard
   data = path.read_bytes()
-  # Cut from the end, or followed by a header that is short, or that lies.
+  # Cut at the end, or followed by a short or wrong header.
   tail = (1 << 63).to_bytes(8, 'little') + bytes(12)
   path.write_bytes(data[:-cut] if cut > 0 else data + tail[: min(-cut, 20)])
   assert count_records(path) == (count, False)

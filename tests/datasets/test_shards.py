@@ -39,14 +39,14 @@ def test_every_naming_is_found(tmp_path, name):
   assert find_shards(tmp_path, patterns) == {'train': [tmp_path / name]}
 
 
-def test_imagenet_shards_stand_in_order(tmp_path):
+def test_imagenet_shards_are_sorted(tmp_path):
   names = shard_names('{split}-{shard}', 'train', 12)
   touch(tmp_path, *reversed(names), 'train-notes.txt', 'labels.txt')
   found = find_shards(tmp_path, ['{split}-{shard}'])
   assert [path.name for path in found['train']] == names
 
 
-def test_a_name_is_no_regular_expression(tmp_path):
+def test_a_pattern_is_not_a_regular_expression(tmp_path):
   touch(tmp_path, 'axb_train.tfrecord')
   assert find_shards(tmp_path, ['a.b_{split}.tfrecord']) == {}
 
@@ -64,7 +64,7 @@ def test_two_conversions_are_refused(tmp_path, other):
     find_shards(tmp_path, patterns)
 
 
-def test_missing_shards_are_told(tmp_path, monkeypatch):
+def test_missing_shards_cause_a_warning(tmp_path, monkeypatch):
   warnings = []
   monkeypatch.setattr(
     logging, 'warning', lambda text, *values: warnings.append(text % values)

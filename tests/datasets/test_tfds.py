@@ -1,4 +1,4 @@
-"""TensorFlow Datasets, played by a module of the parts that are used."""
+"""TensorFlow Datasets, replaced by a fake module."""
 
 import re
 import sys
@@ -8,7 +8,7 @@ import weakref
 import pytest
 from original_files import photo_bytes, read_examples
 
-from datasets import tfds, workers
+from datasets import process_pool, tfds
 from datasets.convert import Options, convert
 from datasets.dataset_factory import get_dataset
 from errors import UserError
@@ -113,10 +113,10 @@ def test_few_images_are_in_memory_at_once(tmp_path, install, monkeypatch):
     counts.append(len(alive))
 
   monkeypatch.setattr(tfds.Item, '__init__', counted)
-  monkeypatch.setattr(workers, 'CHUNK', 3)
+  monkeypatch.setattr(process_pool, 'CHUNK', 3)
   install({'train': 20, 'test': 20})
   convert(NAME, str(tmp_path))
-  # A chunk, which waits for its records to be written, and one to be sent.
+  # One chunk waits for its records to be written, another to be sent.
   assert max(counts) <= 2 * 3
 
 
@@ -134,23 +134,23 @@ def test_a_source_dir_is_used_as_it_is(tmp_path, install):
       'tfds:brids',
       FEATURES,
       {},
-      r"Cannot have 'tfds:brids': Dataset brids not",
+      r"Cannot load 'tfds:brids': Dataset brids not",
     ),
     (
       NAME,
       {'text': None, 'label': None},
       {},
-      r'one label each, but label, text',
+      r'one label each; it has label, text',
     ),
     (
       NAME,
       FEATURES,
       {'validation_fraction': 0.1},
-      r'splits of its own \(train',
+      r'its own splits \(train',
     ),
   ],
 )
-def test_what_cannot_be_had(
+def test_wrong_names_features_and_options_are_refused(
   tmp_path, install, name, features, options, message
 ):
   install({'train': 4, 'test': 1}, features)
@@ -158,7 +158,7 @@ def test_what_cannot_be_had(
     convert(name, str(tmp_path), None, Options(**options))
 
 
-def test_without_the_package(tmp_path, monkeypatch):
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
   with pytest.raises(UserError, match=r'pip install tensorflow-datasets'):
     convert(NAME, str(tmp_path))

@@ -1,15 +1,6 @@
-"""Jobs of a network that repeats exactly on tiny record files."""
-
-import pathlib
+"""Runs of a network without randomness on tiny record files."""
 
 import pytest
-from tiny_data import write_digits
-
-
-@pytest.fixture(scope='session')
-def digits(tmp_path_factory) -> pathlib.Path:
-  """40 training and 23 test records; never changed by a test."""
-  return write_digits(tmp_path_factory.mktemp('data') / 'digits', 40, 23)
 
 
 @pytest.fixture
@@ -17,8 +8,8 @@ def train(digits, tmp_path, monkeypatch):
   """train(name, **options) -> the summary of a run in tmp_path/name."""
   from tiny_network import register
 
-  from engine import training
-  from engine.job import TrainJob
+  from engine.config.jobs import TrainJob
+  from engine.training import loop
 
   register(monkeypatch.setattr)
 
@@ -37,6 +28,6 @@ def train(digits, tmp_path, monkeypatch):
       'num_readers': 1,
       'num_preprocessing_threads': 1,
     }
-    return training.train(TrainJob(**defaults | options), frozenset(options))
+    return loop.train(TrainJob(**defaults | options), frozenset(options))
 
   return run

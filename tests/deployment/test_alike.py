@@ -10,32 +10,32 @@ from nets import nets_factory
 from nets.nets_factory import NETWORKS
 from tf_compat import tf
 
-# Without and with batch norm, at which clones take turns.
+# One without and one with batch norm, at which clones take turns.
 QUICK = ('lenet', 'mobilenet_v1_025')
 
 
-def computed(logits: tf.Tensor) -> collections.Counter:
-  """How often each operation is among those that logits follow from.
+def operations(logits: tf.Tensor) -> collections.Counter:
+  """Counts the operations that logits depend on, by name, type and shapes.
 
-  By name, type and shapes, without what tells a clone: its scope, its copy of
-  a variable, and the numbers that keep names apart. What other clones add to a
-  mean over all is left out.
+  Names are stripped of all that differs between clones: the clone's scope, its
+  copy of a variable, and the numbers that make names unique. Of a mean over all
+  clones, only the input of this clone is followed.
   """
-  found, todo = {}, [logits.op]
+  signatures, todo = {}, [logits.op]
   while todo:
     operation = todo.pop()
-    if operation.name not in found:
+    if operation.name not in signatures:
       name = operation.name.removeprefix('replica_1/')
       name = re.sub(r'_\d+(?=/|$)', '', name.removesuffix('/replica_1'))
       shapes = tuple(str(output.shape) for output in operation.outputs)
-      found[operation.name] = name, operation.type, shapes
-      own = 1 if is_mean(operation) else 0
-      todo += [tensor.op for tensor in operation.inputs][own:]
-  return collections.Counter(found.values())
+      signatures[operation.name] = name, operation.type, shapes
+      skipped = 1 if is_mean(operation) else 0
+      todo += [tensor.op for tensor in operation.inputs][skipped:]
+  return collections.Counter(signatures.values())
 
 
 def is_mean(operation: tf.Operation) -> bool:
-  """Whether it is clones.mean, of (the mean, this clone's part)."""
+  """Whether it is clones.mean, whose inputs are the mean and a clone's part."""
   try:
     return operation.get_attr('_gradient_op_type') == b'MeanOverClones'
   except ValueError:
@@ -46,17 +46,17 @@ def is_mean(operation: tf.Operation) -> bool:
   'name',
   [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in NETWORKS
+    for name in (*QUICK, 'resnet_v2_50', 'inception_v2', 'mobilenet_v3_small')
   ],
 )
 def test_clones_are_alike(name, graph):
-  """With attention and synchronised statistics, which make them take turns."""
+  """With attention and synchronized batch norm, at which they take turns."""
   network = NETWORKS[name]
   strategy = clones.strategy(2, on_cpu=True)
   side = max(network.min_image_size, 32)
 
   def clone(_):
-    # Named, for the batch beside it has a tensor of zeros as well.
+    # Named, because the batch beside it is a tensor of zeros as well.
     images = tf.zeros([2, side, side, network.channels or 3], name='images')
     network_fn = nets_factory.get_network_fn(
       name,
@@ -73,8 +73,8 @@ def test_clones_are_alike(name, graph):
     sync_batch_norm.enabled(True),
   ):
     first, second = clones.run(strategy, clone, {'image': tf.zeros([2, 1])})
-  assert computed(first) == computed(second)
-  types = {kind for _, kind, _ in computed(first)}
+  assert operations(first) == operations(second)
+  types = {kind for _, kind, _ in operations(first)}
   assert {'MatMul', 'Conv2D'} & types
-  # No batch norm is left that looks at one clone's images alone.
+  # No batch norm is left that uses one clone's images alone.
   assert 'FusedBatchNormV3' not in types

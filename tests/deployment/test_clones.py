@@ -1,11 +1,12 @@
-"""Clones on logical CPUs against one device: same loss, same weights."""
+"""Clones on logical CPUs and one device: same loss, same weights."""
 
 import pathlib
 
 import numpy as np
 import pytest
 
-from engine import checkpoints, progress
+from engine.checkpoints import store
+from engine.run_dir import progress_csv
 from errors import UserError
 from tf_compat import tf
 
@@ -13,18 +14,18 @@ CLONES = {'num_clones': 2, 'clone_on_cpu': True}
 
 
 def values(checkpoint: str) -> dict[str, np.ndarray]:
-  """Everything in a checkpoint."""
+  """Returns all variables in a checkpoint."""
   reader = tf.train.load_checkpoint(checkpoint)
   return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
 
 
 def losses(summary) -> list[float]:
   folder = pathlib.Path(summary.checkpoint).parent
-  return progress.read(folder / progress.FILE)['loss'].tolist()
+  return progress_csv.read(folder / progress_csv.FILE)['loss'].tolist()
 
 
 def assert_same(one, other):
-  """Losses and everything in the checkpoints, within float tolerance."""
+  """Compares losses and checkpoints within float tolerance."""
   np.testing.assert_allclose(losses(other), losses(one), rtol=1e-4)
   first, second = values(one.checkpoint), values(other.checkpoint)
   assert set(first) == set(second)
@@ -35,8 +36,8 @@ def assert_same(one, other):
     )
 
 
-def test_clones_of_a_part_equal_one_of_the_whole(train):
-  """With all that a step can do: L2, averages, clipping, attention."""
+def test_clones_make_the_same_steps_as_one_device(train):
+  """With L2 losses, moving averages, clipping and attention."""
   options = {
     'attention_module': 'cbam_block', 'weight_decay': 0.01,
     'moving_average_decay': 0.9, 'gradient_clip_norm': 0.5,
@@ -57,8 +58,8 @@ def test_clones_combine_with_reduced_precision(train, precision):
   assert set(values(one.checkpoint)) == set(values(two.checkpoint))
 
 
-def test_statistics_count_all_clones(train):
-  """Without --sync_batch_norm each clone has a mean: their mean is kept."""
+def test_moving_averages_cover_all_clones(train):
+  """Without --sync_batch_norm, each clone has a mean; they are averaged."""
   one = train('one', max_number_of_steps=1, learning_rate=0.0)
   two = train(
     'two', max_number_of_steps=1, learning_rate=0.0, batch_size=4, **CLONES
@@ -71,15 +72,15 @@ def test_statistics_count_all_clones(train):
   )
 
 
-def test_one_device_goes_on_from_clones_and_back(train, tmp_path):
+def test_clones_and_one_device_resume_from_each_other(train, tmp_path):
   train('run', max_number_of_steps=2, batch_size=4, **CLONES)
   assert train('run', max_number_of_steps=3).step == 3
   last = train(
     'run', max_number_of_steps=4, batch_size=4, eval_every_n_steps=4, **CLONES
   )
-  assert checkpoints.step_of(last.checkpoint) == 4
-  # Evaluated by both clones.
-  assert checkpoints.in_folder(tmp_path / 'run' / 'best')
+  assert store.step_of(last.checkpoint) == 4
+  # Both clones evaluated it.
+  assert store.in_folder(tmp_path / 'run' / 'best')
 
 
 def test_more_clones_than_devices_are_refused(train):

@@ -1,11 +1,11 @@
-"""Who trains together, by TF_CONFIG or flags; and what makes no sense."""
+"""Clusters by TF_CONFIG or flags, and contradictions that are refused."""
 
 import json
 
 import pytest
 
 from deployment import cluster
-from engine.job import TrainJob
+from engine.config.jobs import TrainJob
 from errors import UserError
 
 WORKERS = 'a:1,b:2'
@@ -33,11 +33,11 @@ def config(kind, index, **hosts):
     {'worker_hosts': 'a:1'},
   ],
 )
-def test_one_process_is_no_cluster(alone):
+def test_a_single_process_is_not_a_cluster(alone):
   assert find(**alone) is None
 
 
-def test_flags_name_a_cluster_where_tf_config_does_not():
+def test_flags_describe_a_cluster_if_tf_config_does_not():
   config = {'environment': 'cloud', 'task': {'type': 'worker', 'index': 0}}
   assert find(config, worker_hosts=WORKERS, task=1) == find(
     worker_hosts=WORKERS, task=1
@@ -45,7 +45,7 @@ def test_flags_name_a_cluster_where_tf_config_does_not():
 
 
 @pytest.mark.parametrize('task', [0, 1])
-def test_flags_and_config_say_the_same(task):
+def test_flags_and_tf_config_give_the_same_cluster(task):
   by_flags = find(worker_hosts='a:1, b:2', task=task, worker_replicas=2)
   assert by_flags == find(config('worker', task, worker=['a:1', 'b:2']))
   assert by_flags.address == ('a:1', 'b:2')[task]
@@ -62,7 +62,7 @@ def test_a_chief_is_the_first_worker():
   assert not last.is_chief
 
 
-def test_parameter_servers_are_no_workers():
+def test_parameter_servers_are_not_workers():
   server = find(worker_hosts='a:1', ps_hosts='b:2', job_name='ps')
   assert server.hosts == {'worker': ['a:1'], 'ps': ['b:2']}
   assert server.address == 'b:2'
@@ -72,17 +72,17 @@ def test_parameter_servers_are_no_workers():
 @pytest.mark.parametrize(
   ('message', 'wrong'),
   [
-    ('TF_CONFIG=.* cannot be read', {'config': '{'}),
-    ('cannot be read', {'config': '{"cluster": 3}'}),
-    ("'1' is no address", {'config': config('worker', 0, worker=[1])}),
+    ('TF_CONFIG=.* cannot be parsed', {'config': '{'}),
+    ('cannot be parsed', {'config': '{"cluster": 3}'}),
+    ("'1' is not an address", {'config': config('worker', 0, worker=[1])}),
     ("'task' is missing", {'config': {'cluster': {'worker': ['a:1']}}}),
     ('2 chiefs', {'config': config('chief', 0, chief=['a:1', 'b:2'])}),
     ('eval_image_classifier_loop', {
       'config': config('evaluator', 0, worker=['a:1', 'b:2'])}),
-    ('both name a cluster', {
+    ('both describe a cluster', {
       'config': config('worker', 0, worker=['a:1', 'b:2']),
       'worker_hosts': WORKERS}),
-    ("'a:1' is no list.*\"worker\": \\[\"host:port\"", {
+    ("'a:1' is not a list.*\"worker\": \\[\"host:port\"", {
       'config': config('worker', 0, worker='a:1')}),
     ('--task=1, but TF_CONFIG makes this process worker 0', {
       'config': config('worker', 0, worker=['a:1', 'b:2']), 'task': 1}),
@@ -93,22 +93,22 @@ def test_parameter_servers_are_no_workers():
       'worker_hosts': WORKERS, 'task': 2}),
     ('ps 0 .*, but the cluster has 2 worker, 0 ps', {
       'worker_hosts': WORKERS, 'job_name': 'ps'}),
-    ('a:1 is named twice', {'worker_hosts': 'a:1,a:1'}),
-    ("'a:1 b:2' is no address: .* comma", {'worker_hosts': 'a:1 b:2'}),
-    ("'grpc://a:1' is no address", {'worker_hosts': 'grpc://a:1,b:2'}),
-    ("'b' is no address", {'worker_hosts': 'a:1,b'}),
-    ("'b:0' is no address", {'worker_hosts': 'a:1,b:0'}),
-    ("'b:65536' is no address", {'worker_hosts': 'a:1,b:65536'}),
+    ('a:1 is listed twice', {'worker_hosts': 'a:1,a:1'}),
+    ("'a:1 b:2' is not an address: .* comma", {'worker_hosts': 'a:1 b:2'}),
+    ("'grpc://a:1' is not an address", {'worker_hosts': 'grpc://a:1,b:2'}),
+    ("'b' is not an address", {'worker_hosts': 'a:1,b'}),
+    ("'b:0' is not an address", {'worker_hosts': 'a:1,b:0'}),
+    ("'b:65536' is not an address", {'worker_hosts': 'a:1,b:65536'}),
     ('has no workers', {'ps_hosts': 'a:1', 'job_name': 'ps'}),
     ('worker_replicas=3, but the cluster has 2', {
       'worker_hosts': WORKERS, 'worker_replicas': 3}),
     ('worker_replicas=2, but the cluster has 1', {'worker_replicas': 2}),
     ('num_ps_tasks=1, but the cluster has 0', {
       'worker_hosts': WORKERS, 'num_ps_tasks': 1}),
-    ('--task=1: of which cluster', {'task': 1}),
-    ('--job_name=ps .*: of which cluster', {'job_name': 'ps'}),
+    ('--task=1 require a cluster', {'task': 1}),
+    ('--job_name=ps .* require a cluster', {'job_name': 'ps'}),
   ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(message, wrong):
+def test_contradictions_are_refused(message, wrong):
   with pytest.raises(UserError, match=message):
     find(**wrong)

@@ -1,7 +1,7 @@
-"""The session's settings, and that every session has them.
+"""The configuration of sessions, and its use in every session.
 
-Without TF_XLA_FLAGS a CPU compiles nothing: but for the last test, --xla is held
-by its wiring alone.
+Without TF_XLA_FLAGS a CPU compiles nothing, so only the last test compiles with
+XLA; the others check that --xla reaches the configuration.
 """
 
 import os
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from deployment import devices
-from engine import progress
+from engine.run_dir import progress_csv
 from tf_compat import slim, tf
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -24,7 +24,7 @@ def is_compiled(config: tf.ConfigProto) -> bool:
   return level == tf.OptimizerOptions.ON_1
 
 
-def test_xla_and_precision_are_settings_of_their_own():
+def test_xla_and_precision_are_independent():
   assert not is_compiled(devices.session_config('bfloat16'))
   config = devices.session_config('bfloat16', xla=True)
   assert is_compiled(config)
@@ -33,7 +33,7 @@ def test_xla_and_precision_are_settings_of_their_own():
 
 
 def test_servers_compute_in_bfloat16(graph):
-  """They refuse the fused operations that a process makes for itself."""
+  """They refuse fused operations, which a session without a server uses."""
   server = tf.train.Server.create_local_server()
   images = tf.placeholder(tf.float32, [8, 16, 16, 8])
   net = slim.conv2d(
@@ -42,20 +42,20 @@ def test_servers_compute_in_bfloat16(graph):
   config = devices.session_config('bfloat16', cpu_only=True, served=True)
   with tf.Session(server.target, config=config) as session:
     session.run(tf.global_variables_initializer())
-    found = session.run(net, {images: np.ones([8, 16, 16, 8])})
-  np.testing.assert_array_equal(found, np.full([8, 14, 14, 8], 3 * 3 * 8))
+    output = session.run(net, {images: np.ones([8, 16, 16, 8])})
+  np.testing.assert_array_equal(output, np.full([8, 14, 14, 8], 3 * 3 * 8))
 
 
 @pytest.mark.parametrize('options', [{}, {'num_clones': 2}])
-def test_training_and_its_evaluation_take_xla(train, monkeypatch, options):
+def test_training_and_its_evaluation_use_xla(train, monkeypatch, options):
   configs = []
   for owner in (tf, tf.train.ChiefSessionCreator):
     name = 'Session' if owner is tf else '__init__'
     init = getattr(owner, name)
 
     def spy(*args, init=init, **kwargs):
-      found = [*args, *kwargs.values()]
-      configs.extend(c for c in found if isinstance(c, tf.ConfigProto))
+      values = [*args, *kwargs.values()]
+      configs.extend(c for c in values if isinstance(c, tf.ConfigProto))
       return init(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, spy)
@@ -66,7 +66,7 @@ def test_training_and_its_evaluation_take_xla(train, monkeypatch, options):
 
 @pytest.mark.slow
 def test_compiled_steps_are_the_same(train, digits, tmp_path):
-  """On a CPU that is told to compile, in reduced precision's company."""
+  """On a CPU that TF_XLA_FLAGS makes compile, in reduced precision."""
   options = {
     'model_name': 'lenet', 'mixed_precision': 'bfloat16',
     'max_number_of_steps': 2,
@@ -91,7 +91,7 @@ def test_compiled_steps_are_the_same(train, digits, tmp_path):
   assert process.returncode == 0, process.stderr
   assert 'Compiled cluster using XLA' in process.stderr
   plain, compiled = (
-    progress.read(tmp_path / name / progress.FILE)['loss']
+    progress_csv.read(tmp_path / name / progress_csv.FILE)['loss']
     for name in ('plain', 'compiled')
   )
   np.testing.assert_allclose(compiled, plain, rtol=1e-3)

@@ -3,7 +3,8 @@
 import dataclasses
 
 from deployment.cluster import Cluster
-from engine import inputs, resolve
+from engine import inputs
+from engine.config import resolve
 from tf_compat import tf
 
 
@@ -20,7 +21,7 @@ def images(setup, count: int) -> list[bytes]:
 
 
 def test_each_record_is_read_by_one_worker_an_epoch(train_job):
-  setup, _ = resolve.training(train_job(batch_size=4), {})
+  setup = resolve.training(train_job(batch_size=4), {})
   everything = images(setup, 40)
   assert len(set(everything)) == 40
   shares = [

@@ -1,6 +1,7 @@
-"""Every network, plain and gated, built once and shared among its checks."""
+"""Fixtures that build each network once, without and with attention."""
 
 import dataclasses
+import functools
 import gzip
 import json
 import pathlib
@@ -9,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+from network_lists import QUICK, STRUCTURES
 
 from nets import nets_factory
 from tf_compat import slim, tf
@@ -16,22 +18,8 @@ from tf_compat import slim, tf
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden'
 with gzip.open(GOLDEN / 'variables.json.gz') as file:
   IN_CONTRACT = frozenset(json.load(file))
-# What the quick suite builds: these plain, with SE and with CBAM, and single
-# ones. Everything else is left to the long suite.
-QUICK = {
-  'lenet',
-  'cifarnet',
-  'resnet_v1_50',
-  'resnet_v2_50',
-  'mobilenet_v1_025+none',
-  'resnet_v1_18+none',
-  'resnet_cifar_20+cbam_block',
-  'inception_v1+cbam_block',
-  'mobilenet_v2_035+cbam_block',
-  'mobilenet_v3_small_minimalistic+none',
-}
-# Every check is made of every network plain and with CBAM, which has all that
-# a gate can have; with SE where published checkpoints have it too.
+# Every network is checked without attention and with CBAM, which has every kind
+# of variable of a gate; also with SE if published checkpoints have it.
 KEYS = [
   key
   for network in nets_factory.NETWORKS
@@ -43,16 +31,16 @@ CLASSES = 10
 
 
 def _param(key: str):
-  """The key, marked slow unless the quick suite has it."""
+  """Returns the key as a parameter, slow unless it is in QUICK."""
   quick = key in QUICK or key.split('+')[0] in QUICK
   return pytest.param(key, marks=() if quick else pytest.mark.slow)
 
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-  """A network's graph and what it gave."""
+  """A network's graph, with its inputs and outputs."""
 
-  network: nets_factory.Network
+  network: nets_factory.NetworkSpec
   attention: str
   graph: tf.Graph
   images: tf.Tensor
@@ -63,7 +51,7 @@ class Built:
 
   @property
   def variables(self) -> set:
-    """(name, shape, trainable) of every variable."""
+    """Set of (name, shape, trainable) of all variables."""
     with self.graph.as_default():
       trainable = {variable.ref() for variable in tf.trainable_variables()}
       return {
@@ -74,19 +62,38 @@ class Built:
 
 @pytest.fixture(scope='module', params=[_param(key) for key in KEYS])
 def key(request) -> str:
-  """'network+attention', for every network of the registry."""
+  """'network+attention', for every network of the table."""
+  return request.param
+
+
+# Training is checked with CBAM, which has all that a gate can have, for each
+# structure; and for the networks of the quick suite with all that they have.
+TRAINED_KEYS = [
+  key
+  for key in KEYS
+  if (
+    key == f'{key.split("+")[0]}+cbam_block' and key.split('+')[0] in STRUCTURES
+  )
+  or key in QUICK
+  or key.split('+')[0] in QUICK
+]
+
+
+@pytest.fixture(scope='module', params=[_param(key) for key in TRAINED_KEYS])
+def trained_key(request) -> str:
+  """'network+attention', for each structure."""
   return request.param
 
 
 @pytest.fixture(scope='session')
 def keys() -> list[str]:
-  """Every 'network+attention' that `key` takes."""
+  """All values of `key`."""
   return KEYS
 
 
-@pytest.fixture(scope='module')
-def inference(key) -> Built:
-  """The network as the contract describes it: two images, ten classes."""
+@functools.lru_cache(maxsize=1)
+def build_inference(key: str) -> Built:
+  """Builds a network for inference, with two images and ten classes."""
   name, attention = key.split('+')
   network = nets_factory.NETWORKS[name]
   with tf.Graph().as_default() as graph:
@@ -99,9 +106,21 @@ def inference(key) -> Built:
 
 
 @pytest.fixture(scope='module')
-def training(key) -> Built:
-  """The network on two small noise images, with its loss and gradients."""
-  name, attention = key.split('+')
+def inference(key) -> Built:
+  """The network for inference."""
+  return build_inference(key)
+
+
+@pytest.fixture(scope='module')
+def inference_of_trained(trained_key) -> Built:
+  """The network for inference, to be compared with training."""
+  return build_inference(trained_key)
+
+
+@pytest.fixture(scope='module')
+def training(trained_key) -> Built:
+  """The network for training on two small noise images, with gradients."""
+  name, attention = trained_key.split('+')
   network = nets_factory.NETWORKS[name]
   side = max(network.min_image_size, min(network.image_size, 64))
   with tf.Graph().as_default() as graph:
@@ -123,13 +142,13 @@ def training(key) -> Built:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-  """What two real steps left.
+  """The result of two training steps.
 
   Attributes:
-    losses: of both steps.
-    finite: whether every variable still was.
-    checkpoint: path of what was saved after them.
-    checksums: name -> crc32 of what each variable was then.
+    losses: losses of both steps.
+    finite: whether every variable was finite afterwards.
+    checkpoint: path of the checkpoint that was saved afterwards.
+    checksums: name -> crc32 of each variable's value in it.
   """
 
   losses: list[float]
@@ -140,7 +159,7 @@ class Trained:
 
 @pytest.fixture(scope='module')
 def trained(training):
-  """Two real steps, saved. The checkpoint goes at once: some have 500 MB."""
+  """Two training steps and a checkpoint, deleted at once: some have 500 MB."""
   with (
     tempfile.TemporaryDirectory() as folder,
     training.graph.as_default(),

@@ -1,4 +1,4 @@
-"""Every kind of attention at every point of every network, built at once."""
+"""Every attention module at every point of each structure, in one graph."""
 
 import dataclasses
 import importlib
@@ -6,20 +6,20 @@ import pathlib
 
 import numpy as np
 import pytest
-from conftest import QUICK
+from network_lists import QUICK, STRUCTURES
 
 import nets
 from nets import nets_factory
 from nets.attention.attend import BLOCK, CLASS, STAGE, VARIABLES
 from nets.attention.attention_factory import ATTENTION_MODULES
 from nets.nets_factory import NETWORKS
-from nets.network import Network
+from nets.spec import NetworkSpec
 from tf_compat import tf
 
 
 @dataclasses.dataclass
 class Places:
-  """All places; notes what the network says ends at each point."""
+  """All kinds of attention points; records the kind of each point."""
 
   ends: list[str] = dataclasses.field(default_factory=list)
 
@@ -30,13 +30,13 @@ class Places:
 
 @dataclasses.dataclass
 class Everything:
-  """The mean of all kinds: in a row, their gates would leave next to nothing."""
+  """The mean of all modules: a product of their gates would be almost zero."""
 
   places: Places = dataclasses.field(default_factory=Places)
 
   @property
   def name(self) -> str:
-    """Another one at each point: a block's end and a stage's share a scope."""
+    """A different name at each point: ends of block and stage share a scope."""
     return f'everything_{len(self.places.ends)}'
 
   tag = name
@@ -45,17 +45,17 @@ class Everything:
     gated, gates = [], ()
     for kind in ATTENTION_MODULES.values():
       with tf.variable_scope(kind.name):
-        attended, made = kind.function(net)
+        attended, own_gates = kind.function(net)
         gated.append(attended)
-        gates += made
+        gates += own_gates
     return tf.add_n(gated) / len(gated), gates
 
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-  """A network in training, with the gradients of attention's variables."""
+  """A network for training, with the gradients of attention's variables."""
 
-  network: Network
+  network: NetworkSpec
   ends: list[str]
   graph: tf.Graph
   loss: tf.Tensor
@@ -80,8 +80,8 @@ def build(name: str) -> Built:
   return Built(network, module.places.ends, graph, loss, variables, gradients)
 
 
-def smallest(family: tuple[Network, ...]) -> str:
-  """The network of a family with the fewest points."""
+def smallest(family: tuple[NetworkSpec, ...]) -> str:
+  """Returns the network of a family with the fewest attention points."""
   return min(family, key=lambda network: network.attention_points).name
 
 
@@ -101,7 +101,7 @@ def slow_but_for(names, quick):
   ]
 
 
-@pytest.fixture(scope='module', params=slow_but_for(NETWORKS, QUICK))
+@pytest.fixture(scope='module', params=slow_but_for(STRUCTURES, QUICK))
 def key(request) -> str:
   return request.param
 
@@ -111,7 +111,7 @@ def built(key) -> Built:
   return build(key)
 
 
-def test_points_are_as_many_as_the_record_says(built):
+def test_number_of_points_is_that_of_the_spec(built):
   network, ends = built.network, built.ends
   assert ends.count(BLOCK) == network.attention_points
   assert ends.count(STAGE) == network.stage_points
@@ -133,20 +133,20 @@ def test_every_variable_of_attention_gets_a_gradient(built):
   'key', slow_but_for(FAMILIES, {'lenet', 'cifarnet'}), indirect=True
 )
 def test_a_step_of_every_kind_trains_and_is_restored(built, tmp_path):
-  """A step moves the gates of all kinds; what it leaves comes back whole."""
+  """A step changes the variables of all modules, and they can be restored."""
   with built.graph.as_default(), tf.Session() as session:
     step = tf.train.GradientDescentOptimizer(0.01).apply_gradients(
       zip(built.gradients, built.variables, strict=True)
     )
-    ours = tf.get_collection(VARIABLES)
-    saver = tf.train.Saver(ours)
+    attention_variables = tf.get_collection(VARIABLES)
+    saver = tf.train.Saver(attention_variables)
     session.run(tf.global_variables_initializer())
     before = session.run(built.variables)
     loss, _ = session.run([built.loss, step])
     assert np.isfinite(loss)
-    after = session.run(ours)
+    after = session.run(attention_variables)
     assert all(np.isfinite(value).all() for value in after)
-    moved = {
+    changed = {
       kind
       for variable, old, new in zip(
         built.variables, before, session.run(built.variables), strict=True
@@ -155,9 +155,10 @@ def test_a_step_of_every_kind_trains_and_is_restored(built, tmp_path):
       if f'/{kind}/' in variable.op.name and (old != new).any()
     }
     with_variables = {*ATTENTION_MODULES} - {'simam_block'}
-    assert moved == with_variables
+    assert changed == with_variables
     path = saver.save(session, str(tmp_path / 'attention'))
     session.run(tf.global_variables_initializer())
     saver.restore(session, path)
-    for value, expected in zip(session.run(ours), after, strict=True):
+    restored = session.run(attention_variables)
+    for value, expected in zip(restored, after, strict=True):
       np.testing.assert_array_equal(value, expected)

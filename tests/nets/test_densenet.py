@@ -1,4 +1,4 @@
-"""DenseNet's published sizes, and what its function promises."""
+"""DenseNet's published parameter counts, and its options."""
 
 import functools
 
@@ -9,9 +9,9 @@ from nets import densenet, nets_factory
 from tf_compat import slim, tf
 
 
-# From the paper's tables, and torchvision's densenet121; attention, of ratio
-# 16, adds 2·C·h + h + C at both transitions, of C = 108 and 150 channels, and
-# CBAM 2·7·7 more each.
+# From the paper's tables and torchvision's densenet121. SE of ratio 16 adds
+# 2·C·h + h + C at both transitions, with C = 108 and 150 channels; CBAM adds
+# another 2·7·7 at each.
 @pytest.mark.parametrize(
   ('name', 'classes', 'attention', 'expected'),
   [
@@ -30,7 +30,7 @@ def test_parameter_count(graph, name, classes, attention, expected):
 
 @pytest.fixture
 def tiny(graph):
-  """build(images, num_classes=10, …): blocks of one and two layers."""
+  """A function build(images, num_classes=10, …), with small blocks."""
 
   def build(images, num_classes=10, root=densenet.imagenet_root, **kwargs):
     with slim.arg_scope(densenet.densenet_arg_scope(0.0)):
@@ -72,8 +72,8 @@ def test_any_image_size(tiny, side):
   assert net.shape == (1, 10)
 
 
-def test_a_block_keeps_what_its_layers_saw(tiny):
-  """The first channels of a block's output are its input, untouched."""
+def test_a_block_preserves_its_input(tiny):
+  """The first channels of a block's output are its input."""
   images = np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 3))
   _, end_points = tiny(
     tf.constant(images, tf.float32), root=densenet.cifar_root

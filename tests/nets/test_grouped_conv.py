@@ -1,4 +1,4 @@
-"""Grouped convolution against one convolution for each group."""
+"""Grouped convolution compared with one convolution for each group."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ BATCH, HEIGHT, WIDTH, DEPTH, OUT, GROUPS = 2, 6, 7, 12, 8, 4
 
 
 def convolve(net, kernel, stride, rate):
-  """Each pixel's product with the kernel, by loops; 'VALID'."""
+  """Returns the VALID convolution in NumPy, with loops over pixels."""
   reach = 2 * rate
   rows = range(0, net.shape[1] - reach, stride)
   columns = range(0, net.shape[2] - reach, stride)
@@ -25,7 +25,7 @@ def convolve(net, kernel, stride, rate):
 
 
 def by_group(net, kernel, stride, rate):
-  """The groups' convolutions side by side."""
+  """Concatenates the convolutions of the groups."""
   parts = zip(
     np.split(net, GROUPS, axis=3), np.split(kernel, GROUPS, axis=3), strict=True
   )
@@ -34,7 +34,7 @@ def by_group(net, kernel, stride, rate):
 
 @pytest.fixture
 def values():
-  """Arrays [N, H, W, C] and [3, 3, C / groups, out]."""
+  """A map [N, H, W, C] and a kernel [3, 3, C / groups, out]."""
   rng = np.random.default_rng(0)
   return (
     rng.normal(size=(BATCH, HEIGHT, WIDTH, DEPTH)),
@@ -44,7 +44,7 @@ def values():
 
 @pytest.mark.parametrize(('stride', 'rate'), [(1, 1), (2, 1), (1, 2)])
 def test_values_and_gradients(graph, values, stride, rate):
-  """The convolution is linear: its gradients follow from its values."""
+  """The convolution is linear, so its values determine its gradients."""
   net, kernel = values
   images = tf.constant(net, tf.float32)
   out = grouped_conv2d(
@@ -69,7 +69,7 @@ def test_values_and_gradients(graph, values, stride, rate):
     session.run(tf.global_variables_initializer())
     got, (from_images, from_weights) = session.run([out, gradients])
   np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
-  # <cotangent, conv(direction)> is <gradient, direction>, in any direction.
+  # ⟨cotangent, conv(direction)⟩ = ⟨gradient, direction⟩ for any direction.
   directions = np.random.default_rng(2)
   for gradient, point, conv in (
     (from_images, net, lambda d: by_group(d, kernel, stride, rate)),
@@ -85,8 +85,8 @@ def test_values_and_gradients(graph, values, stride, rate):
       )
 
 
-def test_arg_scope_holds(graph, values):
-  """Regulariser, initializer, norm, activation and collection are slim's."""
+def test_arg_scope_applies(graph, values):
+  """Regularizer, initializer, norm, activation and collection can be set."""
   net, _ = values
   with (
     slim.arg_scope(

@@ -1,4 +1,4 @@
-"""The Inceptions: tables of layers, auxiliary logits, other sizes, aliases."""
+"""Inception networks: layers, auxiliary logits, image sizes, aliases."""
 
 import functools
 
@@ -9,7 +9,7 @@ from nets import inception, inception_v1
 from nets.nets_factory import NETWORKS, get_network_fn
 from tf_compat import slim, tf
 
-# Width of the features.
+# Network -> width of the features.
 WIDTH = {
   'inception_v1': 1024,
   'inception_v2': 1024,
@@ -22,7 +22,7 @@ WITH_AUX = ['inception_v3', 'inception_v4', 'inception_resnet_v2']
 
 @pytest.fixture
 def tiny(monkeypatch, graph):
-  """build(shape, num_classes=10, …): inception_v1 up to its first cell."""
+  """A function build(shape, num_classes=10, …), for v1 up to the first cell."""
   monkeypatch.setattr(inception_v1, 'LAYERS', inception_v1.LAYERS[:6])
   return functools.partial(build, 'inception_v1')
 
@@ -32,7 +32,7 @@ def build(name, shape, num_classes=10, **kwargs):
   return get_network_fn(name, num_classes)(images, **kwargs)
 
 
-def test_layer_tells_its_kernel(graph):
+def test_kernel_size_is_that_of_the_scope(graph):
   net = tf.zeros([1, 9, 9, 4])
   with inception.cell_scope():
     inception.conv('Conv2d_0b_1x7', 8)(net)
@@ -41,7 +41,7 @@ def test_layer_tells_its_kernel(graph):
   assert shapes == [[1, 7, 4, 8], [3, 3, 4, 8]]
 
 
-def test_branches_stand_side_by_side(graph):
+def test_branches_are_concatenated(graph):
   net = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype('float32')
   layer = inception.cell(
     'Mixed',
@@ -56,8 +56,8 @@ def test_branches_stand_side_by_side(graph):
 
 
 @pytest.mark.parametrize('side', [1, 3])
-def test_single_place(graph, side):
-  net = inception.single_place(tf.zeros([2, side, side, 3]))
+def test_spatial_mean(graph, side):
+  net = inception.spatial_mean(tf.zeros([2, side, side, 3]))
   assert net.shape == (2, 1, 1, 3)
 
 
@@ -74,7 +74,7 @@ def test_features(graph, name):
 @pytest.mark.parametrize('shape', [[2, 331, 400, 3], [None, None, None, 3]])
 @pytest.mark.parametrize('name', WIDTH)
 def test_larger_and_unknown_images(graph, name, shape):
-  """The variables are those of the published size, auxiliary ones too."""
+  """The variables are those of the published image size."""
   net, end_points = build(name, shape)
   assert net.shape.as_list() == [shape[0], 10]
   if NETWORKS[name].aux_logits:
@@ -134,21 +134,21 @@ def test_reuse_shares_variables(tiny):
 
 
 def test_batch_norm_is_fused(tiny, graph):
-  """After each of the stem's three convolutions and the cell's six."""
+  """The stem has three convolutions with batch norm, and the cell six."""
   tiny([1, 32, 32, 3])
   types = [op.type for op in graph.get_operations()]
   assert types.count('FusedBatchNormV3') == 9
 
 
-def test_second_spelling_of_attention(contract_variables):
-  """…/block35_1/se_block is …/block35_1/block35_1_SE; Block8's stays."""
+def test_alias_of_se_scopes(contract_variables):
+  """…/block35_1/se_block is …/block35_1/block35_1_SE, except in Block8."""
   network = NETWORKS['inception_resnet_v2']
-  ours = contract_variables['inception_resnet_v2+se_block']['variables']
-  ours = [name for name, _, _ in ours]
-  theirs = [
+  variables = contract_variables['inception_resnet_v2+se_block']['variables']
+  names = [name for name, _, _ in variables]
+  aliases = [
     '/'.join('se_block' if part.endswith('_SE') else part for part in parts)
-    for parts in (name.split('/') for name in ours)
+    for parts in (name.split('/') for name in names)
   ]
-  assert len(set(theirs) - set(ours)) == 39 * 4
-  assert [network.own_name(name) for name in theirs] == ours
-  assert [network.own_name(name) for name in ours] == ours
+  assert len(set(aliases) - set(names)) == 39 * 4
+  assert [network.own_name(name) for name in aliases] == names
+  assert [network.own_name(name) for name in names] == names

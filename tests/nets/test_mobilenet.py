@@ -1,4 +1,4 @@
-"""Inverted residuals in NumPy, and what a small MobileNet promises."""
+"""Inverted residuals compared with NumPy, and options on a small MobileNet."""
 
 import functools
 
@@ -19,7 +19,7 @@ BLOCKS = (
 
 @pytest.fixture
 def tiny(graph):
-  """build(images, num_classes=10, is_training=False, …): four blocks."""
+  """A function build(images, num_classes=10, is_training=False, …)."""
   build = functools.partial(
     mobilenet.mobilenet,
     stem=8,
@@ -77,7 +77,7 @@ def test_which_blocks_are_residual(tiny):
 
 @pytest.mark.parametrize('field', ['residual', 'squeeze', 'fused'])
 def test_edgetpu_table(field):
-  """One block without a sum, none squeezed, nine fused ones first."""
+  """One block is not residual, none has a squeeze, the first nine are fused."""
   values = [getattr(block, field) for block in mobilenet_v3.EDGETPU]
   expected = {
     'residual': [index != 13 for index in range(22)],
@@ -148,7 +148,7 @@ def test_depthwise_kernels_are_not_decayed(tiny):
 
 
 def test_batch_norm_decay(tiny):
-  """A moving mean goes from 0 to 0.003 · mean of its batch."""
+  """An update changes a moving mean from 0 to 0.003 · mean of the batch."""
   noise = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3))
   tiny(tf.constant(noise, tf.float32), is_training=True)
   norm = next(

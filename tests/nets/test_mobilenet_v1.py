@@ -1,4 +1,4 @@
-"""MobileNet v1: what slim documents of its options."""
+"""MobileNet v1: the options that TF-Slim documents."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_features(graph, num_classes):
 
 
 def test_map_of_logits(graph):
-  """A 7 x 7 window at stride 2 on the map of 12 x 12."""
+  """The window of 7 x 7 has stride 2 on the map of 12 x 12."""
   net, _ = build([2, 384, 384, 3], spatial_squeeze=False)
   assert net.shape == (2, 3, 3, 10)
 
@@ -53,8 +53,8 @@ def test_global_pool(graph):
 @pytest.mark.parametrize(
   'stride', [8, pytest.param(16, marks=pytest.mark.slow)]
 )
-def test_denser_features_agree_where_they_meet(graph, stride):
-  """Every (32 / stride)-th feature of the dilated network is the plain one."""
+def test_smaller_output_stride_has_the_same_features(graph, stride):
+  """Every (32 / stride)-th feature is that of the default output stride."""
   images = np.random.default_rng(0).uniform(-1, 1, (1, 97, 97, 3))
   images = tf.constant(images, tf.float32)
   fn = get_network_fn(NAME, 0)

@@ -1,4 +1,4 @@
-"""NASNet's and PNASNet's parts in NumPy, and small networks of them."""
+"""Parts of NASNet and PNASNet compared with NumPy, and small networks."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ BUILDERS = {'nasnet': nasnet.nasnet, 'pnasnet': pnasnet.pnasnet}
 
 @pytest.fixture(params=BUILDERS)
 def tiny(request, graph):
-  """build(images, num_classes=10, is_training=False, **config)."""
+  """A function build(images, num_classes=10, is_training=False, **config)."""
 
   def build(images, num_classes=10, is_training=False, reuse=None, **config):
     config = dataclasses.replace(TINY, **config)
@@ -33,44 +33,44 @@ def run(*tensors):
     return session.run(tensors)
 
 
-def test_halved(graph):
-  """Every second pixel, and every second one from (1, 1) with zeros after."""
+def test_factorized_reduction(graph):
+  """Every second pixel from (0, 0) and, with zero padding, from (1, 1)."""
   net = np.random.default_rng(0).normal(size=(2, 5, 6, 4)).astype('float32')
   with (
     slim.arg_scope(nasnet.nasnet_arg_scope(0.0)),
     slim.arg_scope([slim.batch_norm], is_training=False),
   ):
-    halved = nasnet.halved(tf.constant(net), 7)
-  halved, a, b = run(halved, *slim.get_variables_by_suffix('weights'))
+    reduced = nasnet.factorized_reduction(tf.constant(net), 7)
+  reduced, a, b = run(reduced, *slim.get_variables_by_suffix('weights'))
   assert a.shape[-1] == 3
   assert b.shape[-1] == 4
   padded = np.pad(net, [(0, 0), (0, 1), (0, 1), (0, 0)])
   expected = np.concatenate(
     [net[:, ::2, ::2] @ a[0, 0], padded[:, 1::2, 1::2] @ b[0, 0]], -1
   ) / np.sqrt(1.001)
-  np.testing.assert_allclose(halved, expected, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(reduced, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_average_leaves_out_the_padding(graph):
+def test_average_excludes_the_padding(graph):
   pooled = nasnet.OPERATIONS['avg_pool_3x3'](tf.ones([1, 4, 4, 2]), 2, 2)
   np.testing.assert_array_equal(run(pooled)[0], np.ones((1, 2, 2, 2)))
 
 
 @pytest.mark.parametrize(('step', 'keep'), [(0, 1.0), (5, 0.75), (20, 0.5)])
-def test_dropped_paths(graph, step, keep):
-  """Whole images, more of them as training goes on, the rest scaled up."""
+def test_drop_path(graph, step, keep):
+  """Entire images become zero, more of them in later steps; others scale up."""
   tf.set_random_seed(0)
   assign = tf.assign(tf.train.get_or_create_global_step(), step)
   with tf.control_dependencies([assign]):
-    net = nasnet.dropped(tf.ones([4000, 1, 2, 1]), 0.5, 10)
+    net = nasnet.drop_path(tf.ones([4000, 1, 2, 1]), 0.5, 10)
   (net,) = run(net)
   assert (net[:, 0, 0] == net[:, 0, 1]).all()
-  kept = net[:, 0, 0, 0] > 0
-  assert kept.mean() == pytest.approx(keep, abs=0.03)
-  np.testing.assert_allclose(net[kept], 1 / keep, rtol=1e-6)
+  positive = net[:, 0, 0, 0] > 0
+  assert positive.mean() == pytest.approx(keep, abs=0.03)
+  np.testing.assert_allclose(net[positive], 1 / keep, rtol=1e-6)
 
 
-def test_deeper_cells_are_dropped_more_often():
+def test_keep_probability_decreases_with_depth():
   config = dataclasses.replace(TINY, path_keep_prob=0.6)
   builder = nasnet.Builder(config, True, 5, None)
   probabilities = []
@@ -82,7 +82,7 @@ def test_deeper_cells_are_dropped_more_often():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('is_training', [True, False])
-def test_paths_and_auxiliary_head_are_for_training(tiny, is_training):
+def test_drop_path_and_auxiliary_head_are_for_training(tiny, is_training):
   _, end_points = tiny(
     tf.zeros([2, 9, 9, 3]), is_training=is_training, path_keep_prob=0.5
   )
@@ -120,7 +120,7 @@ def test_reuse_shares_variables(tiny):
 
 
 def test_every_variable_gets_a_gradient(tiny):
-  """What the conformance suite asks of whole networks, on three cells."""
+  """Like the slow conformance test, but with three cells."""
   logits, end_points = tiny(
     tf.random_uniform([2, 9, 9, 3]), is_training=True, path_keep_prob=0.9
   )
@@ -146,7 +146,7 @@ def test_batch_norm(name, decay, epsilon):
   'name', [n.name for n in nets_factory.NETWORKS.values() if n.training_only]
 )
 def test_training_only_variables(graph, contract_variables, name):
-  """At the network's image size, which settles the auxiliary kernel's."""
+  """The shape of the auxiliary kernel depends on the image size."""
   network = nets_factory.NETWORKS[name]
   side = network.image_size
   fn = nets_factory.get_network_fn(name, 10, is_training=True)

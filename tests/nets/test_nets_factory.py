@@ -1,4 +1,4 @@
-"""Networks by name: what is refused, what network_fn says of itself."""
+"""Networks by name: specs, refused arguments, image sizes, batch norm."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tf_compat import tf
 
 
 @pytest.mark.parametrize('name', list(NETWORKS))
-def test_record_is_complete(name):
+def test_spec_is_complete(name):
   network = NETWORKS[name]
   fn = get_network_fn(name, 7)
   assert fn.default_image_size == network.image_size >= network.min_image_size
@@ -38,7 +38,7 @@ def test_unknown_names_are_refused_before_any_graph(name, attention, message):
 
 
 def too_small():
-  """Networks and a side below their smallest."""
+  """Returns the networks with a side one pixel below their minimum."""
   return [(n.name, n.min_image_size - 1) for n in NETWORKS.values()]
 
 
@@ -60,7 +60,7 @@ def test_small_images_are_refused(graph, name, side):
     for name in NETWORKS
   ],
 )
-def test_smallest_images_are_taken(graph, name):
+def test_smallest_images_are_supported(graph, name):
   side = NETWORKS[name].min_image_size
   logits, _ = get_network_fn(name, 10, attention_module='cbam_block')(
     tf.zeros([1, side, side, 3])
@@ -70,15 +70,15 @@ def test_smallest_images_are_taken(graph, name):
 
 @pytest.mark.parametrize('channels', [1, 3])
 @pytest.mark.parametrize('name', ['lenet', 'cifarnet'])
-def test_batch_may_be_unknown_and_channels_any(graph, name, channels):
+def test_unknown_batch_size_and_any_channels(graph, name, channels):
   images = tf.placeholder(tf.float32, [None, 20, 24, channels])
   logits, _ = get_network_fn(name, 10)(images)
   assert logits.shape.as_list() == [None, 10]
 
 
 @pytest.mark.parametrize('decay', [0.5, 0.75])
-def test_attention_is_normalised_as_the_network_trains(graph, decay):
-  """Also in a network that has no batch norm of its own."""
+def test_batch_norm_of_attention_follows_the_network(graph, decay):
+  """This includes a network without batch norm."""
   images = tf.ones([2, 8, 8, 1])
   for training in (False, True):
     with tf.variable_scope('', reuse=training):
@@ -95,5 +95,5 @@ def test_attention_is_normalised_as_the_network_trains(graph, decay):
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     session.run(updates)
-    # Two images alike have no variance, and the average starts at one.
+    # Equal images have no variance, and the average starts at one.
     assert session.run(variance) == pytest.approx([decay] * 32)

@@ -1,4 +1,4 @@
-"""AlexNet, OverFeat and VGG beyond their published form."""
+"""AlexNet, OverFeat and VGG: options, image sizes, initial values."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ NAMES = ['alexnet_v2', 'overfeat', 'vgg_a']
 
 
 def images(name, more=0, count=1):
-  """Images `more` pixels larger than the published ones."""
+  """Returns images that are `more` pixels larger than the default."""
   side = get_network_fn(name, 10).default_image_size + more
   return tf.placeholder(tf.float32, [count, side, side, 3])
 
@@ -85,14 +85,14 @@ def test_dropout_only_in_training(graph, name, is_training, count):
   [('alexnet_v2', (0.1, 0.1), 0.005), ('overfeat', (0.0, 0.1), 0.005)],
 )
 def test_initial_values(graph, name, biases, stddev):
-  """Biases of conv3 and fc7; a normal cut at two has 0.88 of its deviation."""
+  """A normal truncated at two deviations has 0.88 of the deviation."""
   get_network_fn(name, 10)(images(name))
   values = {v.op.name.split('/', 1)[1]: v for v in tf.global_variables()}
-  wanted = ('conv3/biases', 'fc7/biases', 'fc8/biases', 'fc8/weights')
-  wanted = [values[key] for key in wanted]
+  names = ('conv3/biases', 'fc7/biases', 'fc8/biases', 'fc8/weights')
+  checked = [values[name] for name in names]
   with tf.Session() as session:
-    session.run([v.initializer for v in wanted])
-    conv3, fc7, fc8, weights = session.run(wanted)
+    session.run([v.initializer for v in checked])
+    conv3, fc7, fc8, weights = session.run(checked)
   assert (conv3 == np.float32(biases[0])).all()
   assert (fc7 == np.float32(biases[1])).all()
   assert not fc8.any()

@@ -1,4 +1,4 @@
-"""What ResNets promise beyond their published form, on small ones."""
+"""Options of ResNets, on small ones."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 
 from errors import UserError
 from nets import (
-  cost,
+  complexity,
   nets_factory,
   resnet,
   resnet_cifar,
@@ -33,7 +33,7 @@ PLANS = {
 
 @dataclasses.dataclass(frozen=True)
 class Tiny:
-  """tiny(images, num_classes=10, …): a ResNet of few units."""
+  """A ResNet with few units, built by tiny(images, num_classes=10, …)."""
 
   plan: Plan
 
@@ -50,11 +50,11 @@ class Tiny:
 
   @property
   def output_strides(self) -> list[int]:
-    """Those it can be asked for; the last is its own."""
+    """Supported values of output_stride; the last is the default."""
     return [self.plan.root_stride << n for n in range(len(self.plan.units))]
 
   def reduced(self, *sides: int) -> tuple[int, ...]:
-    """The last map's sides on images of these."""
+    """Returns the sides of the last map for images of these sides."""
     return tuple(-(-side // self.output_strides[-1]) for side in sides)
 
 
@@ -102,16 +102,16 @@ def test_unknown_image_size(tiny):
   assert net.shape.as_list() == [None, 10]
 
 
-def test_block_strides_where_the_plan_says(tiny):
-  """The first block's map is smaller than the root's, or it is not."""
+def test_stride_first(tiny):
+  """The first block strides unless the plan has stride_first."""
   _, end_points = tiny(tf.zeros([1, 64, 64, 3]))
   stride = tiny.plan.root_stride * (1 if tiny.plan.stride_first else 2)
   assert end_points['tiny/block1'].shape[1] == 64 // stride
 
 
 @pytest.mark.parametrize('which', [0, -2], ids=['densest', 'one_step_denser'])
-def test_denser_features_agree_where_they_meet(tiny, which):
-  """Every n-th feature of the dilated network is the plain one."""
+def test_smaller_output_stride_has_the_same_features(tiny, which):
+  """Every n-th feature is that of the default output stride."""
   images = np.random.default_rng(0).uniform(-1, 1, (1, 65, 65, 3))
   images = tf.constant(images, tf.float32)
   stride, own = tiny.output_strides[which], tiny.output_strides[-1]
@@ -151,12 +151,12 @@ def test_reuse_shares_variables(tiny):
 
 
 def test_batch_norm_decay(tiny):
-  """After one update the moving variance is 0.997 + 0.003 · variance."""
+  """After one update, the moving variance is 0.997 + 0.003 · variance."""
   images = tf.constant(
     np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)), tf.float32
   )
   tiny(images, is_training=True)
-  # The first norm after a convolution: its batch's statistics are known.
+  # The input of the first norm gives the statistics of the batch.
   norm = next(
     op
     for op in tf.get_default_graph().get_operations()
@@ -218,8 +218,10 @@ def test_only_the_sum_of_a_basic_unit_is_activated(graph, unit, expected):
   ],
 )
 def test_multiply_adds(graph, name, billions):
-  """The CBAM paper's table 4; ResNet-50's as slim's form strides later."""
+  """Table 4 of the CBAM paper; less for ResNet-50, which strides later."""
   logits, _ = nets_factory.get_network_fn(name, 1000)(
     tf.zeros([1, 224, 224, 3])
   )
-  assert cost.multiply_adds(logits) / 1e9 == pytest.approx(billions, abs=6e-4)
+  assert complexity.multiply_adds(logits) / 1e9 == pytest.approx(
+    billions, abs=6e-4
+  )

@@ -1,4 +1,4 @@
-"""ResNets for small images: the shortcut that has no parameters."""
+"""ResNets for small images: the shortcut without parameters."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_shortcut_subsamples_and_appends_zeros(graph, side, depth, stride):
   with tf.Session() as session:
     got = session.run(net)
   assert not tf.global_variables()
-  kept = values[:, ::stride, ::stride]
-  np.testing.assert_array_equal(got[..., :6], kept)
-  assert got.shape == (*kept.shape[:3], depth)
+  subsampled = values[:, ::stride, ::stride]
+  np.testing.assert_array_equal(got[..., :6], subsampled)
+  assert got.shape == (*subsampled.shape[:3], depth)
   assert not got[..., 6:].any()

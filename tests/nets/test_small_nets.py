@@ -1,4 +1,4 @@
-"""LeNet and CifarNet: dropout, decay and initial values."""
+"""LeNet and CifarNet: dropout, weight decay and initial values."""
 
 import numpy as np
 import pytest
@@ -20,16 +20,17 @@ def test_dropout_only_in_training(graph, name, is_training):
   assert np.array_equal(first, second) != is_training
 
 
-def test_half_is_dropped_and_the_rest_doubled(graph):
+def test_dropout_zeroes_half_and_doubles_the_rest(graph):
   fn = get_network_fn('lenet', 10, is_training=True)
   _, end_points = fn(tf.random_normal([8, 28, 28, 1]))
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     before, after = session.run([end_points['fc3'], end_points['dropout3']])
   positive = before > 0
-  kept = after[positive] > 0
-  assert kept.mean() == pytest.approx(0.5, abs=0.05)
-  np.testing.assert_allclose(after[positive][kept], 2 * before[positive][kept])
+  before, after = before[positive], after[positive]
+  nonzero = after > 0
+  assert nonzero.mean() == pytest.approx(0.5, abs=0.05)
+  np.testing.assert_allclose(after[nonzero], 2 * before[nonzero])
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_half_is_dropped_and_the_rest_doubled(graph):
 )
 @pytest.mark.parametrize('weight_decay', [0.0, 0.5])
 def test_weight_decay(graph, name, decayed, weight_decay):
-  """The given coefficient on the layers that slim decays, half a square."""
+  """The loss is weight_decay / 2 · Σ w² for the layers that TF-Slim decays."""
   get_network_fn(name, 10, weight_decay=weight_decay)(tf.ones([1, 32, 32, 3]))
   losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
   weights = [
@@ -75,7 +76,7 @@ def test_initial_values(graph, name, stddev, biases):
     values = {v.op.name.split('/', 1)[1]: v for v in tf.global_variables()}
     values = session.run(values)
   for layer, expected in stddev.items():
-    # A normal cut at two deviations has 0.88 of its deviation.
+    # A normal truncated at two deviations has 0.88 of the deviation.
     assert values[f'{layer}/weights'].std() == pytest.approx(
       0.8796 * expected, rel=0.03
     )

@@ -1,23 +1,26 @@
-"""Augmentations: pixels against Pillow, boxes and mixtures against NumPy."""
+"""Augmentations: pixel operations against Pillow, the rest against NumPy."""
 
 import itertools
+from typing import Annotated
 
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from errors import UserError
-from preprocessing import pixel_ops, policies, random_ops
+from preprocessing import augmentation, auto_augment, pixel_ops, random_ops
 from preprocessing.augmentation import (
   AUGMENTATIONS,
   INPUT,
   PIXELS,
+  Augmentation,
   get_augmentations,
 )
 from preprocessing.preprocessing_factory import (
   PREPROCESSINGS,
   get_preprocessing,
 )
+from registry import Rule, Table
 from tf_compat import tf
 
 pytestmark = pytest.mark.usefixtures('graph')
@@ -29,13 +32,13 @@ def run(tensors):
 
 
 def for_seeds(function, dtypes, count=40):
-  """Arrays of function(seed) for seeds [3, 0], [3, 1], …"""
+  """Returns function(seed) for seeds [3, 0], [3, 1], …, as arrays."""
   seeds = tf.constant([[3, n] for n in range(count)], tf.int64)
   return run(tf.map_fn(function, seeds, dtype=dtypes))
 
 
 def photo(channels=3) -> np.ndarray:
-  """A picture [37, 52, C] of slopes and noise, without blacks and whites."""
+  """Returns gradients and noise [37, 52, C], without black and white."""
   rows, columns = np.mgrid[:37, :52]
   noise = np.random.default_rng(0).integers(0, 60, (37, 52, 3))
   image = np.stack([rows * 4, columns * 3, rows + columns], -1) + noise + 20
@@ -48,7 +51,7 @@ def shift(image, matrix):
 
 
 FILL = (128, 128, 128)
-# name: (arguments, the same by Pillow)
+# name: (arguments, the same operation of Pillow)
 BY_PILLOW = {
   'identity': ([], lambda image: image),
   'autocontrast': ([], ImageOps.autocontrast),
@@ -79,16 +82,16 @@ def test_every_pixel_op_is_compared_with_pillow():
 
 
 @pytest.mark.parametrize('name', BY_PILLOW)
-def test_pixel_ops_are_pillow_s(name):
+def test_pixel_ops_agree_with_pillow(name):
   arguments, by_pillow = BY_PILLOW[name]
   image = photo()
   got = run(getattr(pixel_ops, name)(tf.constant(image), *arguments))
   expected = np.asarray(by_pillow(Image.fromarray(image)))
   assert got.dtype == np.uint8
-  # Pillow blends and turns in other precisions: a level, or a pixel, may tip.
-  apart = np.abs(got.astype(int) - expected)
-  assert (apart > 0).mean() < 0.01, apart.max()
-  assert name in ('rotate', 'shear_x', 'shear_y') or apart.max() <= 1
+  # Pillow computes in other precisions: a level or a pixel may differ.
+  difference = np.abs(got.astype(int) - expected)
+  assert (difference > 0).mean() < 0.01, difference.max()
+  assert name in ('rotate', 'shear_x', 'shear_y') or difference.max() <= 1
 
 
 @pytest.mark.parametrize('op', pixel_ops.PIXEL_OPS, ids=lambda op: op.name)
@@ -108,30 +111,30 @@ def test_pixel_ops_take_gray_and_flat_images_at_any_strength(op):
     np.testing.assert_array_equal(results[0], images[0])  # strength 0
 
 
-def test_randaugment_applies_what_it_draws():
-  """One layer is one of the operations, each about as often as the others."""
+def test_randaugment_applies_the_operation_it_draws():
+  """One layer is one of the operations, which are equally likely."""
   image = photo()
 
   def change(seed):
     index = random_ops.uniform(seed, 'randaugment_0', 0, 14, tf.int32)
-    return policies.randaugment(image, seed, layers=1, magnitude=9), index
+    return auto_augment.randaugment(image, seed, layers=1, magnitude=9), index
 
   image = tf.constant(image)
-  images, drawn = for_seeds(change, (tf.uint8, tf.int32), 60)
+  images, indices = for_seeds(change, (tf.uint8, tf.int32), 60)
   level, signs = tf.constant(0.9), (tf.constant(-1.0), tf.constant(1.0))
   possible = run(
     [[op.apply(image, level, s) for s in signs] for op in pixel_ops.PIXEL_OPS]
   )
-  for got, index in zip(images, drawn, strict=True):
+  for got, index in zip(images, indices, strict=True):
     assert any(np.array_equal(got, one) for one in possible[index])
-  assert len(set(drawn)) > 10
+  assert len(set(indices)) > 10
 
 
-def test_two_layers_are_drawn_apart_and_magnitude_counts():
+def test_layers_are_independent_and_magnitude_changes_the_image():
   def draw(layers, magnitude):
     image = tf.constant(photo())
     return for_seeds(
-      lambda seed: policies.randaugment(
+      lambda seed: auto_augment.randaugment(
         image, seed, layers=layers, magnitude=magnitude
       ),
       tf.uint8,
@@ -146,12 +149,12 @@ def test_two_layers_are_drawn_apart_and_magnitude_counts():
 
 def test_autoaugment_applies_a_sub_policy():
   image = tf.constant(photo())
-  assert len(policies.SUB_POLICIES) == 25
+  assert len(auto_augment.SUB_POLICIES) == 25
   ops = {op.name: op for op in pixel_ops.PIXEL_OPS}
   signs = (tf.constant(-1.0), tf.constant(1.0))
 
   def outcomes(image, steps):
-    """All images that a sub-policy may make."""
+    """Returns all images that a sub-policy may produce."""
     if not steps:
       return [image]
     (name, _, magnitude), *rest = steps
@@ -159,19 +162,19 @@ def test_autoaugment_applies_a_sub_policy():
     changed = [ops[name].apply(image, level, sign) for sign in signs]
     return [end for one in (image, *changed) for end in outcomes(one, rest)]
 
-  # As the seeds below draw them; each is checked against its own row only.
+  # Each image is checked against the sub-policy that its seed draws.
   def change(seed):
     row = random_ops.uniform(seed, 'autoaugment', 0, 25, tf.int32)
-    return policies.autoaugment(image, seed), row
+    return auto_augment.autoaugment(image, seed), row
 
   images, rows = for_seeds(change, (tf.uint8, tf.int32), 10)
   for got, row in zip(images, rows, strict=True):
-    possible = run(outcomes(image, policies.SUB_POLICIES[row]))
+    possible = run(outcomes(image, auto_augment.SUB_POLICIES[row]))
     assert any(np.array_equal(got, one) for one in possible)
   assert len(set(rows)) > 5
 
 
-def test_cutout_is_a_square_around_any_place():
+def test_cutout_is_a_square_around_any_pixel():
   images = for_seeds(
     lambda seed: get_augmentations('cutout(size=6)')(
       INPUT, tf.ones([20, 30, 3]), seed
@@ -179,7 +182,7 @@ def test_cutout_is_a_square_around_any_place():
     tf.float32,
     200,
   )
-  seen = set()
+  erased = set()
   for image in images:
     rows, columns = np.nonzero(image[..., 0] == 0)
     assert (image[..., :1] == image).all()
@@ -187,11 +190,11 @@ def test_cutout_is_a_square_around_any_place():
     assert len(rows) == height * width
     inside = rows.min() > 0 and rows.max() < 19
     assert height == 6 if inside else 3 <= height <= 6
-    seen |= {*zip(rows, columns, strict=True)}
-  assert len(seen) == 600  # Every pixel can go.
+    erased |= {*zip(rows, columns, strict=True)}
+  assert len(erased) == 600  # Every pixel can be erased.
 
 
-def test_random_erasing_is_a_rectangle_of_the_area_asked_for():
+def test_random_erasing_is_a_rectangle_of_the_requested_area():
   text = 'random_erasing(probability=0.6, least_area=0.1, most_area=0.3)'
   images = for_seeds(
     lambda seed: get_augmentations(text)(INPUT, tf.ones([50, 80, 1]), seed),
@@ -213,7 +216,7 @@ def test_random_erasing_is_a_rectangle_of_the_area_asked_for():
   assert max(aspects) > 2
 
 
-def test_mixup_and_cutmix_are_what_numpy_makes_of_their_shares():
+def test_mixup_and_cutmix_agree_with_numpy():
   rng = np.random.default_rng(1)
   images = rng.random((4, 12, 10, 3), np.float32)
   labels = np.eye(4, dtype=np.float32)
@@ -241,7 +244,7 @@ def test_mixup_and_cutmix_are_what_numpy_makes_of_their_shares():
         if len(rows):
           assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
       got.append(share)
-  # Beta(0.2, 0.2) is near 0 or 1 mostly; Beta(1, 1) is anywhere.
+  # Beta(0.2, 0.2) is mostly near 0 or 1; Beta(1, 1) is uniform.
   extreme = np.minimum(shares['mixup'], 1 - np.array(shares['mixup'])) < 0.1
   assert 0.4 < extreme.mean() < 1
   assert 0.3 < np.mean(shares['cutmix']) < 0.85
@@ -256,7 +259,7 @@ def test_mixup_draws_from_beta():
   assert np.var(shares) == pytest.approx(1 / 8, abs=0.01)
 
 
-def test_mixup_beside_cutmix_takes_turns():
+def test_mixup_and_cutmix_together_alternate_at_random():
   images = tf.constant(
     np.random.default_rng(1).random((2, 8, 8, 1), np.float32)
   )
@@ -283,7 +286,7 @@ def test_mixup_beside_cutmix_takes_turns():
 
 @pytest.mark.parametrize('recipe', PREPROCESSINGS)
 @pytest.mark.parametrize('name', [n for n in AUGMENTATIONS if 'mix' not in n])
-def test_augmentations_go_on_top_of_any_recipe_in_training(recipe, name):
+def test_augmentations_extend_any_recipe_in_training_only(recipe, name):
   image, seed = tf.constant(photo()), tf.constant([5, 5], tf.int64)
 
   def make(is_training, augment):
@@ -303,7 +306,7 @@ def test_augmentations_go_on_top_of_any_recipe_in_training(recipe, name):
   np.testing.assert_array_equal(results[3], results[4])
 
 
-def test_pixels_come_before_the_recipe_and_erasing_after():
+def test_pixel_operations_precede_the_recipe_and_erasing_follows_it():
   fn = get_preprocessing(
     'lenet', True, augment='cutout(size=200) + randaugment'
   )
@@ -328,11 +331,35 @@ def test_pixels_come_before_the_recipe_and_erasing_after():
     ('cutout(size=3', r'Cannot read'),
   ],
 )
-def test_mistakes_are_named(text, message):
+def test_wrong_values_are_refused(text, message):
   with pytest.raises(UserError, match=message):
     get_augmentations(text)
 
 
-def test_none_are_none():
+def test_options_reach_the_function_in_canonical_form(monkeypatch):
+  def fill(
+    image,
+    seed,
+    *,
+    value: Annotated[
+      str,
+      Rule(
+        'black or white', lambda v: v.lower() in ('black', 'white'), str.lower
+      ),
+    ] = 'black',
+  ):
+    del seed
+    return tf.fill(tf.shape(image), {'black': 0.0, 'white': 1.0}[value])
+
+  table = Table('augmentation', [Augmentation('fill', INPUT, fill)])
+  monkeypatch.setattr(augmentation, 'AUGMENTATIONS', table)
+  augmentations = get_augmentations("fill(value='WHITE')")
+  ((_, function),) = augmentations.chosen
+  assert function.keywords == {'value': 'white'}
+  seed = tf.constant([1, 1], tf.int64)
+  assert (run(augmentations(INPUT, tf.zeros([2, 3, 1]), seed)) == 1).all()
+
+
+def test_no_value_selects_no_augmentation():
   assert get_augmentations(None) == get_augmentations('')
   assert not get_augmentations(None).chosen

@@ -1,4 +1,4 @@
-"""Recipes against the contract's pixels and against numpy."""
+"""Recipes against the contract's pixels and against NumPy."""
 
 import io
 import json
@@ -27,23 +27,23 @@ GOLDEN = json.loads(
     pathlib.Path(__file__).parents[1] / 'golden' / 'preprocessing.json'
   ).read_text()
 )
-# The width of what a recipe gives: the contract's tolerance is 2e-3 of it.
+# Width of each recipe's output range; the contract's tolerance is 2e-3 of it.
 RANGE = {'inception': 2.0, 'vgg': 255.0, 'cifarnet': 4.0, 'lenet': 2.0}
 SEEDS = [[7, n] for n in range(24)]
 
 
 @pytest.fixture(scope='module')
 def photo() -> np.ndarray:
-  """The contract's image, [231, 317, 3]."""
+  """Returns the contract's image, [231, 317, 3]."""
   blocks = np.random.default_rng(zlib.crc32(b'photo')).integers(
     0, 256, (12, 16, 3)
   )
-  whole = np.kron(blocks.astype(np.uint8), np.ones((20, 20, 1), np.uint8))
-  return whole[:231, :317]
+  image = np.kron(blocks.astype(np.uint8), np.ones((20, 20, 1), np.uint8))
+  return image[:231, :317]
 
 
 def smooth_photo(height=120, width=170, channels=3) -> np.ndarray:
-  """An image without edges, every pixel of which differs from the rest."""
+  """Returns an image without edges, in which every pixel differs."""
   rows, columns = np.mgrid[:height, :width]
   image = np.stack([rows * 255 / height, columns * 255 / width, rows + columns])
   return image.transpose(1, 2, 0).clip(0, 255).astype(np.uint8)[..., :channels]
@@ -61,16 +61,16 @@ def run(tensors):
 
 
 def draws(fn, seed):
-  """The numbers that a recipe's second half draws for one record."""
+  """Returns the random numbers of `finish` for one record."""
   units = random_ops.units(seed, 'finish', 1, len(fn.steps.draws))[0]
   return {
-    name: low + units[place] * (high - low)
-    for place, (name, (low, high)) in enumerate(fn.steps.draws.items())
+    name: low + units[index] * (high - low)
+    for index, (name, (low, high)) in enumerate(fn.steps.draws.items())
   }
 
 
 def train_many(name, image, height, width, seeds=SEEDS, **options):
-  """The training recipe's image for each seed, as one array."""
+  """Returns the training recipe's output for each seed, as one array."""
   fn = get_preprocessing(name, is_training=True, **options)
   return run(
     tf.map_fn(
@@ -94,8 +94,8 @@ def test_evaluation_recipes_agree_with_the_original(key, photo):
   tolerance = 2e-3 * RANGE[name]
   assert pixels.mean() == pytest.approx(golden['mean'], abs=tolerance)
   assert pixels.std() == pytest.approx(golden['std'], abs=tolerance)
-  for place, expected in golden['pixels'].items():
-    row, column = map(int, place.split(','))
+  for position, expected in golden['pixels'].items():
+    row, column = map(int, position.split(','))
     np.testing.assert_allclose(pixels[row, column], expected, atol=tolerance)
 
 
@@ -155,14 +155,14 @@ def test_encoded_form_equals_decoding_first(
   image = tf.image.decode_image(encoded, expand_animations=False)
   image.set_shape([None, None, 3])
   if channels == 1:
-    # A JPEG's and a PNG's decoder have luma formulas of their own.
+    # The decoders of JPEG and PNG have their own luma formulas.
     image = decoding.decode(encoded, 1)
   if form == 'JPEG' and fast and (is_training or name == 'vgg'):
     image = tf.image.decode_jpeg(encoded, channels, fancy_upscaling=False)
   from_pixels = fn(image, 64, 56, seed=seed)
   assert from_bytes.shape.as_list() == [64, 56, channels]
   first, second = run([from_bytes, from_pixels])
-  # Compiled, or folded into a constant, a sum has another order.
+  # Compiling or constant folding changes the order of sums.
   np.testing.assert_allclose(first, second, rtol=0, atol=1e-5 * RANGE[name])
 
 
@@ -183,7 +183,7 @@ def test_use_grayscale_gives_the_luma(name):
 
 @pytest.mark.parametrize('name', PREPROCESSINGS)
 @pytest.mark.usefixtures('graph')
-def test_draws_follow_from_the_seed_alone(name):
+def test_random_numbers_follow_from_the_seed_alone(name):
   image = smooth_photo()
   once = train_many(name, image, 40, 40, SEEDS[:6])
   again = train_many(name, image, 40, 40, SEEDS[:6][::-1])[::-1]
@@ -208,17 +208,17 @@ def test_without_a_seed_the_graph_seed_decides():
 
 
 @pytest.mark.usefixtures('graph')
-def test_cifarnet_distorts_standardised_crops_of_the_padded_image():
+def test_cifarnet_distorts_standardized_crops_of_the_padded_image():
   """Each result is a window of the padded image, up to an affine map."""
-  # Mid-gray and up, so that no standard deviation is that of padding alone.
+  # From mid-gray up, so that no crop is as dark as the padding.
   image = np.random.default_rng(0).integers(60, 250, (32, 32, 3), np.uint8)
   padded = np.pad(image.astype(np.float32), [(4, 4), (4, 4), (0, 0)])
-  places, mirrored = set(), set()
+  positions, mirrored = set(), set()
   for result in train_many('cifarnet', image, 32, 32):
     np.testing.assert_allclose(result.mean(), 0, atol=1e-4)
     np.testing.assert_allclose(result.std(), 1, atol=1e-4)
     # Contrast and brightness move each channel by its own constant only.
-    found = [
+    matches = [
       (top, left, flipped)
       for top in range(9)
       for left in range(9)
@@ -227,17 +227,17 @@ def test_cifarnet_distorts_standardised_crops_of_the_padded_image():
         result, _window(padded, top, left, 32, 32, flipped)
       )
     ]
-    assert len(found) == 1
-    places.add(found[0][:2])
-    mirrored.add(found[0][2])
-  assert len(places) > 10
+    assert len(matches) == 1
+    positions.add(matches[0][:2])
+    mirrored.add(matches[0][2])
+  assert len(positions) > 10
   assert mirrored == {False, True}
 
 
 @pytest.mark.usefixtures('graph')
 def test_vgg_training_is_a_window_of_the_resized_image_minus_the_mean():
-  # With the shorter side at 256 to 512, a plane stays a plane: its slope
-  # tells the side, its offset the place, its sign the flip.
+  # A linear image stays linear when resized: its slope reveals the shorter
+  # side, its offset the position, its sign the flip.
   rows, columns = np.mgrid[:200, :300].astype(np.float32)
   image = np.stack([rows, columns * 0.8, rows * 0], -1).astype(np.uint8)
   results = train_many('vgg', image, 224, 224)
@@ -293,7 +293,7 @@ def test_inception_distorts_within_its_range(form, channels):
 
 
 @pytest.mark.usefixtures('graph')
-def test_inception_windows_keep_their_bounds_and_the_box():
+def test_inception_windows_respect_their_bounds_and_the_box():
   size, box = [90, 120], [0.5, 0.5, 0.6, 0.6]
   windows, boxed = run(
     [
@@ -313,8 +313,8 @@ def test_inception_windows_keep_their_bounds_and_the_box():
   assert (top + height <= 90).all()
   assert (left + width <= 120).all()
   area = height * width / (90 * 120)
-  # A pixel's rounding on either side is all that may be missing. A window
-  # must also cover a tenth of the box, which is the whole image here.
+  # Rounding may cost a pixel on each side. A window must also cover a tenth of
+  # the box, which is the full image here.
   assert 0.09 < area.min() < 0.3
   assert 0.7 < area.max() <= 1
   ratio = width / height
@@ -329,7 +329,7 @@ def test_inception_windows_keep_their_bounds_and_the_box():
 
 @pytest.mark.usefixtures('graph')
 def test_inception_recolors_as_numpy_does():
-  """Brightness and contrast of one channel, from the draws themselves."""
+  """Recomputes brightness and contrast of one channel in NumPy."""
   image = np.random.default_rng(2).uniform(0, 1, (16, 16, 1))
   image = image.astype(np.float32)
   seed = tf.constant([9, 9], tf.int64)
@@ -354,8 +354,8 @@ def test_inception_recolors_as_numpy_does():
 
 
 @pytest.mark.usefixtures('graph')
-def test_inception_trains_on_what_tf_image_makes_of_a_window():
-  """The operations of TF-Slim's own graph, of tf.image, one by one."""
+def test_inception_training_agrees_with_tf_image():
+  """Applies the operations of TF-Slim's own graph one by one."""
   rng = np.random.default_rng(3)
   image = rng.integers(0, 256, (60, 50, 3)).astype(np.uint8)
   image[:20] = image[:20, :, :1]  # grays,
@@ -374,9 +374,9 @@ def test_inception_trains_on_what_tf_image_makes_of_a_window():
     resized = tf.image.resize_images(tf.constant(image), [48, 40])
     got = fn._finish(resized[tf.newaxis], seed)[0]
     first, second, pixels = run([got, (expected - 0.5) * 2, flipped])
-    # tf.image loses a color that differs from another by a last digit.
-    apart = np.abs(pixels - np.roll(pixels, 1, -1))
-    clear = ((apart == 0) | (apart > 1e-6)).all(-1)
+    # tf.image loses colors that differ only by a rounding error.
+    difference = np.abs(pixels - np.roll(pixels, 1, -1))
+    clear = ((difference == 0) | (difference > 1e-6)).all(-1)
     assert clear.mean() > 0.9
     np.testing.assert_allclose(first[clear], second[clear], atol=2e-5)
 
@@ -396,7 +396,7 @@ def test_the_affine_colors_are_the_documented_map(size):
   )
   x = (image[:, ::-1] if draw['flip'] < 0.5 else image) / 255
   luma = x @ [[0.299], [0.587], [0.114]]
-  places = np.s_[::8, -1::-8] if draw['flip'] < 0.5 else np.s_[::8, ::8]
+  sampled = np.s_[::8, -1::-8] if draw['flip'] < 0.5 else np.s_[::8, ::8]
   x = draw['saturation'] * x + (1 - draw['saturation']) * luma
   # Rodrigues' formula, on vectors.
   angle, axis = 2 * np.pi * draw['hue'], np.full(3, 3**-0.5)
@@ -405,7 +405,7 @@ def test_the_affine_colors_are_the_documented_map(size):
     + np.cross(axis, x) * np.sin(angle)
     + (x @ axis)[..., None] * axis * (1 - np.cos(angle))
   )
-  mean = x[places].mean((0, 1))
+  mean = x[sampled].mean((0, 1))
   x = (x - mean) * draw['contrast'] + mean + draw['brightness']
   np.testing.assert_allclose(got, x.clip(0, 1) * 2 - 1, atol=1e-5)
 
@@ -423,8 +423,8 @@ def test_the_affine_colors_are_the_documented_map(size):
   ],
 )
 @pytest.mark.usefixtures('graph')
-def test_vgg_crops_what_resizing_the_whole_image_gives(size, crop, is_training):
-  """TF-Slim's own steps: resize_bilinear of all, then a crop."""
+def test_vgg_equals_a_crop_of_the_resized_image(size, crop, is_training):
+  """Follows TF-Slim: resize_bilinear of the full image, then a crop."""
   image = np.random.default_rng(5).integers(0, 256, (*size, 3), np.uint8)
   fn = get_preprocessing('vgg', is_training)
   low, high = vgg_preprocessing.sides(*crop)
@@ -436,17 +436,17 @@ def test_vgg_crops_what_resizing_the_whole_image_gives(size, crop, is_training):
     room = [int(n) for n in target - crop + 1]
     top = random_ops.uniform(seed, 'crop_y', 0, room[0], tf.int32)
     left = random_ops.uniform(seed, 'crop_x', 0, room[1], tf.int32)
-    whole = tf.image.resize_bilinear(image[np.newaxis], target)[0]
-    got, whole, top, left, draw = run(
+    resized = tf.image.resize_bilinear(image[np.newaxis], target)[0]
+    got, resized, top, left, draw = run(
       [
         fn(tf.constant(image), *crop, seed=seed),
-        whole,
+        resized,
         top if is_training else (room[0] - 1) // 2 + tf.constant(0),
         left if is_training else (room[1] - 1) // 2 + tf.constant(0),
         draws(fn, seed) if is_training else {'flip': tf.constant(1.0)},
       ]
     )
-    expected = whole[top : top + crop[0], left : left + crop[1]]
+    expected = resized[top : top + crop[0], left : left + crop[1]]
     expected = expected[:, ::-1] if draw['flip'] < 0.5 else expected
     expected = expected - np.float32([123.68, 116.78, 103.94])
     np.testing.assert_allclose(got, expected, atol=0.05)
@@ -493,7 +493,7 @@ def test_central_window_is_tf_image_central_crop():
 
 @pytest.mark.parametrize('size', [(31, 28), (12, 50), (9, 8), (20, 21)])
 @pytest.mark.usefixtures('graph')
-def test_crop_or_pad_is_tf_image_s(size):
+def test_crop_or_pad_agrees_with_tf_image(size):
   image = tf.constant(smooth_photo(*size))
   first, second = run(
     [
@@ -521,8 +521,8 @@ def test_cropping_while_decoding_equals_cropping_after():
     during = decoding.EncodedImage(encoded, 3).crop(window)
     after = decoding.crop(decoding.decode(encoded, 3), window)
     with tf.Session() as session:
-      for place in windows:
-        first, second = session.run([during, after], {window: place})
+      for position in windows:
+        first, second = session.run([during, after], {window: position})
         np.testing.assert_array_equal(first, second)
 
 
@@ -530,7 +530,7 @@ def test_cropping_while_decoding_equals_cropping_after():
 @pytest.mark.parametrize('form', ['JPEG', 'PNG', 'BMP', 'GIF'])
 @pytest.mark.parametrize('gray', [False, True])
 @pytest.mark.usefixtures('graph')
-def test_any_format_decodes_to_the_channels_asked_for(form, channels, gray):
+def test_any_format_decodes_to_the_requested_channels(form, channels, gray):
   image = smooth_photo(channels=3)
   if gray:
     image = image[..., :1]
@@ -540,7 +540,7 @@ def test_any_format_decodes_to_the_channels_asked_for(form, channels, gray):
   if channels == 1 and not gray:
     expected = expected @ np.float32([[0.299], [0.587], [0.114]])
   assert pixels.shape == (120, 170, channels)
-  # GIFs have few colors and JPEGs lose some; neither moves an image's mean.
+  # GIFs have few colors and JPEGs lose some; neither changes the mean.
   np.testing.assert_allclose(pixels - expected, 0, atol=40)
   np.testing.assert_allclose(np.mean(pixels - expected), 0, atol=3)
 
@@ -561,13 +561,13 @@ def _channels_correlate(first, second):
 @pytest.mark.parametrize('name', PREPROCESSINGS)
 @pytest.mark.parametrize('color', [(200, 100, 50), (90,)])
 @pytest.mark.usefixtures('graph')
-def test_what_a_network_is_given_can_be_shown_again(name, color):
-  """The pixels come back, or at least their order where the scale is lost."""
+def test_visible_inverts_the_recipe(name, color):
+  """Checks the pixels, or their order where the recipe loses the scale."""
   image = np.zeros((40, 40, len(color)), np.uint8)
   image[19:] = color
   fn = get_preprocessing(name)
   shown = PREPROCESSINGS[name].visible(run(fn(tf.constant(image), 40, 40)))
-  wanted = image / 255 / (image.max() / 255 if name == 'cifarnet' else 1)
-  # VGG's recipe shows 40 of 256 pixels: those around the edge.
-  np.testing.assert_allclose(shown[-1, 20], wanted[-1, 20], atol=1e-5)
+  expected = image / 255 / (image.max() / 255 if name == 'cifarnet' else 1)
+  # The crop of VGG's recipe has 40 of 256 pixels: those around the edge.
+  np.testing.assert_allclose(shown[-1, 20], expected[-1, 20], atol=1e-5)
   np.testing.assert_allclose(shown[0, 20], 0, atol=1e-5)

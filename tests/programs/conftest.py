@@ -1,4 +1,4 @@
-"""The programs as processes, tiny records, and a small network."""
+"""The programs as processes, with tiny records and a small network."""
 
 import functools
 import pathlib
@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 from processes import Process, Server
-from tiny_data import write_digits
 
-# The least there is of a network: 16 pixels, 2.3 MB of weights, no slots.
+# The smallest network: 16 pixels, 2.3 MB of weights, no optimizer slots.
 SMALL = {
   'model_name': 'cifarnet',
   'train_image_size': 16,
@@ -20,7 +19,7 @@ SMALL = {
 
 @pytest.fixture(scope='session')
 def server(tmp_path_factory):
-  """Where commands are run; see warm_programs.py."""
+  """The server that runs commands; see warm_programs.py."""
   server = Server(tmp_path_factory.mktemp('commands'))
   yield server
   server.close()
@@ -28,14 +27,14 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def start(server, tmp_path):
-  """start(program, *flags, **more) -> the Process, begun in tmp_path."""
+  """start(program, *flags, **more) -> the Process, started in tmp_path."""
   yield functools.partial(server.start, cwd=tmp_path)
   server.kill()
 
 
 @pytest.fixture
 def run(start):
-  """run(program, *flags, **more) -> the Process, ended."""
+  """run(program, *flags, **more) -> the Process, when it has ended."""
 
   def run(*flags, **more) -> Process:
     process = start(*flags, **more)
@@ -43,12 +42,6 @@ def run(start):
     return process
 
   return run
-
-
-@pytest.fixture(scope='session')
-def digits(tmp_path_factory) -> pathlib.Path:
-  """40 training and 23 test records; never changed by a test."""
-  return write_digits(tmp_path_factory.mktemp('data') / 'digits', 40, 23)
 
 
 @pytest.fixture(scope='session')

@@ -1,4 +1,4 @@
-"""Commands of the programs, run as processes: started, watched, killed."""
+"""Processes of the programs: starting, watching and killing them."""
 
 import json
 import os
@@ -14,20 +14,21 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 SECONDS = 300.0
-# The tests' own network, which has no chance in it.
+# The tests' own network, which has no randomness.
 TINY = {
   'dataset_name': 'digits', 'model_name': 'tiny', 'batch_size': 4, 'seed': 1,
   'num_readers': 1, 'num_preprocessing_threads': 1, 'learning_rate': 0.05,
   'optimizer': 'momentum', 'log_every_n_steps': 1, 'clone_on_cpu': True,
 }  # fmt: skip
-# '2025-01-31 09:30:00.0: I …' in older versions, 'I0000 00:00:0.0 …' in newer.
-_OF_TENSORFLOW = re.compile(
+# '2025-01-31 09:30:00.0: I …' in older TensorFlow versions,
+# 'I0000 00:00:0.0 …' in newer ones.
+_TENSORFLOW_LOG = re.compile(
   r'(?m)^([IWE]0000 00:|\d{4}-\d\d-\d\d \S+: [IWE] |WARNING: All log ).*\n'
 )
 
 
 def until(condition: Callable, what: str, seconds: float = SECONDS):
-  """Waits for a condition to be true; returns its value."""
+  """Waits until a condition is true, and returns its value."""
   end = time.monotonic() + seconds
   while not (value := condition()):
     assert time.monotonic() < end, f'waited {seconds:g} s for {what}'
@@ -36,7 +37,7 @@ def until(condition: Callable, what: str, seconds: float = SECONDS):
 
 
 def free_addresses(count: int) -> list[str]:
-  """Where nothing listens."""
+  """Returns addresses at which no process listens."""
   sockets = [socket.socket() for _ in range(count)]
   for each in sockets:
     each.bind(('127.0.0.1', 0))
@@ -47,7 +48,7 @@ def free_addresses(count: int) -> list[str]:
 
 
 def values(checkpoint: pathlib.Path) -> dict[str, np.ndarray]:
-  """Everything in a checkpoint."""
+  """Returns all variables in a checkpoint."""
   from tf_compat import tf
 
   reader = tf.train.load_checkpoint(str(checkpoint))
@@ -55,10 +56,10 @@ def values(checkpoint: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 class Process:
-  """A command that was started.
+  """A process that runs a program.
 
   Attributes:
-    pid: the program's process.
+    pid: its process id.
   """
 
   def __init__(self, folder: pathlib.Path):
@@ -72,8 +73,8 @@ class Process:
 
   @property
   def stderr(self) -> str:
-    """Without what TensorFlow says of the machine while it is loaded."""
-    return _OF_TENSORFLOW.sub('', self._read('stderr'))
+    """Standard error, without TensorFlow's log lines about the machine."""
+    return _TENSORFLOW_LOG.sub('', self._read('stderr'))
 
   def _read(self, name: str) -> str:
     path = self._folder / name
@@ -81,46 +82,46 @@ class Process:
 
   @property
   def code(self) -> int | None:
-    """The exit code, negative for a signal; None while it runs."""
+    """Exit code, negative for a signal; None while the process runs."""
     path = self._folder / 'code'
     return int(path.read_text()) if path.exists() else None
 
   def wait(self, seconds: float = SECONDS) -> int:
-    """The exit code, waited for."""
+    """Waits until the process ends, and returns its exit code."""
     until(
       lambda: self.code is not None, f'the end after {self.stderr}', seconds
     )
     return self.code
 
   def wait_for(self, pattern: str, seconds: float = SECONDS) -> re.Match:
-    """The first match of a pattern on stderr, waited for."""
+    """Waits for a pattern on stderr, and returns its first match."""
 
-    def found():
-      # In this order: what it wrote before its end is read after it.
+    def find_match():
+      # First, so that everything written before the end is searched.
       ended = self.code is not None
       match = re.search(pattern, self.stderr)
       assert match or not ended, f'ended without {pattern!r}: {self.stderr}'
       return match
 
-    return until(found, f'{pattern!r}', seconds)
+    return until(find_match, f'{pattern!r}', seconds)
 
   def signal(self, number: int) -> None:
-    """Sends a signal unless it has ended."""
+    """Sends a signal unless the process has ended."""
     if self.code is None:
       os.kill(self.pid, number)
 
   @property
   def error(self) -> str:
-    """What follows 'error: ' of a command that failed as it should."""
+    """The message after 'error: ' of a process that failed without a trace."""
     assert self.wait() not in (0, None), self.stderr
     assert 'Traceback' not in self.stderr, self.stderr
-    found = re.search(r'(?ms)^error: (.*)', self.stderr)
-    assert found, self.stderr
-    return found[1].strip()
+    match = re.search(r'(?ms)^error: (.*)', self.stderr)
+    assert match, self.stderr
+    return match[1].strip()
 
 
 class Server:
-  """Starts commands; see warm_programs.py."""
+  """A server that starts programs; see warm_programs.py."""
 
   def __init__(self, folder: pathlib.Path):
     self._folder, self._started = folder, []
@@ -143,22 +144,23 @@ class Server:
     """Starts a program of the checkout.
 
     Args:
-      program: 'train', 'eval', 'loop', 'convert' or 'list'.
-      *flags: as they are.
+      program: a key of PROGRAMS, such as 'train'.
+      *flags: flags as on the command line.
       cwd: the working directory.
-      cold: a Python started anew, which takes seconds to import TensorFlow.
-      file_size: most bytes it may write into a file.
-      environ: further variables of its environment.
-      tiny: make --model_name=tiny known.
-      **more: further flags by name; None leaves one out.
+      cold: whether to start a new Python, which takes seconds to import
+        TensorFlow.
+      file_size: the maximum number of bytes in a file that it writes.
+      environ: additional environment variables.
+      tiny: whether to register --model_name=tiny.
+      **more: more flags by name; one that is None is omitted.
     """
     folder = self._folder / str(len(self._started))
     folder.mkdir()
-    given = (f'--{n}={v}' for n, v in more.items() if v is not None)
+    named_flags = (f'--{n}={v}' for n, v in more.items() if v is not None)
     request = {
       'folder': str(folder),
       'program': PROGRAMS[program],
-      'flags': [*map(str, flags), *given],
+      'flags': [*map(str, flags), *named_flags],
       'cwd': str(cwd),
       'cold': cold,
       'file_size': file_size,
@@ -171,14 +173,14 @@ class Server:
     return self._started[-1]
 
   def kill(self) -> None:
-    """Ends whatever still runs."""
+    """Kills the processes that still run."""
     for process in self._started:
       if process.code is None:
         process.signal(signal.SIGKILL)
         process.wait()
 
   def close(self) -> None:
-    """Ends the server and all."""
+    """Kills the processes and ends the server."""
     self.kill()
     self._process.stdin.close()
     self._process.wait(SECONDS)

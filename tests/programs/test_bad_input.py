@@ -1,4 +1,4 @@
-"""Wrong input: told in a line or two, exit code not 0, nothing written or lost."""
+"""Wrong input: a short message, an exit code other than 0, no file changed."""
 
 import pathlib
 import re
@@ -7,14 +7,14 @@ import shutil
 import pytest
 from tiny_data import encode_example, encode_pixels, striped_images
 
-from engine import checkpoints
+from engine.checkpoints import store
 
-# An unknown network is told beside all that there are.
-SIZE_OF_MESSAGE = 800
+# The message about an unknown network lists all networks.
+MAX_MESSAGE_LENGTH = 800
 
 
-def held(folder: pathlib.Path) -> dict[str, bytes]:
-  """Path -> content of every file below a folder."""
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+  """Returns the content of every file below a folder, by path."""
   return {
     str(path.relative_to(folder)): path.read_bytes()
     for path in sorted(folder.rglob('*'))
@@ -22,15 +22,15 @@ def held(folder: pathlib.Path) -> dict[str, bytes]:
   }
 
 
-def shown(process, pattern: str) -> None:
-  """Asserts that a command failed with a message of a line or two like this."""
+def assert_error(process, pattern: str) -> None:
+  """Asserts that a command failed with a matching message of 1 or 2 lines."""
   message = process.error
   assert message.count('\n') <= 1, message
-  assert len(message) < SIZE_OF_MESSAGE, message
+  assert len(message) < MAX_MESSAGE_LENGTH, message
   assert re.search(pattern, message), message
 
 
-# Flags beside those of a small run -> what the message must say.
+# Flags added to those of a small run, and a pattern for the message.
 FLAGS = {
   'network': (
     {'model_name': 'resnet_v1_5O'},
@@ -80,7 +80,7 @@ FLAGS = {
   'steps': ({'max_number_of_steps': -1}, r'--max_number_of_steps=-1.*at least'),
   'image size': (
     {'train_image_size': 3},
-    r'--train_image_size=3 is too small for cifarnet.*\d or more',
+    r'--train_image_size=3 is too small for cifarnet.*minimum is \d',
   ),
   'offset': ({'labels_offset': 9}, r'--labels_offset=9 leaves 1 of the 10'),
   'scope to train': (
@@ -112,7 +112,7 @@ FLAGS = {
     r'No checkpoint in empty',
   ),
   'clones': ({'num_clones': -1}, r'--num_clones=-1.*at least 1'),
-  # Nobody is allowed to listen at port 1.
+  # Only root may listen at port 1.
   'server': (
     {'master': 'grpc://127.0.0.1:1'},
     r'--master=grpc://127\.0\.0\.1:1 does not answer',
@@ -124,25 +124,25 @@ FLAGS = {
 def test_flags_of_training(train, tmp_path, name):
   (tmp_path / 'file').write_text('no folder')
   (tmp_path / 'empty').mkdir()
-  before = held(tmp_path)
+  before = contents(tmp_path)
   flags, pattern = FLAGS[name]
   process = train(**flags)
-  shown(process, pattern)
+  assert_error(process, pattern)
   assert process.code == 2
-  assert held(tmp_path) == before
-  # What scopes there are is known when the network is built.
+  assert contents(tmp_path) == before
+  # Scopes are checked only when the network is built.
   assert name == 'scope to train' or not (tmp_path / 'train').exists()
 
 
-def test_a_word_that_is_no_flag(train, tmp_path):
-  shown(train('batch_size=8'), r"'batch_size=8'.*--name=value")
+def test_an_argument_that_is_not_a_flag(train, tmp_path):
+  assert_error(train('batch_size=8'), r"'batch_size=8'.*--name=value")
   assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_the_same_from_a_cold_start(train, tmp_path):
+def test_a_wrong_flag_from_a_cold_start(train, tmp_path):
   process = train(model_name='lenett', cold=True)
-  shown(process, "network 'lenett'.*mean 'lenet'")
+  assert_error(process, "network 'lenett'.*mean 'lenet'")
   assert process.code == 2
   assert not list(tmp_path.iterdir())
 
@@ -156,7 +156,7 @@ EVALUATION = {
   'empty folder': ({'checkpoint_path': 'empty'}, r'No checkpoint in empty'),
   'other step': (
     {'checkpoint_path': '{train}/model.ckpt-9'},
-    r'No checkpoint .*model\.ckpt-9.*There: .*model\.ckpt-4',
+    r'No checkpoint .*model\.ckpt-9.*Its folder has: .*model\.ckpt-4',
   ),
   'network': (
     {'model_name': 'lenet'},
@@ -191,8 +191,8 @@ EVALUATION = {
 }
 
 
-def placed(flags: dict, trained: pathlib.Path) -> dict:
-  """Flags with {train}, {cbam} and {se} for the trained folders."""
+def with_folders(flags: dict, trained: pathlib.Path) -> dict:
+  """Replaces {train}, {cbam} and {se} in flags by the trained folders."""
   folders = {name: trained / name for name in ('train', 'cbam', 'se')}
   return {
     name: value.format(**folders) if isinstance(value, str) else value
@@ -209,11 +209,11 @@ def placed(flags: dict, trained: pathlib.Path) -> dict:
 )
 def test_flags_of_evaluation(run, trained, tmp_path, name, program):
   (tmp_path / 'empty').mkdir()
-  before = held(tmp_path)
+  before = contents(tmp_path)
   flags, pattern = EVALUATION[name]
   flags = {'checkpoint_path': '{train}', 'eval_dir': 'eval', **flags}
-  shown(run(program, **placed(flags, trained)), pattern)
-  assert held(tmp_path) == before
+  assert_error(run(program, **with_folders(flags, trained)), pattern)
+  assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -225,16 +225,16 @@ def test_flags_of_evaluation(run, trained, tmp_path, name, program):
     ({'model_name': 'lenett'}, "'lenett'.*mean 'lenet'"),
   ],
 )
-def test_the_loop_does_not_wait_to_say_so(run, tmp_path, flags, pattern):
-  shown(run('loop', checkpoint_path='yet_to_come', **flags), pattern)
+def test_the_loop_refuses_flags_before_it_waits(run, tmp_path, flags, pattern):
+  assert_error(run('loop', checkpoint_path='yet_to_come', **flags), pattern)
   assert not list(tmp_path.iterdir())
 
 
-# Without job.json: the variables alone tell what a checkpoint is of.
+# Without job.json, only the variables show which network a checkpoint is of.
 CHECKPOINTS = {
   'network': (
     'train', {'model_name': 'lenet', 'eval_image_size': 16},
-    r'Its variables are of CifarNet: give the --model_name',
+    r'Its variables are in CifarNet: set --model_name',
   ),
   'plain for cbam': (
     'train', {'attention_module': 'cbam_block'},
@@ -266,15 +266,15 @@ def test_a_checkpoint_of_something_else(run, trained, tmp_path, digits, name):
   shutil.copytree(trained / folder, tmp_path / 'train')
   (tmp_path / 'train' / 'job.json').unlink()
   (tmp_path / 'train' / 'evaluations.json').unlink(missing_ok=True)
-  before = held(tmp_path)
+  before = contents(tmp_path)
   data = {'dataset_name': 'digits', 'dataset_dir': digits}
   process = run(
     'eval', checkpoint_path='train',
     **{'model_name': 'cifarnet', 'eval_image_size': 16, **data, **flags},
   )  # fmt: skip
-  shown(process, pattern)
+  assert_error(process, pattern)
   assert 'train/model.ckpt-4 is of another network' in process.error
-  assert held(tmp_path) == before
+  assert contents(tmp_path) == before
 
 
 FINE_TUNING = {
@@ -304,8 +304,8 @@ FINE_TUNING = {
 def test_fine_tuning_from_something_else(train, trained, tmp_path, name):
   folder, flags, pattern = FINE_TUNING[name]
   process = train(checkpoint_path=trained / folder, **flags)
-  shown(process, pattern)
-  assert not checkpoints.in_folder(tmp_path / 'train')
+  assert_error(process, pattern)
+  assert not store.in_folder(tmp_path / 'train')
 
 
 RESUMING = {
@@ -321,10 +321,10 @@ RESUMING = {
 
 @pytest.mark.parametrize('name', RESUMING)
 def test_resuming_as_something_else(train, copied, name):
-  before = held(copied)
+  before = contents(copied)
   flags, pattern = RESUMING[name]
-  shown(train(max_number_of_steps=9, **flags), pattern)
-  assert held(copied) == before
+  assert_error(train(max_number_of_steps=9, **flags), pattern)
+  assert contents(copied) == before
 
 
 def test_a_damaged_checkpoint(run, copied):
@@ -332,28 +332,30 @@ def test_a_damaged_checkpoint(run, copied):
   content = bytearray(data.read_bytes())
   content[len(content) // 2] ^= 255
   data.write_bytes(content)
-  before = held(copied)
+  before = contents(copied)
   process = run('eval', checkpoint_path='train/model.ckpt-4')
-  shown(process, r'model\.ckpt-4 is damaged.*There: train/model\.ckpt-0')
-  assert held(copied) == before
-  # A folder's newest whole one is taken instead, and this is said.
+  assert_error(
+    process, r'model\.ckpt-4 is damaged.*Its folder has: train/model\.ckpt-0'
+  )
+  assert contents(copied) == before
+  # Of a folder, the newest readable checkpoint is used, with a message.
   process = run('eval', checkpoint_path='train')
   assert process.code == 0, process.stderr
-  assert 'model.ckpt-4 is damaged and passed over' in process.stderr
+  assert 'model.ckpt-4, which is damaged' in process.stderr
   assert 'Evaluating train/model.ckpt-0 ' in process.stderr
 
 
 # Damaged data ----------------------------------------------------------------
 
 
-def records_of(path: pathlib.Path) -> list[tuple[int, int]]:
-  """(offset, length) of each record's data in a record file."""
-  content, found, position = path.read_bytes(), [], 0
+def record_spans(path: pathlib.Path) -> list[tuple[int, int]]:
+  """Returns (offset, length) of each record's data in a record file."""
+  content, records, position = path.read_bytes(), [], 0
   while position < len(content):
     length = int.from_bytes(content[position : position + 8], 'little')
-    found.append((position + 12, length))
+    records.append((position + 12, length))
     position += length + 16
-  return found
+  return records
 
 
 def write(path: pathlib.Path, examples: list[bytes]) -> None:
@@ -369,66 +371,66 @@ def examples(count: int) -> list[bytes]:
 
 
 def truncated(path: pathlib.Path) -> None:
-  offset, length = records_of(path)[7]
+  offset, length = record_spans(path)[7]
   path.write_bytes(path.read_bytes()[: offset + length // 2])
 
 
 def corrupt(path: pathlib.Path) -> None:
   content = bytearray(path.read_bytes())
-  offset, length = records_of(path)[7]
+  offset, length = record_spans(path)[7]
   content[offset + length // 2] ^= 255
   path.write_bytes(content)
 
 
 def endless(path: pathlib.Path) -> None:
-  """A length beyond all memory under a right checksum; the size stays."""
+  """Writes an enormous length with a correct checksum; the file size stays."""
   from datasets import bad_records
 
-  offset, _ = records_of(path)[7]
+  offset, _ = record_spans(path)[7]
   content = bytearray(path.read_bytes())
   length = (1 << 50).to_bytes(8, 'little')
   content[offset - 12 : offset] = length + bad_records._checksum(length)
   path.write_bytes(content)
 
 
-def mislabelled(path: pathlib.Path) -> None:
+def mislabeled(path: pathlib.Path) -> None:
   wrong = encode_pixels((striped_images(1, 0)[0][0], 12))
-  all_of_it = examples(20)
-  write(path, [*all_of_it[:7], wrong, *all_of_it[7:]])
+  good = examples(20)
+  write(path, [*good[:7], wrong, *good[7:]])
 
 
 def undecodable(path: pathlib.Path) -> None:
   wrong = encode_example(b'no image', 'png', 1, 32, 32)
-  all_of_it = examples(20)
-  write(path, [*all_of_it[:7], wrong, *all_of_it[7:]])
+  good = examples(20)
+  write(path, [*good[:7], wrong, *good[7:]])
 
 
 def not_an_example(path: pathlib.Path) -> None:
-  all_of_it = examples(20)
-  write(path, [*all_of_it[:7], b'\xff\xff', *all_of_it[7:]])
+  good = examples(20)
+  write(path, [*good[:7], b'\xff\xff', *good[7:]])
 
 
-# Damage -> (what is said of it, how many records it costs of 23).
+# Damage -> (pattern for the message, number of records lost of 23).
 DAMAGES = {
-  truncated: (r'is cut short', None),
-  endless: (r'is cut short: 1125899\d+ bytes', None),
+  truncated: (r'is truncated', None),
+  endless: (r'is truncated: 1125899\d+ bytes', None),
   corrupt: (r'is corrupt: wrong checksum', 1),
-  mislabelled: (r'label 12 is outside 0\.\.9', 1),
+  mislabeled: (r'label 12 is outside 0\.\.9', 1),
   undecodable: (r'does not decode', 1),
-  not_an_example: (r'is no tf\.train\.Example', 1),
+  not_an_example: (r'is not a tf\.train\.Example', 1),
 }
 
 
 @pytest.fixture(params=DAMAGES, ids=lambda damage: damage.__name__)
 def damaged(request, digits, tmp_path):
-  """A copy of the digits whose both files have a bad record, number 7."""
+  """Returns a copy of digits in which record 7 of both files is bad."""
   folder = tmp_path / 'data'
   shutil.copytree(digits, folder)
   (folder / 'dataset.json').unlink(missing_ok=True)
   if request.param is endless:
     from datasets import dataset_factory
 
-    # Not found by being counted for the first time.
+    # Counts the records before the damage: counting would find it.
     for split in ('train', 'test'):
       dataset_factory.get_dataset('digits', split, str(folder))
   for path in folder.glob('*.tfrecord'):
@@ -440,9 +442,9 @@ def test_training_names_a_bad_record(train, tmp_path, damaged):
   folder, pattern, _ = damaged
   process = train(dataset_dir=folder, max_number_of_steps=100)
   path = re.escape(str(folder / 'digits_train.tfrecord'))
-  shown(process, rf'{path}: record 7 .*{pattern}.*--skip_bad_records')
-  for checkpoint in checkpoints.in_folder(tmp_path / 'train'):
-    assert checkpoints.fault(checkpoint) is None
+  assert_error(process, rf'{path}: record 7 .*{pattern}.*--skip_bad_records')
+  for checkpoint in store.in_folder(tmp_path / 'train'):
+    assert store.read_problem(checkpoint) is None
 
 
 def test_evaluation_names_a_bad_record(run, trained, tmp_path, damaged):
@@ -452,44 +454,42 @@ def test_evaluation_names_a_bad_record(run, trained, tmp_path, damaged):
     eval_dir='eval', predictions_file='predictions.csv',
   )  # fmt: skip
   path = re.escape(str(folder / 'digits_test.tfrecord'))
-  shown(process, rf'{path}: record 7 .*{pattern}.*--skip_bad_records')
+  assert_error(process, rf'{path}: record 7 .*{pattern}.*--skip_bad_records')
   assert {p.name for p in tmp_path.iterdir()} <= {'data', 'eval'}
   assert not list((tmp_path / 'eval').glob('results*'))
 
 
-def test_training_leaves_bad_records_out(train, damaged):
+def test_training_skips_bad_records(train, damaged):
   folder, _, _ = damaged
   process = train(
     '--skip_bad_records', dataset_dir=folder, max_number_of_steps=8
   )
   assert process.code == 0, process.stderr
   assert re.search(
-    r'global step 8/8: .*\d+ bad records left out', process.stderr
+    r'global step 8/8: .*\d+ bad records skipped', process.stderr
   )
 
 
-def test_evaluation_leaves_bad_records_out(run, trained, damaged):
+def test_evaluation_skips_bad_records(run, trained, damaged):
   folder, _, cost = damaged
   process = run(
     'eval', '--skip_bad_records', checkpoint_path=trained / 'train',
     dataset_dir=folder, eval_dir='eval',
   )  # fmt: skip
   assert process.code == 0, process.stderr
-  total = len(records_of(folder / 'digits_test.tfrecord'))
-  left_out = re.search(
-    r'(\d+) bad records? (was|were) left out', process.stderr
-  )
+  total = len(record_spans(folder / 'digits_test.tfrecord'))
+  skipped = re.search(r'(\d+) bad records? were skipped', process.stderr)
   count = re.search(r'^(\d+) records, loss', process.stderr, re.MULTILINE)
-  assert left_out, process.stderr
+  assert skipped, process.stderr
   if cost is not None:
-    assert int(left_out[1]) == cost
+    assert int(skipped[1]) == cost
     assert int(count[1]) == total - cost
   else:
     assert int(count[1]) == 7
 
 
 @pytest.mark.parametrize('program', ['train', 'eval'])
-def test_files_that_hold_nothing(run, train, trained, tmp_path, program):
+def test_missing_and_empty_record_files(run, train, trained, tmp_path, program):
   data = tmp_path / 'data'
   data.mkdir()
 
@@ -501,11 +501,13 @@ def test_files_that_hold_nothing(run, train, trained, tmp_path, program):
       eval_dir='eval',
     )  # fmt: skip
 
-  shown(command(), r"No records of 'digits' in .*download_and_convert_data\.py")
+  assert_error(
+    command(), r"No records of 'digits' in .*download_and_convert_data\.py"
+  )
   for split in ('train', 'test'):
     (data / f'digits_{split}.tfrecord').touch()
-  shown(command(), r"records of 'digits' in .* are empty")
-  assert not checkpoints.in_folder(tmp_path / 'train')
+  assert_error(command(), r"records of 'digits' in .* are empty")
+  assert not store.in_folder(tmp_path / 'train')
   assert not (tmp_path / 'eval').exists()
 
 
@@ -526,7 +528,7 @@ def test_files_that_hold_nothing(run, train, trained, tmp_path, program):
 def test_conversion(run, tmp_path, flags, pattern):
   (tmp_path / 'file').write_text('no folder')
   (tmp_path / 'empty').mkdir()
-  before = held(tmp_path)
+  before = contents(tmp_path)
   flags = {'dataset_name': 'digits', 'dataset_dir': 'out', **flags}
-  shown(run('convert', **flags), pattern)
-  assert held(tmp_path) == before
+  assert_error(run('convert', **flags), pattern)
+  assert contents(tmp_path) == before

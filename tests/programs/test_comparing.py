@@ -1,4 +1,4 @@
-"""compare_attention.py as a process with real runs: stopped, and gone on."""
+"""compare_attention.py as a process with real runs, stopped and resumed."""
 
 import csv
 import json
@@ -13,13 +13,13 @@ def table(folder):
     return {row['attention']: row for row in csv.DictReader(file)}
 
 
-def evaluated(folder, kind, seed):
+def evaluation(folder, kind, seed):
   path = folder / kind / f'seed_{seed}' / 'eval' / 'results.json'
   return json.loads(path.read_text())
 
 
 @pytest.mark.slow
-def test_a_comparison_is_stopped_and_goes_on(start, run, small, tmp_path):
+def test_a_comparison_is_stopped_and_resumed(start, run, small, tmp_path):
   flags = {
     'train_dir': 'compared', 'attention_modules': 'none;se_block@class',
     'seeds': '1,2', 'eval_every_n_steps': 400, 'max_number_of_steps': 400,
@@ -30,7 +30,7 @@ def test_a_comparison_is_stopped_and_goes_on(start, run, small, tmp_path):
   first.signal(signal.SIGINT)
   assert first.wait() == 130
   assert 'Traceback' not in first.stderr
-  assert 'Stopped by SIGINT: the same command goes on' in first.stderr
+  assert 'Stopped by SIGINT: run the same command again' in first.stderr
   folder = tmp_path / 'compared'
   assert table(folder)['none']['runs'] == '1'
   assert table(folder)['se_block@class']['runs'] == '0'
@@ -42,11 +42,11 @@ def test_a_comparison_is_stopped_and_goes_on(start, run, small, tmp_path):
   second.wait_for(rf'Resuming from .*model\.ckpt-{step}\.')
   for name, row in table(folder).items():
     kind = name.replace('@', '_')
-    found = [evaluated(folder, kind, seed) for seed in (1, 2)]
-    assert {(f['split'], f['count'], f['global_step']) for f in found} == {
+    results = [evaluation(folder, kind, seed) for seed in (1, 2)]
+    assert {(f['split'], f['count'], f['global_step']) for f in results} == {
       ('test', 23, 400)
     }
-    values = [f['metrics']['Accuracy'] for f in found]
+    values = [f['metrics']['Accuracy'] for f in results]
     assert float(row['accuracy_mean']) == pytest.approx(sum(values) / 2)
     assert float(row['accuracy_std']) == pytest.approx(statistics.stdev(values))
     job = json.loads((folder / kind / 'seed_1' / 'job.json').read_text())

@@ -1,4 +1,4 @@
-"""The two commands after the install: real digits, trained and evaluated."""
+"""The first commands after installation: converts, trains and evaluates."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.slow
-def test_digits_from_nothing_to_accuracy(run, tmp_path):
+def test_digits_from_conversion_to_accuracy(run, tmp_path):
   convert = run(
     'convert', dataset_name='digits', dataset_dir='digits', cold=True
   )
@@ -15,10 +15,10 @@ def test_digits_from_nothing_to_accuracy(run, tmp_path):
   assert '1437 train, 360 test records of 10 classes' in convert.stderr
   again = run('convert', dataset_name='digits', dataset_dir='digits')
   assert 'is complete already' in again.stderr
-  # The command that conversion ends with is one that works.
-  offered = re.search(r'Train on it with (.*)', convert.stderr)[1].split()
+  # Conversion ends with a command to train, which must work.
+  suggested = re.search(r'Train on it with (.*)', convert.stderr)[1].split()
   training = run(
-    'train', *offered, train_dir='train', model_name='lenet',
+    'train', *suggested, train_dir='train', model_name='lenet',
     attention_module='se_block', optimizer='adam', opt_epsilon=1e-8,
     learning_rate=0.001, max_number_of_steps=120, batch_size=64, seed=1,
     cold=True,
@@ -26,6 +26,6 @@ def test_digits_from_nothing_to_accuracy(run, tmp_path):
   assert training.code == 0, training.stderr
   evaluation = run('eval', checkpoint_path='train', cold=True)
   assert evaluation.code == 0, evaluation.stderr
-  found = json.loads((tmp_path / 'train/eval/results.json').read_text())
-  assert found['count'] == 360
-  assert found['metrics']['Accuracy'] > 0.9
+  results = json.loads((tmp_path / 'train/eval/results.json').read_text())
+  assert results['count'] == 360
+  assert results['metrics']['Accuracy'] > 0.9

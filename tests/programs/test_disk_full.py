@@ -1,14 +1,14 @@
-"""No room for a checkpoint: told, and the last good one stays.
+"""A full disk: an error message, and the last good checkpoint stays.
 
-A limit on the size of a file fails a write as a full disk does, for any user.
+A limit on file sizes makes writes fail as a full disk does, for any user.
 """
 
 import pytest
 from processes import Process
 
-from engine import checkpoints
+from engine.checkpoints import store
 
-# Events and curves fit in, the 2.3 MB of weights do not.
+# Bytes that suffice for events and curves, but not for 2.3 MB of weights.
 TOO_LITTLE = 1_500_000
 
 
@@ -23,7 +23,7 @@ def test_the_last_good_checkpoint_stays(train, run, copied):
     for step in (0, 4)
     for part in ('data-00000-of-00001', 'index')
   ]
-  assert checkpoints.newest_whole(copied).endswith('model.ckpt-4')
+  assert store.newest_readable(copied).endswith('model.ckpt-4')
   assert run('eval', checkpoint_path='train').code == 0
   again = train(max_number_of_steps=6)
   assert again.code == 0, again.stderr
@@ -43,14 +43,14 @@ def last_line(process: Process) -> str:
 
 @pytest.mark.parametrize('room', [100_000, 20_000, 5_000])
 def test_no_room_for_anything_else(train, copied, room):
-  """Events, curves, the job: whichever comes first.
+  """Events, curves or the job, whichever fails first.
 
-  The thread that writes events shows a trace of its own, which is TensorFlow's.
+  TensorFlow's thread that writes events prints a stack trace of its own.
   """
   full = train(max_number_of_steps=6, file_size=room)
   assert full.code == 2
   assert last_line(full).startswith('error: ')
-  assert checkpoints.newest_whole(copied).endswith('model.ckpt-4')
+  assert store.newest_readable(copied).endswith('model.ckpt-4')
   again = train(max_number_of_steps=6)
   assert again.code == 0, again.stderr
 
@@ -66,7 +66,7 @@ def test_no_room_for_results(run, trained, room):
 
 
 def test_no_room_for_the_best(start, copied):
-  """It needs none, being the same files; and nothing is left half made."""
+  """The best checkpoint consists of hard links, which need no space."""
   loop = start(
     'loop', checkpoint_path='train', eval_interval_secs=0,
     file_size=TOO_LITTLE,
@@ -74,8 +74,8 @@ def test_no_room_for_the_best(start, copied):
   loop.wait()
   assert 'Traceback' not in loop.stderr
   assert not list((copied / 'best').glob('.*'))
-  (kept,) = checkpoints.in_folder(copied / 'best')
-  assert checkpoints.fault(kept) is None
+  (best,) = store.in_folder(copied / 'best')
+  assert store.read_problem(best) is None
 
 
 def test_no_room_for_records(run, tmp_path):

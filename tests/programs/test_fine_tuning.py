@@ -1,4 +1,4 @@
-"""Fine-tuning by command, which value wins, and folders without job.json."""
+"""Fine-tuning as a process, precedence of flags, folders without job.json."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from engine import checkpoints
+from engine.checkpoints import store
 from tf_compat import tf
 
 
@@ -17,7 +17,7 @@ def values(checkpoint) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def tune(run, digits):
-  """tune(**flags) -> a training that names little beside its checkpoint."""
+  """tune(**flags) -> the Process of a training with few flags by default."""
 
   def tune(*flags, **more):
     defaults = {
@@ -34,24 +34,24 @@ def tune(run, digits):
 
 
 def test_a_plain_network_gets_attention(tune, trained, tmp_path):
-  """The common case: attention starts anew, all else from the checkpoint."""
+  """Attention is initialized, and everything else restored."""
   process = tune(checkpoint_path=trained / 'train', learning_rate=0,
                  attention_module='cbam_block')  # fmt: skip
   assert process.code == 0, process.stderr
-  assert re.search(r'so initialised: .* and \d+ more \(', process.stderr)
+  assert re.search(r'so initialized: .* and \d+ more \(', process.stderr)
   fresh = (tmp_path / 'tuned' / 'initialised.txt').read_text().splitlines()
   old = values(trained / 'train' / 'model.ckpt-4')
   new = values(tmp_path / 'tuned' / 'model.ckpt-0')
   assert set(fresh) == set(new) - set(old)
   for name in set(old) - {'global_step'}:
     np.testing.assert_array_equal(new[name], old[name])
-  # What the checkpoint's job said and no flag did: network, size, recipe.
+  # Inherited from the checkpoint's job: network, image size, preprocessing.
   job = json.loads((tmp_path / 'tuned' / 'job.json').read_text())['options']
   assert (job['model_name'], job['train_image_size']) == ('cifarnet', 16)
   assert job['attention_module'] == 'cbam_block'
 
 
-def test_an_excluded_layer_takes_other_classes(tune, trained, tmp_path):
+def test_an_excluded_layer_may_have_other_classes(tune, trained, tmp_path):
   process = tune(
     checkpoint_path=trained / 'train' / 'model.ckpt-4',
     checkpoint_exclude_scopes='CifarNet/logits', labels_offset=1,
@@ -67,7 +67,7 @@ def test_an_excluded_layer_takes_other_classes(tune, trained, tmp_path):
 
 
 def without_label_0(tmp_path):
-  """Digits whose labels start at 1."""
+  """Writes digits without label 0, and returns their folder."""
   from tiny_data import encode_pixels, striped_images
 
   from datasets import records
@@ -75,12 +75,12 @@ def without_label_0(tmp_path):
   folder = tmp_path / 'data'
   folder.mkdir()
   pairs = zip(*striped_images(40, 0), strict=True)
-  kept = [pair for pair in pairs if pair[1]]
-  records.write_shard(folder / 'digits_train.tfrecord', kept, encode_pixels)
+  pairs = [pair for pair in pairs if pair[1]]
+  records.write_shard(folder / 'digits_train.tfrecord', pairs, encode_pixels)
   return folder
 
 
-def test_only_trainable_scopes_move(tune, trained, tmp_path):
+def test_only_trainable_scopes_change(tune, trained, tmp_path):
   process = tune(
     checkpoint_path=trained / 'train', learning_rate=0.1,
     trainable_scopes='CifarNet/logits,CifarNet/fc4',
@@ -88,8 +88,8 @@ def test_only_trainable_scopes_move(tune, trained, tmp_path):
   assert process.code == 0, process.stderr
   old = values(trained / 'train' / 'model.ckpt-4')
   new = values(tmp_path / 'tuned' / 'model.ckpt-1')
-  moved = {n for n in old if n in new and (old[n] != new[n]).any()}
-  assert moved - {'global_step'} == {
+  changed = {n for n in old if n in new and (old[n] != new[n]).any()}
+  assert changed - {'global_step'} == {
     f'CifarNet/{layer}/{part}'
     for layer in ('logits', 'fc4')
     for part in ('weights', 'biases')
@@ -99,16 +99,16 @@ def test_only_trainable_scopes_move(tune, trained, tmp_path):
 def test_missing_variables_are_refused_or_ignored(
   tune, trained, tmp_path, small
 ):
-  """A checkpoint that lacks its last layer, as one that was cut for sharing."""
-  whole = values(trained / 'train' / 'model.ckpt-4')
+  """A checkpoint without its last layer, as some are published."""
+  complete = values(trained / 'train' / 'model.ckpt-4')
   with tf.Graph().as_default(), tf.Session() as session:
-    kept = [
+    variables = [
       tf.Variable(value, name=name)
-      for name, value in whole.items()
+      for name, value in complete.items()
       if '/logits/' not in name
     ]
     session.run(tf.global_variables_initializer())
-    tf.train.Saver(kept).save(session, str(tmp_path / 'cut.ckpt'))
+    tf.train.Saver(variables).save(session, str(tmp_path / 'cut.ckpt'))
   flags = {
     'checkpoint_path': 'cut.ckpt', 'model_name': 'cifarnet',
     'train_image_size': 16,
@@ -119,7 +119,7 @@ def test_missing_variables_are_refused_or_ignored(
   )
   process = tune('--ignore_missing_vars', **flags)
   assert process.code == 0, process.stderr
-  assert re.search('initialised: CifarNet/logits/.*, CifarNet/logits/',
+  assert re.search('initialized: CifarNet/logits/.*, CifarNet/logits/',
                    process.stderr)  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def test_resuming_ignores_the_checkpoint_path(tune, trained):
   assert 'Ignoring --checkpoint_path' in again.stderr
 
 
-def test_flags_that_win_are_printed(run, copied):
+def test_overriding_flags_are_printed(run, copied):
   process = run(
     'train', train_dir='train', max_number_of_steps=5, learning_rate=0.5,
     log_every_n_steps=1,
@@ -148,10 +148,10 @@ def test_flags_that_win_are_printed(run, copied):
   assert re.search('No moving average in .*raw values', process.stderr)
 
 
-def test_a_folder_of_the_original_goes_by_its_variables(
+def test_a_folder_of_tf_slim_is_recognized_by_its_variables(
   run, train, copied, small, digits
 ):
-  """TF-Slim left no job.json: the flags and the variables must do."""
+  """TF-Slim wrote no job.json: flags and variables must suffice."""
   (copied / 'job.json').unlink()
   flags = {
     'dataset_name': 'digits', 'dataset_dir': digits, 'model_name': 'cifarnet',
@@ -163,4 +163,4 @@ def test_a_folder_of_the_original_goes_by_its_variables(
   assert process.code == 0, process.stderr
   assert 'Resuming from train/model.ckpt-4.' in process.stderr
   assert (copied / 'job.json').exists()
-  assert checkpoints.newest_whole(copied).endswith('-5')
+  assert store.newest_readable(copied).endswith('-5')

@@ -1,4 +1,4 @@
-"""kill -9 at any moment of training: a whole checkpoint is always there."""
+"""kill -9 at any moment of training leaves a readable checkpoint."""
 
 import random
 import re
@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from engine import checkpoints
+from engine.checkpoints import store
 
-# What a train_dir may hold once a training has begun in it anew.
+# Files that may be in a train_dir after training has started again in it.
 EXPECTED = re.compile(
   r'checkpoint|curves\.png|evaluations\.json|events\.out\..*|finished\.json|'
   r'job\.json|progress\.csv|model\.ckpt-\d+\.(index|data-00000-of-00001)'
@@ -18,7 +18,7 @@ EXPECTED = re.compile(
 
 
 def leftovers(train_dir) -> list[str]:
-  """Names that do not belong, and data without an index."""
+  """Returns names of unexpected files, and of data without an index."""
   names = {path.name for path in train_dir.iterdir()}
   odd = {name for name in names if not EXPECTED.fullmatch(name)}
   for name in names:
@@ -29,10 +29,10 @@ def leftovers(train_dir) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', range(3))
-def test_killed_again_and_again_while_saving_at_every_step(
+def test_killed_repeatedly_while_saving_at_every_step(
   start, train, small, tmp_path, seed
 ):
-  chance = random.Random(seed)
+  random_generator = random.Random(seed)
   train_dir, reached = tmp_path / 'train', 0
   command = {
     'train_dir': 'train', 'save_interval_secs': 0, 'keep_checkpoint_max': 2,
@@ -41,14 +41,14 @@ def test_killed_again_and_again_while_saving_at_every_step(
   for _ in range(4):
     process = start('train', **command)
     process.wait_for(rf'global step {reached + 1}[^\d]')
-    time.sleep(chance.uniform(0, 1.0))
+    time.sleep(random_generator.uniform(0, 1.0))
     process.signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert 'error' not in process.stderr.lower()
     logged = int(re.findall(r'global step (\d+)', process.stderr)[-1])
-    newest = checkpoints.newest_whole(train_dir)
-    reached = checkpoints.step_of(newest)
-    # The last line may be of a step that was not saved yet.
+    newest = store.newest_readable(train_dir)
+    reached = store.step_of(newest)
+    # The last line in the log may be of a step that was not saved yet.
     assert logged - 1 <= reached <= logged + 1
   last = train(max_number_of_steps=reached + 2, **command)
   assert last.code == 0, last.stderr
@@ -58,25 +58,25 @@ def test_killed_again_and_again_while_saving_at_every_step(
 
 @pytest.mark.slow
 def test_killed_at_any_time_from_the_start(start, train, small, tmp_path):
-  """Also before there is a checkpoint, and while the first is written."""
-  chance = random.Random(0)
+  """Also before the first checkpoint, and while it is written."""
+  random_generator = random.Random(0)
   for _ in range(6):
     process = start('train', train_dir='train', save_interval_secs=0, **small)
     process.wait_for('Training cifarnet')
-    time.sleep(chance.uniform(0, 2.0))
+    time.sleep(random_generator.uniform(0, 2.0))
     process.signal(signal.SIGKILL)
     process.wait()
     assert 'Traceback' not in process.stderr
   start_step = 0
-  if newest := checkpoints.newest_whole(tmp_path / 'train'):
-    start_step = checkpoints.step_of(newest)
+  if newest := store.newest_readable(tmp_path / 'train'):
+    start_step = store.step_of(newest)
   last = train(max_number_of_steps=start_step + 1)
   assert last.code == 0, last.stderr
   assert leftovers(tmp_path / 'train') == []
 
 
-def test_leftovers_of_a_killed_save_are_swept(train, copied):
-  """What TensorFlow and we have on disk at each moment of a save."""
+def test_leftovers_of_a_killed_save_are_deleted(train, copied):
+  """With all temporary files that saving writes at some moment."""
   (copied / 'finished.json').unlink()
   data = copied / 'model.ckpt-4.data-00000-of-00001'
   (copied / 'model.ckpt-5_temp').mkdir()
@@ -93,18 +93,18 @@ def test_leftovers_of_a_killed_save_are_swept(train, copied):
 
 
 @pytest.mark.parametrize('part', ['index', 'data-00000-of-00001'])
-def test_a_cut_checkpoint_is_passed_over(train, copied, part):
+def test_a_truncated_checkpoint_is_skipped(train, copied, part):
   path = copied / f'model.ckpt-4.{part}'
   path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
   process = train(max_number_of_steps=2)
   assert process.code == 0, process.stderr
-  assert 'model.ckpt-4 is damaged and passed over' in process.stderr
+  assert 'model.ckpt-4, which is damaged' in process.stderr
   assert 'Resuming from train/model.ckpt-0.' in process.stderr
-  assert checkpoints.newest_whole(copied).endswith('model.ckpt-2')
+  assert store.newest_readable(copied).endswith('model.ckpt-2')
 
 
-def test_a_job_json_of_no_use_is_named(train, copied):
+def test_a_damaged_job_json_is_named(train, copied):
   (copied / 'job.json').write_text('{"options": {')
   process = train(max_number_of_steps=5)
-  assert 'job.json is not a job that training wrote' in process.error
+  assert 'job.json is damaged' in process.error
   assert process.code == 2

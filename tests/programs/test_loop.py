@@ -1,4 +1,4 @@
-"""The evaluation loop beside a training, two processes on one folder."""
+"""The evaluation loop beside a training, as two processes on one folder."""
 
 import csv
 import json
@@ -10,11 +10,12 @@ import signal
 import pytest
 from processes import until
 
-from engine import checkpoints, results
+from engine.checkpoints import store
+from engine.run_dir import results_csv
 
 
 def rows(eval_dir: pathlib.Path) -> list[dict]:
-  return results.read_results_csv(eval_dir / 'results.csv')
+  return results_csv.read(eval_dir / 'results.csv')
 
 
 def steps(eval_dir: pathlib.Path) -> list[int]:
@@ -22,18 +23,18 @@ def steps(eval_dir: pathlib.Path) -> list[int]:
 
 
 def best(train_dir: pathlib.Path) -> dict:
-  """best.json, once it tells of the only checkpoint beside it, which is whole."""
+  """Returns best.json, which must match the only checkpoint beside it."""
   best = json.loads((train_dir / 'best' / 'best.json').read_text())
-  (kept,) = checkpoints.in_folder(train_dir / 'best')
-  assert checkpoints.step_of(kept) == best['global_step']
-  assert pathlib.Path(kept).name == best['checkpoint']
-  assert checkpoints.fault(kept) is None
+  (checkpoint,) = store.in_folder(train_dir / 'best')
+  assert store.step_of(checkpoint) == best['global_step']
+  assert pathlib.Path(checkpoint).name == best['checkpoint']
+  assert store.read_problem(checkpoint) is None
   return best
 
 
 @pytest.fixture
 def start_loop(start, digits):
-  """start_loop(**more) -> the loop on tmp_path/train."""
+  """start_loop(**more) -> the Process of a loop on tmp_path/train."""
 
   def start_loop(**more):
     flags = {
@@ -68,12 +69,14 @@ def test_every_checkpoint_in_order_until_training_ends(
   accuracies = [row['Accuracy'] for row in table]
   assert winner['value'] == max(accuracies)
   assert winner['global_step'] == accuracies.index(max(accuracies))
-  # Its curve is in the picture that training or the loop drew last.
+  # Training or the loop drew it last.
   assert (tmp_path / 'train' / 'curves.png').stat().st_size > 1000
 
 
 @pytest.mark.slow
-def test_checkpoints_deleted_under_it(start, start_loop, small, tmp_path):
+def test_checkpoints_deleted_before_their_evaluation(
+  start, start_loop, small, tmp_path
+):
   """keep_checkpoint_max=1 deletes them faster than they can be evaluated."""
   loop = start_loop()
   training = start(
@@ -89,14 +92,12 @@ def test_checkpoints_deleted_under_it(start, start_loop, small, tmp_path):
   best(tmp_path / 'train')
 
 
-def test_a_checkpoint_that_loses_a_file_is_passed_over(
-  start, copied, tmp_path, digits
-):
-  """What the loop meets when training deletes between its looks."""
+def test_a_checkpoint_without_data_is_skipped(start, copied, tmp_path, digits):
+  """Training may delete a checkpoint after the loop has listed it."""
   (copied / 'model.ckpt-0.data-00000-of-00001').unlink()
   loop = start('loop', checkpoint_path='train', eval_interval_secs=0)
   assert loop.wait() == 0, loop.stderr
-  assert re.search(r'model\.ckpt-0 is passed over: ', loop.stderr)
+  assert re.search(r'Skipping .*model\.ckpt-0: ', loop.stderr)
   assert 'Traceback' not in loop.stderr
   assert steps(copied / 'eval') == [4]
 
@@ -109,7 +110,7 @@ def test_a_folder_without_training_waits_and_times_out(start_loop, tmp_path):
   assert not (tmp_path / 'train').exists()
 
 
-def test_a_training_that_was_killed_times_out(start_loop, copied):
+def test_a_loop_beside_a_killed_training_times_out(start_loop, copied):
   (copied / 'finished.json').unlink()
   loop = start_loop(eval_timeout_secs=1)
   assert loop.wait() == 0, loop.stderr
@@ -125,22 +126,22 @@ def test_a_checkpoint_file_is_evaluated_once(run, trained):
   assert f'Evaluating {checkpoint} ' in loop.stderr
 
 
-def test_the_least_loss_is_the_best(start_loop, copied):
+def test_the_lowest_loss_is_the_best(start_loop, copied):
   loop = start_loop(best_metric='loss')
   assert loop.wait() == 0, loop.stderr
   table = rows(copied / 'eval')
   winner = best(copied)
   assert winner['metric'] == 'loss'
-  least = min(table, key=lambda row: row['loss'])
-  assert winner['value'] == pytest.approx(least['loss'])
-  assert winner['global_step'] == least['global_step']
+  lowest = min(table, key=lambda row: row['loss'])
+  assert winner['value'] == pytest.approx(lowest['loss'])
+  assert winner['global_step'] == lowest['global_step']
   again = start_loop(checkpoint_path='train/best', eval_dir='again',
                      eval_timeout_secs=0)  # fmt: skip
   assert again.wait() == 0, again.stderr
 
 
 @pytest.mark.slow
-def test_lost_patience_stops_the_training_beside_it(
+def test_early_stopping_ends_the_training_beside_it(
   start, start_loop, small, tmp_path
 ):
   training = start(
@@ -154,9 +155,9 @@ def test_lost_patience_stops_the_training_beside_it(
   assert finished['reason'] == 'early_stop'
   assert steps(tmp_path / 'train' / 'eval') == [0, 1, 2]
   assert 'early_stop' in training.stderr
-  last = checkpoints.step_of(checkpoints.newest_whole(tmp_path / 'train'))
+  last = store.step_of(store.newest_readable(tmp_path / 'train'))
   assert finished['global_step'] == last
-  # The same command goes on, as after any other end.
+  # The same command continues, as after any other end.
   again = start(
     'train', train_dir='train', max_number_of_steps=last + 1, **small
   )
@@ -164,7 +165,7 @@ def test_lost_patience_stops_the_training_beside_it(
   assert f'Finished at step {last + 1}' in again.stderr
 
 
-def test_a_killed_loop_leaves_results_that_go_on(start_loop, copied):
+def test_results_continue_after_a_killed_loop(start_loop, copied):
   (copied / 'finished.json').unlink()
   loop = start_loop()
   until(lambda: 4 in steps(copied / 'eval'), 'both evaluations')

@@ -1,7 +1,7 @@
-"""The original's commands as its users have them in scripts, on real photos.
+"""Commands of TF-Slim's README, as users have them in scripts, on real photos.
 
-Word for word, folders by environment variables, by a shell; only the batch
-is smaller, training short, and evaluation stops early.
+A shell runs them verbatim, with folders in environment variables. Flags are
+added only for a smaller batch, a short training and a short evaluation.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from engine import results
+from engine.run_dir import results_csv
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 TRAIN = """
@@ -27,12 +27,12 @@ CUDA_VISIBLE_DEVICES=0 python PROGRAM --alsologtostderr --checkpoint_path=${CHEC
 
 @pytest.fixture(scope='module')
 def photos(slim_test_data, server, tmp_path_factory) -> pathlib.Path:
-  """Records of twelve photos to train on and thirty to evaluate on."""
+  """Returns a folder of records: 12 photos for training, 30 for evaluation."""
   folder = tmp_path_factory.mktemp('photos')
   sample = slim_test_data / 'imagenet_sample' / 'validation'
   synsets = sorted(path for path in sample.iterdir() if path.is_dir())[::33]
-  for split, some in (('train', synsets[:12]), ('validation', synsets[:30])):
-    for synset in some:
+  for split, folders in (('train', synsets[:12]), ('validation', synsets[:30])):
+    for synset in folders:
       shutil.copytree(synset, folder / 'raw' / split / synset.name)
   process = server.start(
     'convert', cwd=folder, dataset_name='imagenet', dataset_dir='records',
@@ -44,7 +44,7 @@ def photos(slim_test_data, server, tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture
 def shell(tmp_path, photos):
-  """shell(command, more) -> stderr of a command of the original's README."""
+  """shell(command, more) -> stderr of a command with more flags."""
   (tmp_path / 'bin').mkdir()
   python = tmp_path / 'bin' / 'python'
   python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -58,13 +58,13 @@ def shell(tmp_path, photos):
   }
 
   def shell(command: str, more: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
       ['bash', '-c', f'{command} {more}'], cwd=CHECKOUT, env=environment,
       capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert 'Traceback' not in done.stderr
-    return done.stderr
+    assert process.returncode == 0, process.stderr
+    assert 'Traceback' not in process.stderr
+    return process.stderr
 
   return shell
 
@@ -73,21 +73,21 @@ def shell(tmp_path, photos):
 @pytest.mark.parametrize('attention', [None, 'cbam_block', 'se_block'])
 def test_the_commands_of_the_readme(shell, tmp_path, attention):
   flag = f'--attention_module={attention}' if attention else ''
-  said = shell(TRAIN, f'{flag} --batch_size=4 --max_number_of_steps=2')
-  assert '12 records of imagenet/train, 1001 classes' in said
-  assert 'images of 224 x 224 x 3' in said
-  assert 'Finished at step 2' in said
+  stderr = shell(TRAIN, f'{flag} --batch_size=4 --max_number_of_steps=2')
+  assert '12 records of imagenet/train, 1001 classes' in stderr
+  assert 'images of 224 x 224 x 3' in stderr
+  assert 'Finished at step 2' in stderr
   few = f'{flag} --batch_size=8'
   for program, more in (
     ('eval_image_classifier.py', few),
     ('eval_image_classifier_loop.py', f'{few} --max_num_batches=1'),
   ):
-    said = shell(EVALUATE.replace('PROGRAM', program), more)
-    assert 'eval/Accuracy[' in said
-    assert 'eval/Recall_5[' in said
-  rows = results.read_results_csv(tmp_path / 'results' / 'results.csv')
+    stderr = shell(EVALUATE.replace('PROGRAM', program), more)
+    assert 'eval/Accuracy[' in stderr
+    assert 'eval/Recall_5[' in stderr
+  rows = results_csv.read(tmp_path / 'results' / 'results.csv')
   assert rows[0]['count'] == 30
   assert rows[0]['global_step'] == rows[-1]['global_step'] == 2
   assert {row['count'] for row in rows[1:]} == {8}
-  found = json.loads((tmp_path / 'results' / 'results.json').read_text())
-  assert len(found['per_class']) == 1001
+  results = json.loads((tmp_path / 'results' / 'results.json').read_text())
+  assert len(results['per_class']) == 1001

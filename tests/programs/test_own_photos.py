@@ -1,4 +1,4 @@
-"""One's own photos: converted, inspected, trained on and evaluated."""
+"""A user's own photos: conversion, inspection, training and evaluation."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def write_photos(folder):
-  """Stripes that run down, across, or nowhere; one file is no photo."""
+  """Writes photos with vertical, horizontal or no stripes, and a text file."""
   rng = np.random.default_rng(0)
   stripes = np.where(np.arange(48) // 4 % 2, 220, 30)
   for name, pattern in (
@@ -29,7 +29,7 @@ def write_photos(folder):
 
 
 @pytest.mark.slow
-def test_photos_become_a_set_that_a_network_learns(run, tmp_path):
+def test_a_network_learns_from_converted_photos(run, tmp_path):
   write_photos(tmp_path / 'photos')
   convert = run(
     'convert', dataset_name='stripes', source_dir='photos', dataset_dir='out',
@@ -42,18 +42,22 @@ def test_photos_become_a_set_that_a_network_learns(run, tmp_path):
   assert '45 train, 15 validation records of 3 classes' in convert.stderr
   inspected = run('inspect', dataset_dir='out', output='sheet.png')
   assert inspected.code == 0, inspected.stderr
-  assert '  2:plain  15  5' in inspected.stderr
+  assert '  2:plain  15  5' in inspected.stdout
   assert (tmp_path / 'sheet.png').stat().st_size > 10_000
-  offered = re.search(r'Train on it with (.*)', convert.stderr)[1].split()
+  suggested = re.search(r'Train on it with (.*)', convert.stderr)[1].split()
   training = run(
-    'train', *offered, train_dir='train', model_name='cifarnet',
+    'train', *suggested, train_dir='train', model_name='cifarnet',
     preprocessing_name='lenet', optimizer='adam', opt_epsilon=1e-8,
     learning_rate=0.002, max_number_of_steps=40, batch_size=15, seed=1,
   )  # fmt: skip
   assert training.code == 0, training.stderr
-  evaluation = run('eval', *offered, checkpoint_path='train')
+  evaluation = run('eval', *suggested, checkpoint_path='train')
   assert evaluation.code == 0, evaluation.stderr
-  found = json.loads((tmp_path / 'train/eval/results.json').read_text())
-  assert (found['split'], found['count']) == ('validation', 15)
-  assert [c['name'] for c in found['per_class']] == ['across', 'down', 'plain']
-  assert found['metrics']['Accuracy'] > 0.8
+  results = json.loads((tmp_path / 'train/eval/results.json').read_text())
+  assert (results['split'], results['count']) == ('validation', 15)
+  assert [c['name'] for c in results['per_class']] == [
+    'across',
+    'down',
+    'plain',
+  ]
+  assert results['metrics']['Accuracy'] > 0.8

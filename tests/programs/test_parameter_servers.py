@@ -1,4 +1,4 @@
-"""Parameter servers and workers as processes on loopback, some of them killed."""
+"""Parameter servers and workers as local processes, some of which are killed."""
 
 import json
 import pathlib
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from processes import TINY, Process, free_addresses, until, values
 
-from engine import checkpoints, progress
+from engine.checkpoints import store
+from engine.run_dir import progress_csv
 
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
-# A TensorFlow server and nothing else.
-BARE = """
+# A program that only runs a TensorFlow server.
+SERVER_PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from tf_compat import tf
@@ -30,7 +31,7 @@ SERVER, CHIEF, WORKER = ('ps', 0), ('worker', 0), ('worker', 1)
 
 @pytest.fixture
 def cluster(start, digits):
-  """cluster(**flags) -> begin(job, task, **more), which starts one process."""
+  """cluster(**flags) -> begin(job, task, **more) -> one started Process."""
 
   def cluster(addresses=None, **flags):
     server, chief, worker = addresses or free_addresses(3)
@@ -41,8 +42,8 @@ def cluster(start, digits):
     }  # fmt: skip
 
     def begin(job, task, **more) -> Process:
-      place = {'job_name': job, 'task': task}
-      return start('train', tiny=True, **common, **place, **more)
+      role = {'job_name': job, 'task': task}
+      return start('train', tiny=True, **common, **role, **more)
 
     return begin
 
@@ -50,8 +51,8 @@ def cluster(start, digits):
 
 
 def started(begin) -> list[Process]:
-  """A server, the chief, and another worker."""
-  return [begin(*place) for place in (SERVER, CHIEF, WORKER)]
+  """Starts a server, the chief, and another worker."""
+  return [begin(*role) for role in (SERVER, CHIEF, WORKER)]
 
 
 def ended(processes: list[Process], code: int = 0) -> None:
@@ -60,21 +61,21 @@ def ended(processes: list[Process], code: int = 0) -> None:
 
 
 def reached(chief: Process) -> int:
-  """The last step that the chief has told, 0 before the first."""
+  """Returns the last step that the chief has logged, 0 before the first."""
   return int([0, *re.findall(r'global step (\d+)', chief.stderr)][-1])
 
 
 def advances(chief: Process, steps: int = 3) -> None:
-  """Waits until the chief has told of some steps more."""
+  """Waits until the chief has logged a number of further steps."""
   last = reached(chief) + steps
   until(lambda: reached(chief) >= last or chief.code is not None, 'steps', 60)
   assert chief.code is None, chief.stderr
 
 
-def test_workers_that_wait_agree_with_one_device(
+def test_synchronous_workers_agree_with_one_device(
   cluster, run, digits, tmp_path
 ):
-  """All records in one step: whichever worker reads which, the mean is one."""
+  """Each step uses all records, so the mean does not depend on who reads them."""
   options = {
     'model_name': 'tiny_plain', 'max_number_of_steps': 3, 'weight_decay': 0.01,
     'moving_average_decay': 0.9, 'gradient_clip_norm': 0.5,
@@ -92,38 +93,42 @@ def test_workers_that_wait_agree_with_one_device(
   ]
   assert np.mean(last[1:]) == pytest.approx(last[0], abs=2e-4)
   rates = [
-    progress.read(tmp_path / name / progress.FILE)['learning_rate'].tolist()
+    progress_csv.read(tmp_path / name / progress_csv.FILE)[
+      'learning_rate'
+    ].tolist()
     for name in ('train', 'alone')
   ]
   assert rates[0] == rates[1]
   assert len(set(rates[0])) == 2
-  found, expected = (
+  actual, expected = (
     values(tmp_path / name / 'model.ckpt-3') for name in ('train', 'alone')
   )
-  assert set(found) == set(expected)
+  assert set(actual) == set(expected)
   for name, value in expected.items():
     scale = np.abs(value).max() + 1e-3
     np.testing.assert_allclose(
-      found[name] / scale, value / scale, atol=1e-3, err_msg=name
+      actual[name] / scale, value / scale, atol=1e-3, err_msg=name
     )
 
 
-def test_workers_that_do_not_wait_end_at_the_last_step(cluster, tmp_path):
-  """One of them in a server that is there already."""
+def test_asynchronous_workers_end_at_the_last_step(cluster, tmp_path):
+  """One worker runs in a server that was started before."""
   addresses = free_addresses(3)
   hosts = json.dumps({'ps': addresses[:1], 'worker': addresses[1:]})
   begin = cluster(addresses, max_number_of_steps=200)
-  with subprocess.Popen([sys.executable, '-c', BARE, ROOT, hosts]) as bare:
+  with subprocess.Popen(
+    [sys.executable, '-c', SERVER_PROGRAM, ROOT, hosts]
+  ) as server_process:
     server, chief = begin(*SERVER), begin(*CHIEF)
     worker = begin(*WORKER, master=f'grpc://{addresses[2]}')
     ended([chief, worker])
-    bare.kill()
+    server_process.kill()
   ended([server])
   steps = [
     int(re.search(r'Finished at step (\d+)', process.stderr)[1])
     for process in (chief, worker)
   ]
-  # The other may be in the midst of one when the last is made.
+  # The other worker may be within a step when the last one is made.
   assert {*steps} <= {200, 201}
   assert newest(tmp_path) in {200, 201}
   assert 'global step' not in worker.stderr
@@ -142,10 +147,10 @@ def test_a_backup_worker_is_not_waited_for(cluster):
 
 
 @pytest.mark.parametrize('sync', [False, True])
-def test_lost_workers_come_back(cluster, tmp_path, sync):
-  """First another one, then the chief; at last a signal ends all, saved.
+def test_lost_workers_rejoin(cluster, tmp_path, sync):
+  """First a worker, then the chief is restarted; at last a signal ends all.
 
-  Where workers wait for one another it may be anyone's.
+  If workers wait for one another, a signal to any of them suffices.
   """
   begin = cluster(sync_replicas=sync)
   server, chief, worker = started(begin)
@@ -171,12 +176,12 @@ def test_lost_workers_come_back(cluster, tmp_path, sync):
 
 
 def newest(folder: pathlib.Path) -> int:
-  """The step of the newest whole checkpoint; -1 where there is none."""
-  found = checkpoints.newest_whole(folder / 'train', tell=False)
-  return checkpoints.step_of(found) if found else -1
+  """Returns the step of the newest readable checkpoint; -1 without one."""
+  checkpoint = store.newest_readable(folder / 'train', verbose=False)
+  return store.step_of(checkpoint) if checkpoint else -1
 
 
-def test_a_lost_server_ends_all_and_all_go_on(cluster, tmp_path):
+def test_a_lost_server_ends_all_and_all_resume(cluster, tmp_path):
   flags = {'save_interval_secs': 0, 'worker_timeout_secs': 15}
   server, *workers = started(cluster(**flags))
   until(lambda: newest(tmp_path) > 0, 'a checkpoint')
@@ -188,10 +193,10 @@ def test_a_lost_server_ends_all_and_all_go_on(cluster, tmp_path):
   again = started(cluster(**flags))
   ended(again)
   assert f'Resuming from train/model.ckpt-{step}.' in again[1].stderr
-  # And once more, when there is nothing left to do.
+  # Once more, when training has already finished.
   again = started(cluster(**flags))
   ended(again)
-  assert 'Already at step' in again[1].stderr
+  assert 'Already finished at step' in again[1].stderr
 
 
 def test_a_worker_that_waits_for_the_chief_ends_at_once_on_a_signal(cluster):
@@ -202,12 +207,12 @@ def test_a_worker_that_waits_for_the_chief_ends_at_once_on_a_signal(cluster):
     begin(*SERVER)
     worker = begin(*WORKER)
     worker.wait_for('as worker 1 of 2')
-    time.sleep(3)  # By when it has built its graph, and waits.
+    time.sleep(3)  # Until it has built its graph, and waits.
     worker.signal(signal.SIGTERM)
     assert worker.wait(30) == -signal.SIGTERM
 
 
-def test_a_server_whose_chief_does_not_come_ends(cluster):
+def test_a_server_without_a_chief_ends(cluster):
   begin = cluster(worker_timeout_secs=1)
   assert 'the chief, in 1 s: start all' in begin(*SERVER).error
   worker = begin(*WORKER)

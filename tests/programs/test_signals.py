@@ -1,11 +1,11 @@
-"""SIGTERM and Ctrl-C in the middle of training, and the same command again."""
+"""SIGTERM and Ctrl-C during training, and resuming by the same command."""
 
 import re
 import signal
 
 import pytest
 
-from engine import checkpoints
+from engine.checkpoints import store
 
 BOTH = pytest.mark.parametrize(
   'number', [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name
@@ -17,7 +17,7 @@ def last_step(stderr: str) -> int:
 
 
 @BOTH
-def test_a_signal_saves_and_the_same_command_goes_on(
+def test_a_signal_saves_and_the_same_command_resumes(
   start, train, small, tmp_path, number
 ):
   command = {'train_dir': 'train', **small}
@@ -28,11 +28,11 @@ def test_a_signal_saves_and_the_same_command_goes_on(
   assert 'Traceback' not in first.stderr
   step = last_step(first.stderr)
   train_dir = tmp_path / 'train'
-  saved = [checkpoints.step_of(c) for c in checkpoints.in_folder(train_dir)]
+  saved = [store.step_of(c) for c in store.in_folder(train_dir)]
   assert saved == [0, step]
   assert re.search(
     rf'Stopped by {number.name} at step {step}, saved as '
-    rf'train/model\.ckpt-{step}: the same command goes on',
+    rf'train/model\.ckpt-{step}: the same command resumes',
     first.stderr,
   )
   assert not (train_dir / 'finished.json').exists()
@@ -65,17 +65,17 @@ def test_a_second_ctrl_c_does_not_wait(start, small):
 
 @BOTH
 @pytest.mark.slow
-def test_from_a_cold_start(start, small, number):
+def test_a_signal_after_a_cold_start(start, small, number):
   process = start('train', train_dir='train', cold=True, **small)
   process.wait_for(r'global step 2[^\d]')
   process.signal(number)
   assert process.wait() == 128 + number
-  assert 'the same command goes on' in process.stderr
+  assert 'the same command resumes' in process.stderr
 
 
 @pytest.mark.parametrize('program', ['eval', 'loop'])
 def test_ctrl_c_ends_evaluation_without_a_trace(start, copied, program):
-  """Evaluation saves nothing; a loop is ended like this every day."""
+  """Evaluation has nothing to save, and Ctrl-C is the usual end of a loop."""
   process = start(
     program, checkpoint_path=copied, eval_dir='eval', batch_size=1
   )

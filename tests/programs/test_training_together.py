@@ -1,4 +1,4 @@
-"""Workers as processes on loopback: they agree, stop together, are killed."""
+"""Workers as local processes: they agree, stop together, and are killed."""
 
 import json
 import os
@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from processes import TINY, Process, free_addresses, values
 
-from engine import checkpoints, progress
+from engine.checkpoints import store
+from engine.run_dir import progress_csv
 
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-# Batches of all records, for two workers; and all that a step can do.
+# Two workers use all records in each step, with all options of a step.
 OPTIONS = {
   'batch_size': 20, 'max_number_of_steps': 8, 'sync_batch_norm': True,
   'weight_decay': 0.01, 'moving_average_decay': 0.9,
@@ -28,7 +29,7 @@ OPTIONS = {
 
 @pytest.fixture
 def start_workers(start, digits):
-  """start_workers(**flags) -> two workers of one run, by TF_CONFIG."""
+  """start_workers(**flags) -> two workers of a run, configured by TF_CONFIG."""
 
   def start_workers(**flags) -> list[Process]:
     cluster = {'worker': free_addresses(2)}
@@ -56,7 +57,7 @@ def finished(workers: list[Process]) -> None:
 
 @pytest.fixture(scope='module')
 def alone(server, digits, tmp_path_factory) -> pathlib.Path:
-  """The train_dir of one process that makes whole steps."""
+  """Returns the train_dir of a single process with the same total batch."""
   folder = tmp_path_factory.mktemp('alone')
   process = server.start(
     'train', cwd=folder, tiny=True, train_dir='train', dataset_dir=digits,
@@ -67,21 +68,23 @@ def alone(server, digits, tmp_path_factory) -> pathlib.Path:
 
 
 def assert_same(one: pathlib.Path, other: pathlib.Path) -> None:
-  """Losses, rates and all that the last checkpoints hold are those of another.
+  """Compares losses, learning rates and the last checkpoints of two runs.
 
-  All records are in one step: whichever worker reads which, the sum is one.
+  Each step uses all records, so sums do not depend on which worker reads them.
   """
-  found, expected = (progress.read(f / progress.FILE) for f in (one, other))
-  np.testing.assert_allclose(found['loss'], expected['loss'], rtol=1e-3)
-  assert (found['learning_rate'] == expected['learning_rate']).all()
+  actual, expected = (
+    progress_csv.read(f / progress_csv.FILE) for f in (one, other)
+  )
+  np.testing.assert_allclose(actual['loss'], expected['loss'], rtol=1e-3)
+  assert (actual['learning_rate'] == expected['learning_rate']).all()
   assert len(set(expected['learning_rate'])) > 1
   name = f'model.ckpt-{OPTIONS["max_number_of_steps"]}'
-  found, expected = values(one / name), values(other / name)
-  assert set(found) == set(expected)
+  actual, expected = values(one / name), values(other / name)
+  assert set(actual) == set(expected)
   for name, value in expected.items():
     scale = np.abs(value).max() + 1e-3
     np.testing.assert_allclose(
-      found[name] / scale, value / scale, atol=1e-3, err_msg=name
+      actual[name] / scale, value / scale, atol=1e-3, err_msg=name
     )
 
 
@@ -93,9 +96,9 @@ def test_two_workers_agree_with_one_device(start_workers, alone, tmp_path):
 
 
 def only_the_chief_wrote(workers: list[Process], train_dir: pathlib.Path):
-  for told in ('saved as', 'global step', 'Evaluating'):
-    assert told in workers[0].stderr
-    assert told not in workers[1].stderr
+  for message in ('saved as', 'global step', 'Evaluating'):
+    assert message in workers[0].stderr
+    assert message not in workers[1].stderr
   assert (train_dir / 'best' / 'model.ckpt-8.index').exists()
   assert len(list(train_dir.glob('events.out.*'))) == 1
   end = json.loads((train_dir / 'finished.json').read_text())
@@ -116,7 +119,7 @@ def test_a_signal_to_one_stops_all_after_the_same_step(start_workers):
 
 
 @pytest.mark.parametrize('killed', [0, 1])
-def test_a_killed_worker_ends_the_others_and_all_go_on(
+def test_a_killed_worker_ends_the_others_and_all_resume(
   start_workers, alone, tmp_path, killed
 ):
   options = {**OPTIONS, 'save_interval_secs': 0}
@@ -125,9 +128,9 @@ def test_a_killed_worker_ends_the_others_and_all_go_on(
   workers[killed].signal(signal.SIGKILL)
   error = workers[1 - killed].error
   assert 'Another process of the cluster was lost' in error
-  assert 'the same commands, all of them again' in error
-  newest = checkpoints.newest_whole(tmp_path / 'train')
-  reached = checkpoints.step_of(newest)
+  assert 'The same commands, run again for all processes' in error
+  newest = store.newest_readable(tmp_path / 'train')
+  reached = store.step_of(newest)
   assert reached >= 2
   again = start_workers(**options)
   finished(again)
@@ -136,7 +139,7 @@ def test_a_killed_worker_ends_the_others_and_all_go_on(
   assert_same(tmp_path / 'train', alone)
 
 
-def test_a_worker_that_stands_still_ends_the_others(start_workers):
+def test_a_stopped_worker_ends_the_others(start_workers):
   workers = start_workers(worker_timeout_secs=12)
   workers[0].wait_for(r'global step 3[^\d]')
   workers[1].signal(signal.SIGSTOP)
@@ -154,7 +157,7 @@ def test_a_worker_with_other_options_is_refused(start, digits):
   assert '--batch_size=8, but worker 0 has 4: start all' in other.error
 
 
-def test_one_that_waits_for_hosts_ends_at_once_on_a_signal(start, digits):
+def test_a_worker_that_waits_for_hosts_ends_at_once_on_a_signal(start, digits):
   process = start(
     'train', tiny=True, train_dir='train', dataset_dir=digits,
     worker_hosts=','.join(free_addresses(2)), **TINY,
@@ -175,7 +178,7 @@ def test_hosts_that_do_not_answer_are_named(start, digits):
 
 @pytest.mark.parametrize('kinds', [['-w', '2'], ['-w', '2', '-p', '1']])
 def test_a_cluster_on_this_machine(digits, tmp_path, kinds):
-  """The launcher, whose workers are told by flags, and the programs as such."""
+  """The launcher, which passes the cluster by flags, with the real programs."""
   flags = {
     **TINY, 'model_name': 'lenet', 'max_number_of_steps': 2,
     'dataset_dir': digits, 'train_dir': tmp_path / 'train',

@@ -1,13 +1,15 @@
-"""Runs the programs in processes of their own, TensorFlow imported once.
+"""Runs the programs in forked processes, which share one import of TensorFlow.
 
-Reads one request a line on stdin: a JSON object with `folder`, `program`,
-`flags`, `cwd`, `cold`, `file_size`, `environ` and `tiny`. Each is run in a fork that looks like
-`python program flags`, or with `cold` is exactly that; `file_size` limits what
-it may write into one file, which is what a full disk looks like to it, `environ`
-is added to its environment, and `tiny` makes the network of tests/tiny_network.py
-known. In
-`folder` appear `pid`, `stdout`, `stderr`, and at the end `code`, negative for
-a signal as subprocess has it.
+Reads one request per line from stdin, a JSON object with these keys:
+  program, flags: the command to run, like `python program flags`.
+  cwd: its working directory.
+  folder: the folder in which the files `pid`, `stdout` and `stderr` appear, and
+    at the end `code`, the exit code, negative for a signal as in subprocess.
+  cold: whether to start a new Python rather than only fork.
+  file_size: None, or a limit for the bytes in each file that it writes. To the
+    program, reaching it is like a full disk.
+  environ: additional environment variables.
+  tiny: whether to register the network of tests/tiny_network.py.
 """
 
 import importlib
@@ -23,9 +25,9 @@ CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
 def main() -> dict | None:
-  """Serves until stdin ends; returns a request in the process that runs it."""
+  """Serves until stdin ends; in a forked process, returns its request."""
   signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-  # Not sys.stdin: what Python reads ahead would be every fork's as well.
+  # Not sys.stdin: every fork would inherit the lines that Python read ahead.
   with open(0, 'rb', buffering=0) as requests:
     for line in requests:
       request = json.loads(line)
@@ -35,27 +37,27 @@ def main() -> dict | None:
 
 
 def _watch(request: dict) -> bool:
-  """Forks; True in the child, while the parent ends with the child's code."""
+  """Forks; returns True in the child, whose end the parent records."""
   signal.signal(signal.SIGCHLD, signal.SIG_DFL)
   os.setsid()
   folder = pathlib.Path(request['folder'])
   child = os.fork()
   if not child:
     return True
-  _leave(folder / 'pid', child)
+  _write_number(folder / 'pid', child)
   _, status = os.waitpid(child, 0)
-  _leave(folder / 'code', os.waitstatus_to_exitcode(status))
+  _write_number(folder / 'code', os.waitstatus_to_exitcode(status))
   os._exit(0)
 
 
-def _leave(path: pathlib.Path, number: int) -> None:
-  """Writes a number into a file that appears whole."""
+def _write_number(path: pathlib.Path, number: int) -> None:
+  """Writes a number into a file, atomically."""
   path.with_suffix('.part').write_text(str(number))
   path.with_suffix('.part').replace(path)
 
 
-def _become(request: dict) -> str:
-  """Makes this process one that was started with the program's command."""
+def _set_up(request: dict) -> str:
+  """Sets up this process as the command would, and returns the program."""
   folder = pathlib.Path(request['folder'])
   for number, name in ((0, os.devnull), (1, 'stdout'), (2, 'stderr')):
     mode = os.O_RDWR | os.O_CREAT | os.O_APPEND
@@ -78,8 +80,8 @@ if __name__ == '__main__':
   _ENVIRONMENT = dict(os.environ)
   sys.path[0] = str(CHECKOUT)
   sys.path.append(str(CHECKOUT / 'tests'))
-  from engine import conversion, flags, training, validation  # noqa: F401
+  from engine.evaluation import continuous  # noqa: F401
 
   request = main()
   if request is not None:
-    runpy.run_path(_become(request), run_name='__main__')
+    runpy.run_path(_set_up(request), run_name='__main__')

@@ -1,4 +1,4 @@
-"""A copy of the scripts, a PATH with little on it, and Pythons made of bash."""
+"""A copy of the scripts, a PATH with few tools, and fake Pythons in bash."""
 
 import os
 import pathlib
@@ -26,9 +26,9 @@ TOOLS = [
   'sleep',
 ]
 
-# Answers what scripts/setup.sh asks of a Python, and notes every pip command.
+# Answers the calls of scripts/setup.sh, and logs every pip command.
 FAKE_PYTHON = """#!/bin/bash
-# The version stands beside the file, so that a copy is of the same version.
+# A file beside it has the version, so that a copy can have the same.
 read -r version < "$0.version"
 case "$*" in
   *sys.version_info*) echo "$version" ;;
@@ -50,7 +50,7 @@ esac
 
 
 class Machine:
-  """A fresh machine: a checkout, and what is on PATH."""
+  """A fresh machine: a checkout and a PATH."""
 
   def __init__(self, folder: pathlib.Path):
     self.root = folder / 'a check out'
@@ -65,7 +65,7 @@ class Machine:
     shutil.copy(ROOT / 'pyproject.toml', self.root)
 
   def tool(self, name: str, script: str) -> pathlib.Path:
-    """Puts an executable on PATH."""
+    """Adds an executable to PATH."""
     path = self.bin / name
     path.unlink(missing_ok=True)
     path.write_text(script)
@@ -73,7 +73,7 @@ class Machine:
     return path
 
   def python(self, name: str, version: str) -> pathlib.Path:
-    """Puts a Python of that version on PATH."""
+    """Adds a Python of some version to PATH."""
     path = self.tool(name, FAKE_PYTHON)
     path.with_name(f'{name}.version').write_text(f'{version}\n')
     return path
@@ -89,7 +89,7 @@ class Machine:
   def run(
     self, script: str, *arguments: str, **environment: str
   ) -> subprocess.CompletedProcess:
-    """Runs a script of the checkout, from elsewhere."""
+    """Runs a script of the checkout from another folder."""
     return subprocess.run(
       [self.bin / 'bash', self.root / 'scripts' / script, *arguments],
       env=self.environment(**environment),
@@ -100,7 +100,7 @@ class Machine:
     )
 
   def logged(self) -> list[str]:
-    """What the Pythons noted since the last look."""
+    """Returns what the Pythons logged since the last call."""
     lines = self.log.read_text().splitlines()
     self.log.write_text('')
     return lines

@@ -1,4 +1,4 @@
-"""The check of round trips: what it passes, and that it sees what is wrong."""
+"""The check of round trips: passes correct data and detects errors."""
 
 import importlib.util
 import sys
@@ -24,7 +24,7 @@ SCRIPT = load()
 
 
 def convert(name, source, target):
-  """What the program does, without waiting for its start."""
+  """Converts as the program does, without its start-up time."""
   notes = converters.convert(name, str(target), str(source)).notes
   return ''.join(
     f'  {n} of the originals: {note}\n' for note, n in notes.items()
@@ -42,12 +42,12 @@ def write_originals(folder, name):
 @pytest.mark.parametrize(
   ('name', 'count'), [('mnist', 30), ('fashion_mnist', 30), ('cifar10', 24)]
 )
-def test_digits_and_pictures_come_back(tmp_path, name, count):
+def test_digits_and_pictures_pass(tmp_path, name, count):
   source = write_originals(tmp_path, name)
   assert SCRIPT.CHECKS[name](source, tmp_path / 'out', convert) == count
 
 
-def test_photos_of_every_odd_kind_come_back(tmp_path):
+def test_unusual_photos_pass(tmp_path):
   assert SCRIPT.check_odd_photos(None, tmp_path, convert) == 65
 
 
@@ -56,7 +56,7 @@ def test_photos_of_every_odd_kind_come_back(tmp_path):
   ('name', 'count'),
   [('imagenet_sample', 1000), ('flowers_slim_tfrecords', 140)],
 )
-def test_real_photos_come_back(slim_test_data, tmp_path, name, count):
+def test_real_photos_pass(slim_test_data, tmp_path, name, count):
   source = slim_test_data / name
   assert SCRIPT.CHECKS[name](source, tmp_path, convert) == count
 
@@ -70,32 +70,32 @@ def test_real_photos_come_back(slim_test_data, tmp_path, name, count):
     ('cifar10', 'test_batch.bin'),
   ],
 )
-@pytest.mark.parametrize('place', [10, -1])
-def test_one_wrong_byte_is_seen(tmp_path, name, file, place):
+@pytest.mark.parametrize('offset', [10, -1])
+def test_one_wrong_byte_is_detected(tmp_path, name, file, offset):
   source = write_originals(tmp_path, name)
 
-  def convert_others(*of):
-    said = convert(*of)
+  def convert_then_damage(*arguments):
+    messages = convert(*arguments)
     data = bytearray((source / file).read_bytes())
-    data[place] ^= 1
+    data[offset] ^= 1
     (source / file).write_bytes(data)
-    return said
+    return messages
 
   with pytest.raises(SCRIPT.MismatchError):
-    SCRIPT.CHECKS[name](source, tmp_path / 'out', convert_others)
+    SCRIPT.CHECKS[name](source, tmp_path / 'out', convert_then_damage)
 
 
-@pytest.mark.parametrize('place', [3, 9, 40, -1])
-def test_a_wrong_checksum_is_seen(tmp_path, place):
+@pytest.mark.parametrize('offset', [3, 9, 40, -1])
+def test_a_wrong_checksum_is_detected(tmp_path, offset):
   source = write_originals(tmp_path, 'mnist')
 
   def convert_badly(name, source, target):
-    said = convert(name, source, target)
+    messages = convert(name, source, target)
     path = target / 'mnist_test.tfrecord'
     data = bytearray(path.read_bytes())
-    data[place] ^= 1
+    data[offset] ^= 1
     path.write_bytes(data)
-    return said
+    return messages
 
   with pytest.raises(SCRIPT.MismatchError, match=r'mnist_test\.tfrecord'):
     SCRIPT.check_mnist(source, tmp_path / 'out', convert_badly)

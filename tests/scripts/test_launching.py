@@ -1,4 +1,4 @@
-"""Clusters on this machine, on SLURM and on Kubernetes: who is told what."""
+"""Flags of each process in a local cluster, on SLURM and on Kubernetes."""
 
 import json
 import pathlib
@@ -13,8 +13,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent.parent
 CLUSTER = ROOT / 'scripts' / 'cluster'
 
-# A program that tells its flags, and at --fail fails as worker 1 alone. Servers
-# do not end by themselves.
+# A program that prints its flags; with --fail, worker 1 fails. Servers never end
+# by themselves.
 PROGRAM = r"""#!/bin/bash
 printf '%s\n' "${@:2}"
 echo "an error" >&2
@@ -28,23 +28,23 @@ esac
 
 @pytest.fixture
 def launching(machine):
-  """The machine, whose Python is PROGRAM."""
+  """The machine with PROGRAM as its Python."""
   machine.tool('python3', PROGRAM)
   return machine
 
 
 def lines(output: str, task: int, job: str = 'worker') -> list[str]:
-  """The lines of one process, in order."""
+  """Returns the lines of one process, in order."""
   return re.findall(rf'(?m)^\[{job} {task}\] (.*)$', output)
 
 
 def addresses(flag: str, name: str) -> list[str]:
-  """The addresses in --name=address,..."""
+  """Returns the addresses in --name=address,..."""
   assert flag.startswith(f'--{name}=127.0.0.1:')
   return flag.removeprefix(f'--{name}=').split(',')
 
 
-def test_each_worker_is_told_all_addresses_and_its_number(launching):
+def test_each_worker_gets_all_addresses_and_its_number(launching):
   result = launching.run(
     'launch_local.sh', '-w', '3', '--', 'train.py', '--train_dir=my train'
   )
@@ -53,34 +53,34 @@ def test_each_worker_is_told_all_addresses_and_its_number(launching):
   assert len(hosts) == 1
   assert len(set(addresses(hosts.pop(), 'worker_hosts'))) == 3
   for task in range(3):
-    first, _, *place = lines(result.stdout, task)
+    first, _, *role = lines(result.stdout, task)
     assert first == '--train_dir=my train'
-    assert place == ['--job_name=worker', f'--task={task}']
+    assert role == ['--job_name=worker', f'--task={task}']
     assert lines(result.stderr, task) == ['an error']
 
 
-def test_servers_are_started_beside_workers_and_ended_after_them(launching):
+def test_servers_are_stopped_after_the_workers_have_ended(launching):
   began = time.monotonic()
   result = launching.run(
     'launch_local.sh', '-w', '2', '-p', '1', '--', 'train.py'
   )
   assert result.returncode == 0, result.stderr
   assert time.monotonic() - began < 50  # The server would sleep for 100.
-  workers, servers, *place = lines(result.stdout, 0, 'ps')
-  assert place == ['--job_name=ps', '--task=0']
+  workers, servers, *role = lines(result.stdout, 0, 'ps')
+  assert role == ['--job_name=ps', '--task=0']
   assert lines(result.stdout, 1)[:2] == [workers, servers]
   both = addresses(workers, 'worker_hosts') + addresses(servers, 'ps_hosts')
   assert len(set(both)) == 3
 
 
-def test_one_that_fails_ends_all(launching):
+def test_a_failed_process_stops_all(launching):
   began = time.monotonic()
   result = launching.run('launch_local.sh', '--', 'train.py', '--fail')
   assert result.returncode == 7
   assert time.monotonic() - began < 50  # The other would have waited for 100.
 
 
-def test_a_signal_ends_all(launching):
+def test_a_signal_stops_all(launching):
   with subprocess.Popen(
     [
       launching.bin / 'bash', launching.root / 'scripts' / 'launch_local.sh',
@@ -93,18 +93,18 @@ def test_a_signal_ends_all(launching):
       waiting += 'waits' in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
-    # Both are gone, or they would hold this open.
+    # This returns only if no process keeps the pipe open.
     process.stderr.read()
 
 
 @pytest.mark.parametrize(
   ('wrong', 'why'),
   [
-    ([], 'come after --'),
-    (['--'], 'come after --'),
-    (['-w', '0', '--', 'train.py'], 'one worker is needed'),
+    ([], 'must follow --'),
+    (['--'], 'must follow --'),
+    (['-w', '0', '--', 'train.py'], 'at least one worker is needed'),
     (['-w', '--', 'train.py'], "-w needs a number, not '--'"),
-    (['-x', '1', '--', 'train.py'], "'-x' is no option"),
+    (['-x', '1', '--', 'train.py'], "'-x' is not an option"),
   ],
 )
 def test_usage(launching, wrong, why):
@@ -114,8 +114,8 @@ def test_usage(launching, wrong, why):
   assert 'Usage: bash scripts/launch_local.sh [-w WORKERS]' in result.stderr
 
 
-def test_the_slurm_job_tells_each_task_its_place(launching):
-  """With an srun that runs one task, the third of three."""
+def test_the_slurm_job_gives_each_task_its_number(launching):
+  """Replaces srun by a script that runs the third of three tasks."""
   launching.tool('scontrol', '#!/bin/bash\nprintf "%s\\n" node1 node2 node3\n')
   launching.tool('srun', '#!/bin/bash\nSLURM_PROCID=2 exec "${@:2}"\n')
   launching.bin.joinpath('paste').symlink_to(shutil.which('paste'))
@@ -136,7 +136,7 @@ def test_the_slurm_job_tells_each_task_its_place(launching):
   ]
 
 
-def test_the_kubernetes_job_tells_each_pod_its_place(launching):
+def test_the_kubernetes_job_gives_each_pod_its_number(launching):
   service, job = json.loads((CLUSTER / 'kubernetes.json').read_text())['items']
   spec = job['spec']
   (container,) = spec['template']['spec']['containers']

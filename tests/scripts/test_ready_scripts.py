@@ -1,4 +1,4 @@
-"""The ready-made commands: their flags, folders with spaces, their usage."""
+"""The ready-made commands: their flags, usage, and folders with spaces."""
 
 import os
 import pathlib
@@ -66,24 +66,24 @@ def test_eval_loop_scripts_run_the_original_command(
   )
 
 
-def test_flags_given_come_last_and_so_win(python):
+def test_further_flags_override_those_of_the_script(python):
   python.run('train_resnet_v1_50.sh', 'data', 'train', '--batch_size=8')
   assert python.logged()[-1] == '--batch_size=8'
 
 
 @pytest.mark.parametrize(
-  ('given', 'seen'), [({}, '0'), ({'CUDA': '1,2'}, '1,2')]
+  ('chosen', 'visible'), [({}, '0'), ({'CUDA': '1,2'}, '1,2')]
 )
-def test_the_first_gpu_unless_others_are_named(machine, given, seen):
+def test_the_first_gpu_is_the_default(machine, chosen, visible):
   machine.tool('python3', '#!/bin/bash\necho "GPU $CUDA_VISIBLE_DEVICES"\n')
   environment = {
-    f'{name}_VISIBLE_DEVICES': value for name, value in given.items()
+    f'{name}_VISIBLE_DEVICES': value for name, value in chosen.items()
   }
   result = machine.run('train_resnet_v1_50.sh', 'd', 't', **environment)
-  assert result.stdout == f'GPU {seen}\n'
+  assert result.stdout == f'GPU {visible}\n'
 
 
-def test_the_environment_of_the_checkout_wins_over_python3(python):
+def test_the_environment_of_the_checkout_precedes_python3(python):
   assert python.run('setup.sh').returncode == 0
   python.logged()
   python.tool('python3', '#!/bin/bash\nexit 1\n')
@@ -121,7 +121,7 @@ def test_convert_passes_its_folders_on(python):
     ('quickstart.sh', ['--help']),
   ],
 )
-def test_missing_arguments_are_told_by_a_usage_line(python, script, arguments):
+def test_missing_arguments_print_the_usage(python, script, arguments):
   result = python.run(script, *arguments)
   assert result.returncode == 2
   assert result.stderr.startswith('usage: bash ')

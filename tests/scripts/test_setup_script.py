@@ -1,4 +1,4 @@
-"""scripts/setup.sh: finds a Python, installs once, says what is missing."""
+"""scripts/setup.sh: finds a Python, installs once, reports what is missing."""
 
 import re
 import subprocess
@@ -40,10 +40,10 @@ def test_installs_again_when_the_project_changed(machine, file):
     text.write('# changed\n')
   result = machine.run('setup.sh')
   assert len(machine.logged()) == 2
-  assert 'making' not in result.stderr
+  assert 'creating' not in result.stderr
 
 
-def test_an_install_that_failed_is_not_taken_for_done(machine):
+def test_a_failed_install_is_repeated(machine):
   machine.python('python3', '3.12')
   failed = machine.run('setup.sh', FAKE_PIP_EXIT='1')
   assert failed.returncode == 1
@@ -57,15 +57,15 @@ def test_a_checkout_that_was_moved_gets_a_new_environment(machine):
   machine.python('python3', '3.12')
   machine.run('setup.sh')
   machine.root = machine.root.rename(machine.root.with_name('moved'))
-  assert 'making .venv' in machine.run('setup.sh').stderr
+  assert 'creating .venv' in machine.run('setup.sh').stderr
 
 
-def test_python_of_the_user_wins_and_replaces_another(machine):
+def test_the_python_of_the_user_replaces_another(machine):
   machine.python('python3', '3.12')
   machine.run('setup.sh')
   machine.python('mine', '3.11')
   result = machine.run('setup.sh', PYTHON='mine')
-  assert 'making .venv with Python 3.11' in result.stderr
+  assert 'creating .venv with Python 3.11' in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_python_of_the_user_wins_and_replaces_another(machine):
     ({'python3': '3.13', 'python3.11': '3.11'}, ['--oldest'], '3.11'),
   ],
 )
-def test_chooses_a_python_that_fits(machine, pythons, options, chosen):
+def test_chooses_a_supported_python(machine, pythons, options, chosen):
   for name, version in pythons.items():
     machine.python(name, version)
   result = machine.run('setup.sh', *options)
@@ -88,13 +88,13 @@ def test_chooses_a_python_that_fits(machine, pythons, options, chosen):
   assert f'with Python {chosen}' in result.stderr
 
 
-def test_a_python_that_does_not_run_is_passed_over(machine):
+def test_a_python_that_does_not_run_is_skipped(machine):
   machine.tool('python3', '#!/bin/bash\nexit 127\n')
   machine.python('python3.12', '3.12')
   assert machine.run('setup.sh').returncode == 0
 
 
-def test_the_oldest_has_an_environment_and_constraints_of_its_own(machine):
+def test_the_oldest_has_its_own_environment_and_constraints(machine):
   machine.python('python3', '3.12')
   assert machine.run('setup.sh', '--oldest').returncode == 0
   assert 'constraints/oldest.txt' in machine.logged()[0]
@@ -155,7 +155,7 @@ def disk_fills_up(machine):
     (disk_fills_up, 'the disk is full: 3 MiB'),
   ],
 )
-def test_says_what_is_missing(machine, fault, message):
+def test_reports_what_is_missing(machine, fault, message):
   environment = fault(machine)
   result = machine.run('setup.sh', **environment)
   assert result.returncode == 1
@@ -165,12 +165,12 @@ def test_says_what_is_missing(machine, fault, message):
 
 
 def test_an_unknown_extra_is_refused(machine):
-  result = machine.run('setup.sh', 'docs')
+  result = machine.run('setup.sh', 'manual')
   assert result.returncode == 1
-  assert "unknown extra 'docs'" in result.stderr
+  assert "unknown extra 'manual'" in result.stderr
 
 
-def test_two_runs_at_once_take_turns(machine):
+def test_concurrent_runs_take_turns(machine):
   machine.python('python3', '3.12')
   first = subprocess.Popen(
     [machine.bin / 'bash', machine.root / 'scripts' / 'setup.sh'],
@@ -183,4 +183,5 @@ def test_two_runs_at_once_take_turns(machine):
   assert first.wait() == 0
   assert second.returncode == 0
   assert 'waiting' in second.stderr
-  assert len(machine.logged()) == 2  # the first's: the second found it done
+  # Only the first run installs.
+  assert len(machine.logged()) == 2

@@ -1,4 +1,4 @@
-"""The formula of every kind of attention in NumPy, from its paper.
+"""The formulas of the attention modules in NumPy, from their papers.
 
 Each is formula(net [N, H, W, C], weights, is_training, **options) -> gated net;
 weights are {layer: {variable: value}}.
@@ -16,7 +16,7 @@ def relu(x):
 
 
 def pooled(net):
-  """The mean of each channel, [N, C]."""
+  """Returns the mean of each channel, [N, C]."""
   return net.mean((1, 2))
 
 
@@ -25,12 +25,12 @@ def dense(net, layer):
 
 
 def mlp(net, first, second):
-  """[N, C] through relu(net · kernel + bias) · kernel + bias."""
+  """relu(net · kernel + bias) · kernel + bias for net [N, C]."""
   return dense(relu(dense(net, first)), second)
 
 
 def conv(net, layer, rate=1):
-  """Convolution with zeros around it, the kernel's places `rate` apart."""
+  """Returns a SAME convolution with dilation `rate`."""
   kernel = layer['kernel']
   reach = rate * (len(kernel) - 1)
   around = [(0, 0), (reach // 2, reach // 2), (reach // 2, reach // 2), (0, 0)]
@@ -41,7 +41,7 @@ def conv(net, layer, rate=1):
 
 
 def batch_norm(net, layer, is_training, epsilon=1e-3):
-  """By the batch's statistics in training, by the moving ones after it."""
+  """Normalizes by the batch's statistics in training, else by moving ones."""
   mean, variance = layer['moving_mean'], layer['moving_variance']
   if is_training:
     others = tuple(range(net.ndim - 1))
@@ -132,12 +132,12 @@ def eca(net, weights, is_training, kernel_size):
 def gc(net, weights, is_training, ratio, pool, fusion):
   del is_training, ratio
   count, height, width, channels = net.shape
-  places = net.reshape(count, height * width, channels)
+  pixels = net.reshape(count, height * width, channels)
   shares = np.full((count, height * width, 1), 1 / (height * width))
   if pool == 'attention':
-    shares = np.exp(places @ weights['key']['kernel'][0, 0])
+    shares = np.exp(pixels @ weights['key']['kernel'][0, 0])
     shares /= shares.sum(1, keepdims=True)
-  context = (shares * places).sum(1)  # [N, C]
+  context = (shares * pixels).sum(1)  # [N, C]
   hidden = dense(context, weights['transform/squeeze'])
   norm = weights['transform/norm']
   hidden = (hidden - hidden.mean(1, keepdims=True)) / np.sqrt(
@@ -187,7 +187,7 @@ FORMULAS = {
   'simam_block': simam,
   'scse_block': scse,
 }
-# Every kind, and each of its options with another value.
+# Every module, and each of its options with another value.
 TEXTS = (
   'se_block',
   'se_block(ratio=2)',

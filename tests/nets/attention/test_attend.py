@@ -1,4 +1,4 @@
-"""attend(): off by default, scoped as asked, deaf to its host's arg scope."""
+"""attend(): scopes, attention points, collections and arg scopes."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from tf_compat import slim, tf
 
 @dataclasses.dataclass
 class Probe:
-  """A module of slim layers that a careless author might write."""
+  """A module with slim layers, to which the network's arg scope could apply."""
 
   name: str = 'probe_block'
   tag: str = 'PROBE'
@@ -62,7 +62,7 @@ def test_scope(graph, scope, expected):
   [({BLOCK}, 2), ({STAGE}, 2), ({CLASS}, 1), ({STAGE, CLASS}, 3)],
 )
 def test_points(graph, places, count):
-  """One point may end a block and a stage; each is entered once."""
+  """A point that ends both a block and a stage gets one module."""
   module, net = Probe(places=frozenset(places)), tf.zeros([1, 4, 4, 8])
   with slim.arg_scope([attend], module=module):
     for index, at in enumerate((BLOCK, STAGE, (BLOCK, STAGE), CLASS)):
@@ -81,8 +81,8 @@ def test_before_the_classifier_attention_is_added(graph):
     assert (session.run(net) == 1.5).all()
 
 
-def test_host_arg_scope_does_not_leak_in(graph):
-  """No batch norm, no relu, SAME, no end point, attention's own L2."""
+def test_arg_scope_of_the_network_does_not_apply(graph):
+  """No batch norm, no relu, SAME padding, no end point, L2 of attention."""
   tf.set_random_seed(0)
   with slim.arg_scope([slim.conv2d], **HOST):
     net = attend(
@@ -106,7 +106,7 @@ def test_host_arg_scope_does_not_leak_in(graph):
 
 
 @pytest.mark.parametrize('is_training', [True, False])
-def test_how_the_host_trains_batch_norm_holds_inside(graph, is_training):
+def test_batch_norm_settings_of_the_network_apply(graph, is_training):
   def normed(net):
     return slim.batch_norm(net, scope='norm'), ()
 
@@ -122,7 +122,7 @@ def test_how_the_host_trains_batch_norm_holds_inside(graph, is_training):
   ('text', 'count'), [('se_block', 1), ('cbam_block', 2)]
 )
 def test_gates_are_collected(graph, text, count):
-  """Channel gates [N, 1, 1, C], the spatial one [N, H, W, 1]; 0 to 1."""
+  """Channel gates are [N, 1, 1, C], spatial ones [N, H, W, 1], in (0, 1)."""
   module = attention_factory.get_attention(text)
   attend(tf.random_normal([2, 3, 5, 8]), module=module)
   gates = tf.get_collection(GATES)
@@ -134,17 +134,15 @@ def test_gates_are_collected(graph, text, count):
       assert ((gate > 0) & (gate < 1)).all()
 
 
-def test_a_new_kind_is_a_function_and_a_table_line(graph, monkeypatch):
+def test_a_new_module_needs_a_function_and_a_table_entry(graph, monkeypatch):
   def halving_block(net, *, share: int = 2):
     return net / share, (tf.constant(1 / share),)
 
-  record = AttentionModule(
-    'halving_block', 'HALF', halving_block, lambda _: None
-  )
+  spec = AttentionModule('halving_block', 'HALF', halving_block, lambda _: None)
   monkeypatch.setattr(
     attention_factory,
     'ATTENTION_MODULES',
-    Table('attention module', (record,)),
+    Table('attention module', (spec,)),
   )
   module = attention_factory.get_attention('halving_block(share=4)')
   attended = attend(tf.ones([1, 2, 2, 3]), module=module)

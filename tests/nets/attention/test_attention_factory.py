@@ -1,4 +1,4 @@
-"""Attention by name and options, and recognised in a checkpoint."""
+"""Attention modules by name and options, and recognized in checkpoints."""
 
 import pytest
 from formulas import TEXTS
@@ -88,7 +88,7 @@ def test_refusals(text, message):
 
 
 def shapes_of(text: str, channels) -> dict[str, list[int]]:
-  """A checkpoint's variables: attention on such maps, slots, averages."""
+  """Returns a checkpoint's shapes, with attention, slots and averages."""
   with tf.Graph().as_default():
     for index, count in enumerate(channels):
       module = get_attention(text)
@@ -131,7 +131,7 @@ def test_recognized(text, channels):
   assert recognize(shapes_of(text, channels)) == text
 
 
-def test_one_spatial_pool_leaves_open_which():
+def test_a_single_spatial_pool_is_ambiguous():
   assert recognize(shapes_of("cbam_block(spatial_pools='max')", (64,))) is None
 
 
@@ -139,15 +139,15 @@ def test_one_spatial_pool_leaves_open_which():
 @pytest.mark.parametrize(
   'name', [n for n, k in ATTENTION_MODULES.items() if 'ratio' in k.defaults]
 )
-def test_recognized_ratio_makes_the_same_shapes(name, ratio):
-  """Where several ratios give one checkpoint, any of them fits."""
+def test_recognized_ratio_has_the_same_shapes(name, ratio):
+  """If several ratios have the same shapes, any of them may be recognized."""
   shapes = shapes_of(f'{name}(ratio={ratio})', (32, 64))
   assert shapes_of(recognize(shapes), (32, 64)) == shapes
 
 
 @pytest.mark.parametrize('channels', [(1,), (32, 64), (64, 256, 2048)])
-def test_kernel_sizes_that_follow_the_channels_are_recognized(channels):
-  """By their number; one size alone may have been given as well."""
+def test_adaptive_kernel_sizes_are_recognized(channels):
+  """Several sizes mean an adaptive one; a single size may be explicit."""
   shapes = shapes_of('eca_block', channels)
   text = recognize(shapes)
   assert (text == 'eca_block') == (len(channels) == 3)
@@ -155,17 +155,17 @@ def test_kernel_sizes_that_follow_the_channels_are_recognized(channels):
 
 
 @pytest.mark.parametrize('text', TEXTS)
-def test_no_kind_takes_the_checkpoint_of_another(text):
+def test_only_the_right_module_is_recognized(text):
   shapes = shapes_of(text, (16, 64))
-  own = get_attention(text).name
-  taken = {
-    name
-    for name, kind in ATTENTION_MODULES.items()
+  name = get_attention(text).name
+  matches = {
+    other
+    for other, kind in ATTENTION_MODULES.items()
     if kind.options_of(shapes) is not None
   }
-  # simam_block has no variables, and so leaves no trace.
-  assert taken == ({own} if own != 'simam_block' else set())
-  if taken:
+  # simam_block has no variables.
+  assert matches == ({name} if name != 'simam_block' else set())
+  if matches:
     assert shapes_of(recognize(shapes), (16, 64)) == shapes
 
 
@@ -178,7 +178,7 @@ def test_recognized_in_the_contract(contract_variables, key, name):
   assert recognize({name: shape for name, shape, _ in variables}) == name
 
 
-def test_second_spelling_of_se_is_recognized():
+def test_alias_of_se_scopes_is_recognized():
   shapes = {
     'InceptionResnetV2/Repeat/block35_1/se_block/bottleneck_fc/kernel': [
       320,
@@ -189,7 +189,7 @@ def test_second_spelling_of_se_is_recognized():
   assert recognize(shapes) == 'se_block(ratio=16)'
 
 
-def test_plain_or_foreign_checkpoints_are_not_recognized(contract_variables):
+def test_checkpoints_without_attention_are_not_recognized(contract_variables):
   plain = contract_variables['resnet_v1_50+none']['variables']
   assert recognize({name: shape for name, shape, _ in plain}) is None
   assert recognize({}) is None

@@ -1,4 +1,4 @@
-"""Every kind of attention against its formula in NumPy, and its gradient."""
+"""Every attention module compared with NumPy, its gradients and variables."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ NORMED = ('bam_block', 'coord_block', 'cbam_block(spatial_batch_norm')
 
 
 def weight(name, shape, rng):
-  """A value for a variable, so large that gates are not all alike."""
+  """Returns a value for a variable, large enough that gates differ."""
   value = rng.standard_normal(shape)
   return abs(value) + 0.5 if name.endswith('moving_variance') else value
 
 
 def build(text, net, is_training=False):
-  """attend(net) under the flag value, at the kind's own point."""
+  """Returns attend(net) for a flag value, at the module's default point."""
   with slim.arg_scope([slim.batch_norm], is_training=is_training):
     return attend(net, module=get_attention(text), at=(BLOCK, STAGE))
 
@@ -50,7 +50,7 @@ def by_layer(values):
 
 
 def run(text, net, is_training=False, weight=weight):
-  """The gated map, and what the formula makes of the same weights."""
+  """Returns the gated map, and that of the formula with the same weights."""
   rng = np.random.default_rng(1)
   with tf.Graph().as_default(), tf.Session() as session:
     attended = build(text, tf.constant(net), is_training)
@@ -68,12 +68,12 @@ def run(text, net, is_training=False, weight=weight):
   return got, expected
 
 
-def test_every_kind_and_option_is_compared():
+def test_every_module_and_option_is_compared():
   assert set(FORMULAS) == set(ATTENTION_MODULES)
-  tried = {name: set() for name in ATTENTION_MODULES}
+  tested = {name: set() for name in ATTENTION_MODULES}
   for name, options in map(parse_name, TEXTS):
-    tried[name] |= set(options)
-  assert tried == {n: set(k.defaults) for n, k in ATTENTION_MODULES.items()}
+    tested[name] |= set(options)
+  assert tested == {n: set(k.defaults) for n, k in ATTENTION_MODULES.items()}
 
 
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
@@ -87,7 +87,7 @@ def test_formula(text, shape):
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('text', [t for t in TEXTS if t.startswith(NORMED)])
 def test_formula_in_training(text, shape):
-  """With batch norm by the batch."""
+  """Batch norm uses the batch's statistics."""
   net = np.random.default_rng(0).standard_normal(shape)
   got, expected = run(text, net, is_training=True)
   np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
@@ -110,11 +110,11 @@ def test_formula_in_less_precision(text, dtype, tolerance):
 @pytest.mark.parametrize('is_training', [False, True])
 @pytest.mark.parametrize('text', TEXTS)
 def test_gradient(graph, text, is_training):
-  """Against finite differences, by the input and by every variable."""
+  """Compares with finite differences, for the input and every variable."""
   rng = np.random.default_rng(0)
   net = tf.get_variable('net', [2, 5, 6, 8], tf.float64)
   attended = build(text, net, is_training)
-  # Weighted, so that no place can stand for another.
+  # With different weights, so that no pixel can be confused with another.
   total = tf.reduce_sum(attended * rng.standard_normal(attended.shape))
   variables = tf.trainable_variables()
   gradients = tf.gradients(total, variables)
@@ -144,7 +144,7 @@ def test_gradient(graph, text, is_training):
 @pytest.mark.parametrize(
   ('text', 'share'), [('se_block', 2), ('cbam_block', 4)]
 )
-def test_zero_weights_give_an_exact_share(text, share):
+def test_zero_weights_scale_by_an_exact_factor(text, share):
   net = np.random.default_rng(0).standard_normal((2, 5, 7, 24))
   net = net.astype(np.float32)
   got, _ = run(text, net, weight=lambda name, shape, rng: np.zeros(shape))
@@ -210,7 +210,7 @@ def test_batch_and_sides_may_be_unknown(graph, text, channels):
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
 @pytest.mark.parametrize('text', TEXTS)
 def test_half_precision_trains(graph, text, dtype):
-  """Half of the bits through, forth and back, and finite."""
+  """Outputs and gradients have the dtype of the input and are finite."""
   net = tf.random_normal([2, 7, 5, 16], dtype=dtype, seed=0)
   attended = build(text, net, is_training=True)
   gradients = tf.gradients(attended, [net, *tf.trainable_variables()])

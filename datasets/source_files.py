@@ -1,0 +1,59 @@
+"""Searches for original files, and checks that images and labels match."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from errors import UserError
+
+
+def find(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
+  """Returns the first of `names` in `folder` or its direct subfolders.
+
+  Raises:
+    UserError: if none exists.
+  """
+  path = find_any(folder, names)
+  if path is None:
+    raise UserError(
+      f'No {" or ".join(names)} in {folder}. Pass the folder of the originals '
+      'with --source_dir.'
+    )
+  return path
+
+
+def find_any(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path | None:
+  """Returns what `find` does, or None if none of the files exists."""
+  if not folder.is_dir():
+    raise UserError(
+      f'{folder} is not a folder. Pass the folder of the originals with '
+      '--source_dir.'
+    )
+  subfolders = sorted(path for path in folder.iterdir() if path.is_dir())
+  candidates = (
+    parent / name for parent in [folder, *subfolders] for name in names
+  )
+  return next((path for path in candidates if path.is_file()), None)
+
+
+def pair(
+  images: np.ndarray, labels: np.ndarray, num_classes: int, where: object
+) -> list[tuple[np.ndarray, int]]:
+  """Returns pairs of images [N, H, W(, 3)] and labels [N].
+
+  Raises:
+    UserError: if their numbers differ, or a label is out of range.
+  """
+  if labels.shape != images.shape[:1] or images.ndim < 3:
+    raise UserError(
+      f'{where}: images of shape {images.shape} and labels of shape '
+      f'{labels.shape} do not match.'
+    )
+  wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+  if wrong.size:
+    raise UserError(
+      f'{where}: image {wrong[0]} has the label {labels[wrong[0]]}; the '
+      f'classes are 0 to {num_classes - 1}.'
+    )
+  return list(zip(images, labels.tolist(), strict=True))

@@ -1,0 +1,56 @@
+"""Checks of image files that TensorFlow's decoders make and Pillow does not."""
+
+import struct
+import zlib
+
+# JPEG's markers for the start of the pixels and the end of the image. A
+# thumbnail may precede them, and a phone's video may follow.
+_SCAN, _END = b'\xff\xda', b'\xff\xd9'
+# https://www.w3.org/TR/png-3/#5DataRep
+_SIGNATURE = 8  # bytes
+_DEPTH = 24  # offset in the header
+_ANCILLARY = 0x20  # bit of a chunk's name: decoders may ignore the chunk
+
+
+def check(data: bytes, kind: str) -> None:
+  """Checks that TensorFlow decodes a JPEG or PNG that Pillow has decoded.
+
+  Raises:
+    ValueError: if its end is missing, or a checksum is wrong.
+  """
+  if kind in ('JPEG', 'MPO'):
+    if not data.endswith(_END) and data.find(_END, _first_scan(data)) < 0:
+      raise ValueError('JPEG without an end')
+  elif kind == 'PNG':
+    _check_chunks(data)
+
+
+def png_depth(data: bytes) -> int:
+  """Returns a PNG's bits per channel, which Pillow reduces to 8 silently."""
+  return data[_DEPTH]
+
+
+def _first_scan(data: bytes) -> int:
+  """Returns the offset of a JPEG's pixels, by walking its segments."""
+  position = 2
+  while position < len(data) and data[position : position + 2] != _SCAN:
+    if data[position + 1 : position + 2] == b'\xff':
+      position += 1  # Fill bytes may precede a marker.
+    else:
+      position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+  return position
+
+
+def _check_chunks(data: bytes) -> None:
+  """Raises ValueError if a PNG's chunks are truncated or damaged."""
+  position, name = _SIGNATURE, b''
+  while name != b'IEND':
+    if position + 12 > len(data):
+      raise ValueError('PNG without an end')
+    (length,) = struct.unpack_from('>I', data, position)
+    end = position + 8 + length
+    name = data[position + 4 : position + 8]
+    checksum = zlib.crc32(data[position + 4 : end]).to_bytes(4, 'big')
+    if not name[0] & _ANCILLARY and data[end : end + 4] != checksum:
+      raise ValueError(f'wrong checksum of {name.decode("latin1")} in PNG')
+    position = end + 4

@@ -1,0 +1,123 @@
+"""TensorFlow servers, through which the processes of a cluster communicate."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Collection
+
+from deployment.cluster import ADDRESS, Cluster
+from errors import UserError
+from tf_compat import tf
+
+_SECONDS_BETWEEN_CALLS = 0.2
+_SCHEME = 'grpc://'
+
+
+def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
+  """Starts the server of this process, which runs while it is referenced.
+
+  Args:
+    cluster: the processes of the run, and which of them this is.
+    config: the configuration of sessions.
+
+  Raises:
+    UserError: if its port is in use.
+  """
+  port = int(cluster.address.rpartition(':')[2])
+  try:
+    # TensorFlow's own error does not name the port.
+    with socket.socket() as probe:
+      probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      probe.bind(('', port))
+    return tf.train.Server(
+      tf.train.ClusterSpec(cluster.hosts),
+      job_name=cluster.job_name,
+      task_index=cluster.task,
+      config=config,
+    )
+  except (OSError, tf.errors.UnknownError) as error:
+    raise UserError(
+      f'Port {port} of {cluster.address} is in use, by another program or '
+      f'another {cluster.job_name} {cluster.task}: stop it, or use another '
+      'port in all processes.'
+    ) from error
+
+
+def address_of(master: str) -> str:
+  """Returns host:port of --master.
+
+  Raises:
+    UserError: if it is not the address of a server.
+  """
+  address = master.removeprefix(_SCHEME)
+  if address == master or not ADDRESS.fullmatch(address):
+    raise UserError(
+      f'--master={master} is not the address of a server: use '
+      f'{_SCHEME}host:port, or omit --master to run in this process.'
+    )
+  return address
+
+
+def check_master(master: str) -> None:
+  """Raises UserError if --master names a server that does not answer.
+
+  TensorFlow would wait for it forever, and ignore signals.
+  """
+  if master and not answers(address_of(master)):
+    raise UserError(
+      f'--master={master} does not answer: start a server there first, or omit '
+      '--master to run in this process.'
+    )
+
+
+def wait_for(
+  addresses: Collection[str], seconds: float, say: Callable[[str], None]
+) -> None:
+  """Waits until other processes answer.
+
+  Args:
+    addresses: their addresses, host:port.
+    seconds: how long to wait.
+    say: prints a line for the user.
+
+  Raises:
+    UserError: if one does not answer in time.
+  """
+  deadline = time.monotonic() + seconds
+  missing = [address for address in addresses if not answers(address)]
+  if missing:
+    say(f'Waiting for {", ".join(missing)}.')
+  while missing:
+    if time.monotonic() > deadline:
+      raise no_answer(', '.join(missing), seconds)
+    time.sleep(_SECONDS_BETWEEN_CALLS)
+    missing = [address for address in missing if not answers(address)]
+
+
+def no_answer(peers: str, seconds: float) -> UserError:
+  """Returns the error for processes that did not start, or were lost."""
+  return UserError(
+    f'No answer from {peers} in {seconds:g} s: start all processes of the '
+    'cluster with the same addresses, or increase --worker_timeout_secs.'
+  )
+
+
+def peer_lost_errors() -> tuple[type[Exception], ...]:
+  """Returns the exceptions of a session that mean a lost process."""
+  return (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+  )
+
+
+def answers(address: str) -> bool:
+  """Whether a process listens at host:port."""
+  host, _, port = address.rpartition(':')
+  try:
+    with socket.create_connection((host.strip('[]'), int(port)), timeout=2):
+      return True
+  except OSError:
+    return False

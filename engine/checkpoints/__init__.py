@@ -1,0 +1,1 @@
+"""Checkpoints: finding, comparing with a network, restoring."""

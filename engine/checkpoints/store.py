@@ -1,0 +1,214 @@
+"""Checkpoint files: finds readable ones, copies, deletes and cleans up."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import shutil
+
+from engine import console
+from errors import UserError
+from tf_compat import tf
+
+PREFIX = 'model.ckpt'
+
+
+def read_errors() -> tuple[type[Exception], ...]:
+  """Returns what reading a damaged or deleted checkpoint may raise.
+
+  TensorFlow's reader raises other exceptions than its own for some faults.
+  """
+  return (
+    tf.errors.OpError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+    FileNotFoundError,
+  )
+
+
+def step_of(checkpoint: str | pathlib.Path) -> int:
+  """Returns the step in a name, 'model.ckpt-120' -> 120; -1 if it has none."""
+  match = re.search(r'-(\d+)$', str(checkpoint))
+  return int(match.group(1)) if match else -1
+
+
+def global_step(checkpoint: str) -> int:
+  """Returns the training step of a checkpoint; 0 if it does not record one."""
+  if step_of(checkpoint) >= 0:
+    return step_of(checkpoint)
+  reader = tf.train.load_checkpoint(checkpoint)
+  if not reader.has_tensor('global_step'):
+    return 0
+  return int(reader.get_tensor('global_step'))
+
+
+def written_at(checkpoint: str) -> int | None:
+  """Returns the time a checkpoint was completed, ns; None if it is deleted."""
+  try:
+    return os.stat(checkpoint + '.index').st_mtime_ns
+  except FileNotFoundError:
+    return None
+
+
+def in_folder(folder: str | pathlib.Path) -> list[str]:
+  """Lists the checkpoints in a folder, lowest step first."""
+  indices = pathlib.Path(folder).glob('*.index')
+  return sorted((str(i.with_suffix('')) for i in indices), key=step_of)
+
+
+def read_problem(checkpoint: str) -> str | None:
+  """Returns why a checkpoint is damaged; None if every tensor can be read."""
+  try:
+    reader = tf.train.load_checkpoint(checkpoint)
+    for name in reader.get_variable_to_shape_map():
+      reader.get_tensor(name)
+  except read_errors() as error:
+    return str(error).splitlines()[0]
+  return None
+
+
+def newest_readable(
+  folder: str | pathlib.Path, verbose: bool = True
+) -> str | None:
+  """Returns the newest checkpoint of a folder that can be read, or None.
+
+  A disk fault or a kill can leave a damaged newest one, which is skipped.
+
+  Args:
+    folder: the folder.
+    verbose: whether to print the checkpoints that are skipped.
+  """
+  for checkpoint in reversed(in_folder(folder)):
+    problem = read_problem(checkpoint)
+    if problem is None:
+      return checkpoint
+    if verbose:
+      console.say(f'Skipping {checkpoint}, which is damaged: {problem}')
+  return None
+
+
+def find(path: str) -> str:
+  """Finds the checkpoint that --checkpoint_path names.
+
+  Args:
+    path: a checkpoint, with or without its '.index' or '.data-…' ending, or a
+      folder, whose newest readable checkpoint is returned.
+
+  Raises:
+    UserError: if there is none, or the named one is damaged.
+  """
+  if pathlib.Path(path).is_dir():
+    checkpoint = newest_readable(path)
+    if checkpoint is None:
+      raise UserError(
+        f'No checkpoint in {path}: set --checkpoint_path to a checkpoint, or '
+        'to the folder that training wrote to (its --train_dir).'
+      )
+    return checkpoint
+  checkpoint = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
+  # True also for the oldest format of TF-Slim, a single file.
+  if not tf.train.checkpoint_exists(checkpoint):
+    raise UserError(
+      f'No checkpoint {path}: pass a folder of checkpoints, or the path of one '
+      'without ".index".' + _other_checkpoints_hint(checkpoint)
+    )
+  problem = read_problem(checkpoint)
+  if problem is not None:
+    raise UserError(
+      f'{checkpoint} is damaged: {problem}.'
+      + _other_checkpoints_hint(checkpoint)
+    )
+  return checkpoint
+
+
+def _other_checkpoints_hint(checkpoint: str) -> str:
+  """Returns a sentence that lists the other checkpoints of the folder."""
+  others = [
+    c for c in in_folder(pathlib.Path(checkpoint).parent) if c != checkpoint
+  ]
+  return f' Its folder has: {", ".join(others[-5:])}.' if others else ''
+
+
+def shapes(checkpoint: str) -> dict[str, list[int]]:
+  """Returns name -> shape of every tensor in a checkpoint."""
+  return tf.train.load_checkpoint(checkpoint).get_variable_to_shape_map()
+
+
+def copy(checkpoint: str, folder: str | pathlib.Path) -> str:
+  """Copies a checkpoint into a folder atomically, and returns the new path.
+
+  The copy is a hard link if the disk has them: TensorFlow replaces and deletes
+  names and never writes into a finished file. The index is copied last, since
+  without it the other files are not a checkpoint.
+
+  Raises:
+    FileNotFoundError: if the checkpoint was deleted meanwhile.
+  """
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  source = pathlib.Path(checkpoint)
+  parts = sorted(
+    source.parent.glob(f'{source.name}.*'),
+    key=lambda part: part.suffix == '.index',
+  )
+  if not parts or parts[-1].suffix != '.index':
+    raise FileNotFoundError(checkpoint)
+  try:
+    for part in parts:
+      temporary = folder / f'.{part.name}'
+      _link(part, temporary)
+      temporary.replace(folder / part.name)
+  finally:
+    # This also removes what a killed copy has left.
+    for leftover in folder.glob(f'.{PREFIX}*'):
+      leftover.unlink(missing_ok=True)
+  return str(folder / source.name)
+
+
+def _link(source: pathlib.Path, target: pathlib.Path) -> None:
+  """Links a file to a second name, or copies it if the disk has no links."""
+  target.unlink(missing_ok=True)
+  try:
+    os.link(source, target)
+  except FileNotFoundError:
+    raise
+  except OSError:
+    shutil.copyfile(source, target)
+
+
+def delete(checkpoint: str) -> None:
+  """Deletes a checkpoint, its index first."""
+  path = pathlib.Path(checkpoint)
+  for part in sorted(
+    path.parent.glob(f'{path.name}.*'), key=lambda part: part.suffix != '.index'
+  ):
+    part.unlink(missing_ok=True)
+
+
+# Temporary files of TensorFlow and of this project that a killed training
+# leaves. (If an evaluation is drawing curves.png right now, it is drawn again
+# at the next checkpoint.)
+_LEFTOVERS = (
+  f'{PREFIX}-*.tempstate*',
+  'checkpoint.tmp*',
+  '.curves.*.png',
+  '.job.*.json',
+  '.progress.*.csv',
+  '.finished.*.json',
+)
+
+
+def remove_leftovers(folder: str | pathlib.Path) -> None:
+  """Deletes incomplete files that a killed training left."""
+  folder = pathlib.Path(folder)
+  for leftover in folder.glob(f'{PREFIX}-*_temp*'):
+    shutil.rmtree(leftover, ignore_errors=True)
+  for pattern in _LEFTOVERS:
+    for leftover in folder.glob(pattern):
+      leftover.unlink(missing_ok=True)
+  # The index is written last and deleted first.
+  for data in folder.glob(f'{PREFIX}-*.data-*'):
+    if not data.with_suffix('.index').exists():
+      data.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Configuration: jobs, flags, job.json, and which value wins."""

@@ -1,0 +1,99 @@
+"""Command-line flags: defined from a job's options, parsed, and read.
+
+No other file defines or reads flags.
+"""
+
+import dataclasses
+import pkgutil
+import sys
+
+from absl import app, flags
+
+from engine import console, error_translation
+from errors import UserError
+from options import Options, types_of
+
+_DEFINE = {
+  str: flags.DEFINE_string,
+  int: flags.DEFINE_integer,
+  float: flags.DEFINE_float,
+  bool: flags.DEFINE_boolean,
+}
+
+
+def define(job_class: type[Options]) -> None:
+  """Defines a flag for each option, with its name, type and default."""
+  types = types_of(job_class)
+  for field in dataclasses.fields(job_class):
+    _DEFINE[types[field.name]](field.name, field.default, _meaning(field))
+    # --help shows only the flags registered for the program's own file.
+    flags.FLAGS.register_key_flag_for_module(
+      sys.argv[0], flags.FLAGS[field.name]
+    )
+
+
+def option_names(job_class: type[Options]) -> list[str]:
+  """Returns the names of a job's options, which are its flags."""
+  return [field.name for field in dataclasses.fields(job_class)]
+
+
+def read(
+  job_class: type[Options],
+) -> tuple[Options, frozenset[str]]:
+  """Returns the job that the flags describe, and the options they set."""
+  names = option_names(job_class)
+  explicit = frozenset(name for name in names if flags.FLAGS[name].present)
+  return job_class(**{n: getattr(flags.FLAGS, n) for n in names}), explicit
+
+
+def _meaning(field: dataclasses.Field) -> str:
+  """Returns an option's meaning and the names it accepts."""
+  known = field.metadata['known']
+  choice = f' One of: {", ".join(known)}.' if known is not None else ''
+  return field.metadata['meaning'] + choice
+
+
+def run(job_class: type[Options], function: str) -> None:
+  """Runs a program: parses its flags, calls a function, and exits.
+
+  Args:
+    job_class: the job whose options are the program's flags.
+    function: 'module:function', called with the job and the names of the
+      explicit options. It is imported after the flags are checked, as it may
+      load TensorFlow. If its result has an `exit_code`, the program exits with
+      that.
+  """
+
+  def main(arguments: list[str]) -> int:
+    console.take_logs()
+    try:
+      if len(arguments) > 1:
+        raise UserError(
+          f'Unexpected argument {arguments[1]!r}: options are given as '
+          '--name=value.'
+        )
+      job, explicit = read(job_class)
+      with error_translation.translate_disk_errors():
+        summary = pkgutil.resolve_name(function)(job, explicit)
+    except UserError as error:
+      console.say(f'error: {error}')
+      return 2
+    except KeyboardInterrupt:
+      console.say('Interrupted.')
+      return 130
+    return getattr(summary, 'exit_code', 0)
+
+  define(job_class)
+  sys.exit(app.run(main, flags_parser=_parse))
+
+
+def _parse(arguments: list[str]) -> list[str]:
+  """Parses flags and returns other arguments; exits if there is a mistake."""
+  try:
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    console.say(f'error: {error}\n--help lists every flag.')
+    sys.exit(2)
+  except SystemExit:
+    # --help has printed the flags; absl would exit with 1.
+    sys.exit(0)

@@ -1,0 +1,498 @@
+"""Jobs: the options of each program, as frozen dataclasses.
+
+engine/config/flags.py makes the command-line flags from the fields, the
+documentation lists them, and job.json records them. Nothing here imports
+TensorFlow, so that --help and wrong flags are answered at once.
+"""
+
+import dataclasses
+import os
+import tempfile
+
+from datasets.dataset_factory import DATASETS
+from deployment.options import CloneOptions, DeploymentOptions, SessionOptions
+from engine.optimization.optimizers import OptimizerOptions
+from engine.optimization.schedules import ScheduleOptions
+from errors import UserError
+from nets import nets_factory
+from nets.attention import attention_factory
+from nets.attention.attention_factory import ATTENTION_MODULES, PLACEMENTS
+from options import Options, option
+from preprocessing.augmentation import AUGMENTATIONS, get_augmentations
+from preprocessing.preprocessing_factory import PREPROCESSINGS
+from registry import unknown
+
+# Metrics that can choose the best checkpoint; a lower loss is better.
+BEST_METRICS = (
+  'Accuracy',
+  'Recall_5',
+  'loss',
+  'macro_precision',
+  'macro_recall',
+  'macro_f1',
+)
+
+TEMP_MODEL = os.path.join(tempfile.gettempdir(), 'tfmodel', '')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvertJob(Options):
+  """Options of download_and_convert_data.py."""
+
+  dataset_name: str | None = option(
+    None,
+    f"The data set: {', '.join(DATASETS)}; 'tfds:' and the name of a TensorFlow "
+    'Datasets set; or any other name, for a folder of photos.',
+  )
+  dataset_dir: str | None = option(None, 'Folder to write the records to.')
+  source_dir: str | None = option(
+    None,
+    'The originals: a folder, an archive, or a CSV file of path and label. If '
+    'not set, they are downloaded and their checksum is verified.',
+  )
+  validation_fraction: float | None = option(
+    None,
+    'Fraction of each class held out for validation if the photos are not in '
+    'splits; 0.1 if not set.',
+    lower=0,
+    upper=0.9,
+  )
+  seed: int = option(
+    0, 'Seed of the held-out choice and of the order of photos.', lower=0
+  )
+  max_rejected_fraction: float = option(
+    0.05,
+    'Stop if a larger fraction of the originals cannot be used.',
+    lower=0,
+    upper=1,
+  )
+  num_processes: int | None = option(
+    None,
+    'Number of processes; one per processor if not set.',
+    lower=1,
+  )
+  resume: bool = option(
+    False, 'Resume an interrupted conversion from its complete shards.'
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectJob(Options):
+  """Options of inspect_data.py."""
+
+  dataset_dir: str | None = option(None, 'Folder that holds the records.')
+  dataset_name: str | None = option(
+    None, 'The data set; the one named in dataset.json if not set.'
+  )
+  output: str | None = option(
+    None, 'PNG file to draw images into, raw and preprocessed.'
+  )
+  num_images: int = option(12, 'Images of each split to draw.', lower=1)
+  model_name: str = option(
+    'inception_v3', 'Network whose input the images are preprocessed for.'
+  )
+  preprocessing_name: str | None = option(
+    None,
+    "The preprocessing; --model_name's default if not set.",
+    known=PREPROCESSINGS,
+  )
+  image_size: int | None = option(
+    None,
+    "Side of the input in pixels; the network's default if not set.",
+    lower=8,
+  )
+  num_processes: int | None = option(
+    None,
+    'Number of processes; one per processor if not set.',
+    lower=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkOptions(Options):
+  """Options that name a network and its attention."""
+
+  model_name: str = option('inception_v3', 'The network.', structure=True)
+  attention_module: str | None = option(
+    None,
+    f'Attention module: {", ".join(ATTENTION_MODULES)}; with options, '
+    "'cbam_block(ratio=16)'.",
+    structure=True,
+  )
+  attention_placement: str | None = option(
+    None,
+    'Where attention is inserted: at the end of each block, of each stage but '
+    'the last, once before the classifier (class, added to the feature map), '
+    "or both there and at the module's own default, which applies if not set.",
+    known=PLACEMENTS,
+    structure=True,
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.model_name:
+      nets_factory.NETWORKS[self.model_name]
+    attention_factory.get_attention(
+      self.attention_module, self.attention_placement
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListJob(NetworkOptions):
+  """Options of list_networks.py."""
+
+  model_name: str | None = option(  # type: ignore[assignment]
+    None, 'Network to print layer by layer; lists all networks if not set.'
+  )
+  num_classes: int | None = option(
+    None,
+    'Number of classes; if not set 1000, or 10 for networks whose images are '
+    'smaller than 64 pixels.',
+    lower=1,
+  )
+  image_size: int | None = option(
+    None,
+    "Side of the images in pixels; the network's default if not set.",
+    lower=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelOptions(NetworkOptions, SessionOptions):
+  """Options common to training and evaluation: network, records, input."""
+
+  dataset_name: str = option('imagenet', 'The data set.', group='data')
+  dataset_dir: str | None = option(
+    None, 'Folder that holds its records.', group='data'
+  )
+  labels_offset: int = option(
+    0,
+    'Number subtracted from every label: 1 drops a background class that the '
+    'network does not have (VGG, ResNet v1).',
+    lower=0,
+    structure=True,
+    group='data',
+  )
+  preprocessing_name: str | None = option(
+    None,
+    f'The preprocessing ({", ".join(PREPROCESSINGS)}), or a network whose '
+    "default is used; --model_name's default if not set.",
+    group='data',
+  )
+  use_grayscale: bool = option(
+    False,
+    'Convert images to grayscale, with one channel.',
+    structure=True,
+    group='data',
+  )
+  fast_preprocessing: bool = option(
+    False,
+    'Preprocess by cheaper formulas: one affine map for all color changes of '
+    'inception training, vgg crops by whole pixels of the photo.',
+    group='data',
+  )
+  num_preprocessing_threads: int | None = option(
+    None,
+    'Number of threads that preprocess; tuned by tf.data if not set.',
+    lower=1,
+    group='data',
+  )
+  cache: bool = option(
+    False,
+    'Keep the encoded records in memory after the first epoch; they must fit.',
+    group='data',
+  )
+  skip_bad_records: bool = option(
+    False,
+    'Skip records that cannot be read, and report how many.',
+    group='data',
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    self.recipe  # noqa: B018  Refuses an unknown preprocessing.
+
+  @property
+  def recipe(self) -> str:
+    """The recipe's name: by --preprocessing_name, or the network's default.
+
+    Raises:
+      UserError: if there is no preprocessing of that name.
+    """
+    networks = nets_factory.NETWORKS
+    name = self.preprocessing_name or networks[self.model_name].preprocessing
+    if name in PREPROCESSINGS:
+      return name
+    # TF-Slim's table of preprocessings also listed the networks' names.
+    if name not in networks:
+      raise UserError(unknown('preprocessing', name, PREPROCESSINGS))
+    return networks[name].preprocessing
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContinuousEvaluationOptions(Options):
+  """Options of continuous evaluation: the best checkpoint, early stopping."""
+
+  best_metric: str = option(
+    'Accuracy',
+    'Metric that chooses the checkpoint in train_dir/best; a lower loss is '
+    'better.',
+    known=BEST_METRICS,
+  )
+  early_stop_patience: int | None = option(
+    None,
+    'Stop training after this many evaluations without improvement; never if '
+    'not set.',
+    lower=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainJob(
+  ModelOptions,
+  ContinuousEvaluationOptions,
+  OptimizerOptions,
+  ScheduleOptions,
+  DeploymentOptions,
+):
+  """Options of train_image_classifier.py."""
+
+  train_dir: str = option(
+    TEMP_MODEL,
+    'The run folder: receives checkpoints, events, curves and job.json.',
+  )
+  dataset_split_name: str = option(
+    'train', 'The split to train on.', group='data'
+  )
+  batch_size: int = option(32, 'Images per step and clone.', lower=1)
+  train_image_size: int | None = option(
+    None,
+    "Side of the images in pixels; the network's default if not set.",
+    lower=1,
+  )
+  augment: str | None = option(
+    None,
+    f'Augmentation beyond the preprocessing: {", ".join(AUGMENTATIONS)}; with '
+    "options and joined by +, 'randaugment(layers=2, magnitude=9)+mixup'.",
+    group='data',
+  )
+  num_readers: int | None = option(
+    None,
+    'Number of record files read at once; tuned by tf.data if not set.',
+    lower=1,
+    group='data',
+  )
+  seed: int | None = option(
+    None,
+    'Seed of weights, shuffling, augmentation and dropout. With one input '
+    'thread (--num_readers=1 --num_preprocessing_threads=1) a run repeats '
+    'exactly on the same machine (on GPUs also set TF_DETERMINISTIC_OPS=1).',
+    lower=0,
+  )
+
+  weight_decay: float = option(
+    0.00004, 'Weight of the L2 loss.', lower=0, group='optimization'
+  )
+  label_smoothing: float = option(
+    0.0,
+    'Share of each label that is spread over all classes.',
+    lower=0,
+    upper=1,
+    group='optimization',
+  )
+  batch_norm_decay: float | None = option(
+    None,
+    "Decay of batch norm's moving averages; the network's default if not set. "
+    'Short runs need a smaller one, such as 0.9.',
+    lower=0,
+    upper=1,
+    group='optimization',
+  )
+  moving_average_decay: float | None = option(
+    None,
+    'Decay of the moving averages of all weights; none are kept if not set.',
+    lower=0,
+    upper=1,
+    group='optimization',
+  )
+  gradient_clip_norm: float | None = option(
+    None,
+    'Global norm that gradients are clipped to; no clipping if not set.',
+    above=0,
+    group='optimization',
+  )
+  stop_on_nan: bool = option(
+    True,
+    'Stop when the loss is not finite, and keep the last checkpoint.',
+    group='optimization',
+  )
+
+  checkpoint_path: str | None = option(
+    None, 'Checkpoint, or folder of checkpoints, to fine-tune from.'
+  )
+  checkpoint_exclude_scopes: str | None = option(
+    None, 'Scopes not to restore from --checkpoint_path, separated by commas.'
+  )
+  trainable_scopes: str | None = option(
+    None, 'Scopes to train, separated by commas; all if not set.'
+  )
+  ignore_missing_vars: bool = option(
+    False,
+    'Initialize variables that --checkpoint_path lacks, instead of refusing '
+    'it.',
+    group='advanced',
+  )
+
+  log_every_n_steps: int = option(10, 'Steps between log lines.', lower=1)
+  save_summaries_secs: int = option(
+    600, 'Seconds between summaries.', lower=0, group='advanced'
+  )
+  save_interval_secs: int = option(600, 'Seconds between checkpoints.', lower=0)
+  keep_checkpoint_max: int = option(
+    5,
+    'Number of newest checkpoints to keep; 0 keeps all.',
+    lower=0,
+    group='advanced',
+  )
+  eval_every_n_steps: int | None = option(
+    None,
+    'Steps between checkpoints that training evaluates itself; if not set, '
+    'eval_image_classifier_loop.py can evaluate in another process.',
+    lower=1,
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    get_augmentations(self.augment)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointOptions(ModelOptions):
+  """Options that name a trained network and the split to run it on."""
+
+  checkpoint_path: str = option(
+    TEMP_MODEL,
+    'Checkpoint, or folder whose newest checkpoint is used.',
+  )
+  dataset_split_name: str | None = option(
+    None, "The split; the data set's evaluation split if not set.", group='data'
+  )
+  eval_image_size: int | None = option(
+    None,
+    "Side of the images in pixels; the network's default if not set.",
+    lower=1,
+  )
+  moving_average_decay: float | None = option(
+    None,
+    'Use the moving averages of the weights, unless 0; as in training if not '
+    'set.',
+    lower=0,
+    upper=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalJob(CheckpointOptions, CloneOptions):
+  """Options of eval_image_classifier.py."""
+
+  eval_dir: str | None = option(
+    None, "Folder for results; 'eval' beside the checkpoint if not set."
+  )
+  batch_size: int = option(100, 'Images per step and clone.', lower=1)
+  max_num_batches: int | None = option(
+    None, 'Largest number of batches to evaluate; all if not set.', lower=1
+  )
+  predictions_file: str | None = option(
+    None, 'CSV file for the label and five best classes of each record.'
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalLoopJob(EvalJob, ContinuousEvaluationOptions):
+  """Options of eval_image_classifier_loop.py."""
+
+  eval_interval_secs: int = option(
+    600, 'Seconds between checks for new checkpoints.', lower=0
+  )
+  eval_timeout_secs: int | None = option(
+    None,
+    'End after this many seconds without a new checkpoint; if not set, when '
+    'training has finished.',
+    lower=0,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VisualizeJob(CheckpointOptions):
+  """Options of visualize_attention.py."""
+
+  images: str | None = option(
+    None,
+    'Image files, separated by commas, or a folder of them; records of the data '
+    'set if not set.',
+  )
+  num_images: int = option(8, 'Largest number of images.', lower=1, upper=100)
+  num_classes: int | None = option(
+    None,
+    'Number of classes, if neither job.json nor the data set says it.',
+    lower=2,
+  )
+  class_name: str | None = option(
+    None,
+    'Name or number of the class to explain; the predicted class if not set.',
+  )
+  end_point: str | None = option(
+    None,
+    'Name of the feature map for Grad-CAM; the last one if not set.',
+  )
+  points: str | None = option(
+    None,
+    'Attention points to show, separated by commas: first, last, all, none, '
+    'numbers from 0, or scopes such as block4; the last of each map size if not '
+    'set.',
+  )
+  output_dir: str | None = option(
+    None,
+    'Folder for one picture per map and the arrays (.npz) of each image; not '
+    'written if not set.',
+  )
+  output_file: str | None = option(
+    None,
+    'PNG file for the grid of maps; if not set, attention.png in --output_dir '
+    'or beside the checkpoint.',
+  )
+
+  @property
+  def batch_size(self) -> int:
+    """Records are read as one batch."""
+    return self.num_images
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareJob(TrainJob):
+  """Options of compare_attention.py."""
+
+  train_dir: str | None = option(  # type: ignore[assignment]
+    None,
+    'Folder of the comparison: receives the table, and a run folder for each '
+    'run.',
+  )
+  attention_modules: str = option(
+    'none;se_block;cbam_block',
+    'Variants to compare, separated by semicolons, each with options and '
+    "placement if needed: 'none;cbam_block(ratio=16);cbam_block@class'.",
+  )
+  seeds: str = option(
+    '1', 'Seeds, separated by commas; each variant is trained with each.'
+  )
+  eval_split_name: str | None = option(
+    None,
+    "The split to evaluate on; the data set's evaluation split if not set.",
+  )
+  eval_batch_size: int = option(100, 'Images per step of evaluation.', lower=1)
+  timing_steps: int = option(
+    20,
+    'Training steps to time per variant, interleaved after training; the median '
+    'is reported. 0 disables it.',
+    lower=0,
+  )

@@ -1,0 +1,419 @@
+"""Resolves flags into a complete job, before any graph is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+from collections.abc import Collection, Mapping
+from typing import Any, Generic, TypeVar
+
+from datasets import dataset_factory
+from datasets.bad_records import check_ends
+from datasets.dataset import Dataset
+from datasets.dataset_factory import DATASETS
+from deployment import clones, grpc_server, multi_worker, parameter_servers
+from deployment import cluster as clusters
+from deployment.cluster import Cluster
+from deployment.options import CloneOptions, DeploymentOptions
+from engine.checkpoints import store
+from engine.config import job_file, precedence
+from engine.config.jobs import (
+  CheckpointOptions,
+  EvalJob,
+  ModelOptions,
+  NetworkOptions,
+  TrainJob,
+  VisualizeJob,
+)
+from errors import UserError
+from nets import nets_factory
+from nets.spec import NetworkSpec
+from options import Options
+
+JobT = TypeVar('JobT', bound=ModelOptions)
+CheckpointJobT = TypeVar('CheckpointJobT', bound=CheckpointOptions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup(Generic[JobT]):
+  """A resolved job, and the facts its options do not state.
+
+  Attributes:
+    job: with network, preprocessing, image size and split all set.
+    dataset: the records it reads.
+    num_classes: classes of the network, after labels_offset.
+    channels: channels of the images that the network takes.
+    image_size: their side in pixels.
+    cluster: the processes that train together; None for one.
+    checkpoint: the readable checkpoint that training starts from, or None.
+    is_resumed: whether that is a checkpoint of the same run.
+  """
+
+  job: JobT
+  dataset: Dataset
+  num_classes: int
+  channels: int
+  image_size: int
+  cluster: Cluster | None = None
+  checkpoint: str | None = None
+  is_resumed: bool = False
+
+  @property
+  def is_chief(self) -> bool:
+    """Whether this process writes checkpoints, events and results."""
+    return self.cluster is None or self.cluster.is_chief
+
+  @property
+  def shard(self) -> tuple[int, int]:
+    """The number of processes that share the records, and this one's index."""
+    if self.cluster is None:
+      return 1, 0
+    return len(self.cluster.workers), self.cluster.task
+
+  @property
+  def start_step(self) -> int:
+    """The step that training starts at: 0 unless it is resumed."""
+    if not (self.is_resumed and self.checkpoint):
+      return 0
+    return store.step_of(self.checkpoint)
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """Names of the network's classes."""
+    return self.dataset.class_names[self.job.labels_offset :]
+
+  def network_fn(self, is_training: bool) -> nets_factory.NetworkFn:
+    """Returns a function (images) -> (logits, end points) of the job.
+
+    Args:
+      is_training: whether to apply dropout and use batch statistics.
+    """
+    job = self.job
+    return nets_factory.get_network_fn(
+      job.model_name,
+      self.num_classes,
+      weight_decay=getattr(job, 'weight_decay', 0.0),
+      is_training=is_training,
+      attention_module=job.attention_module,
+      attention_placement=job.attention_placement,
+      batch_norm_decay=getattr(job, 'batch_norm_decay', None),
+    )
+
+
+def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
+  """Resolves a training job: where it starts, and on which records.
+
+  Args:
+    job: the job that the flags describe.
+    explicit: the options set by flags, which win over a recorded job's.
+
+  Raises:
+    UserError: for wrong input.
+  """
+  _require(job, 'train_dir', 'the folder for checkpoints and events')
+  cluster = find_cluster(job)
+  if cluster is None:
+    grpc_server.check_master(job.master)
+  _check_devices(job)
+  checkpoint = _newest(job.train_dir)
+  is_resumed = checkpoint is not None
+  recorded = job_file.read(job.train_dir) if is_resumed else None
+  if recorded:
+    names = {*recorded['options']} - {*precedence.NOT_INHERITED_ON_RESUME}
+    job = precedence.inherit(
+      job, explicit, recorded, names, 'train_dir/job.json'
+    )
+    precedence.refuse_other_structure(job, recorded)
+  elif not is_resumed and job.checkpoint_path:
+    checkpoint = store.find(job.checkpoint_path)
+    job = _fine_tuning(job, explicit, checkpoint)
+  job, dataset = read_data(job, job.dataset_split_name)
+  setup = _setup(job, dataset, 'train_image_size')
+  if recorded:
+    _check_classes(setup, recorded, job.train_dir)
+  setup = dataclasses.replace(
+    setup, cluster=cluster, checkpoint=checkpoint, is_resumed=is_resumed
+  )
+  if setup.is_chief:
+    check_writable(job.train_dir)
+  return setup
+
+
+def evaluation(job: EvalJob, explicit: Collection[str]) -> Setup[EvalJob]:
+  """Resolves an evaluation; options not set come from the checkpoint's job.
+
+  Args:
+    job: the job that the flags describe.
+    explicit: the options set by flags.
+
+  Raises:
+    UserError: for wrong input.
+  """
+  _check_devices(job)
+  job, recorded, folder = _complete_from_checkpoint(job, explicit)
+  if job.eval_dir is None:
+    job = dataclasses.replace(job, eval_dir=str(folder / 'eval'))
+  return _on_records(job, recorded, folder)
+
+
+def visualization(
+  job: VisualizeJob, explicit: Collection[str]
+) -> Setup[VisualizeJob]:
+  """Resolves a visualization of image files or of an evaluation's records.
+
+  For image files, the setup's data set has no records, only class names.
+
+  Args:
+    job: the job that the flags describe.
+    explicit: the options set by flags.
+
+  Raises:
+    UserError: for wrong input.
+  """
+  job, recorded, folder = _complete_from_checkpoint(job, explicit)
+  if job.images is None:
+    setup = _on_records(job, recorded, folder)
+  else:
+    setup = _setup(job, _without_records(job, recorded), 'eval_image_size')
+  num_classes = job.num_classes or setup.num_classes
+  if num_classes != setup.num_classes:
+    raise UserError(
+      f'--num_classes={num_classes} contradicts the {setup.num_classes} '
+      f'classes of {folder / "job.json" if recorded else setup.dataset.name}: '
+      'omit it.'
+    )
+  return setup
+
+
+def _complete_from_checkpoint(
+  job: CheckpointJobT, explicit: Collection[str]
+) -> tuple[CheckpointJobT, Mapping[str, Any] | None, pathlib.Path]:
+  """Returns the job completed from job.json, its content or None, its folder."""
+  grpc_server.check_master(job.master)
+  path = pathlib.Path(job.checkpoint_path)
+  folder = path if path.is_dir() else path.parent
+  recorded = job_file.read(folder)
+  if recorded:
+    names: Collection[str] = precedence.INHERITED_BY_EVALUATION
+    if 'dataset_name' in explicit and (
+      job.dataset_name != recorded['options']['dataset_name']
+    ):
+      names = [name for name in names if name != 'dataset_dir']
+    job = precedence.inherit(
+      job, explicit, recorded, names, f'{folder}/job.json'
+    )
+    precedence.refuse_other_model(job, recorded, folder)
+  return job, recorded, folder
+
+
+def _on_records(
+  job: CheckpointJobT, recorded: Mapping[str, Any] | None, folder: pathlib.Path
+) -> Setup[CheckpointJobT]:
+  """Returns the setup of a trained network on the records of a split."""
+  split = job.dataset_split_name
+  if split is None and job.dataset_dir:
+    split = dataset_factory.evaluation_split(job.dataset_name, job.dataset_dir)
+  job, dataset = read_data(job, split)
+  setup = _setup(job, dataset, 'eval_image_size')
+  if recorded:
+    _check_classes(setup, recorded, folder)
+  return setup
+
+
+def _without_records(
+  job: VisualizeJob, recorded: Mapping[str, Any] | None
+) -> Dataset:
+  """Returns the data set as far as it is known without its records."""
+  name = job.dataset_name
+  known = name in DATASETS
+  if recorded:
+    num_classes = recorded['num_classes'] + job.labels_offset
+  elif job.num_classes:
+    num_classes = job.num_classes + job.labels_offset
+  elif known:
+    num_classes = DATASETS[name].num_classes
+  else:
+    raise UserError(
+      'The number of classes is unknown: set --num_classes, or --dataset_name '
+      f'to one of {", ".join(DATASETS)}.'
+    )
+  folder = (
+    pathlib.Path(job.dataset_dir).expanduser() if job.dataset_dir else None
+  )
+  channels = DATASETS[name].channels if known else 3
+  return Dataset(
+    name=name,
+    split='',
+    files=(),
+    num_records=0,
+    num_classes=num_classes,
+    channels=recorded.get('channels', channels) if recorded else channels,
+    class_names=dataset_factory.class_names(name, folder, num_classes),
+  )
+
+
+def _newest(train_dir: str) -> str | None:
+  """Finds the checkpoint to resume from; UserError if all are damaged."""
+  newest = store.newest_readable(train_dir)
+  if newest is None and store.in_folder(train_dir):
+    raise UserError(
+      f'All checkpoints in {train_dir} are damaged (see above): restore one from '
+      'a backup, or start in another --train_dir.'
+    )
+  best = pathlib.Path(train_dir, 'best')
+  if newest is None and store.in_folder(best):
+    raise UserError(
+      f'{best} holds the best checkpoint of an earlier run, whose other '
+      'checkpoints are deleted: move it away, or start in another --train_dir.'
+    )
+  return newest
+
+
+def _require(job: Options, name: str, meaning: str) -> None:
+  """Raises UserError unless an option is set."""
+  if not getattr(job, name):
+    raise UserError(f'--{name} is required: {meaning}.')
+
+
+def _check_devices(job: CloneOptions) -> None:
+  """Raises UserError unless there is a GPU for every clone."""
+  if job.num_clones > 1 and not job.clone_on_cpu:
+    clones.check_gpus(job.num_clones)
+
+
+def find_cluster(options: DeploymentOptions) -> Cluster | None:
+  """Returns the processes that train together; None for one.
+
+  Raises:
+    UserError: for flags that are missing, malformed or contradictory.
+  """
+  cluster = clusters.find(options, os.environ)
+  multi_worker.check(options, cluster)
+  parameter_servers.check(options, cluster)
+  return cluster
+
+
+def check_writable(folder: str) -> None:
+  """Creates a folder; raises UserError unless it is writable."""
+  try:
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as probe:
+      probe.write(b'.')
+  except OSError as error:
+    raise UserError(
+      f'Cannot write to {folder}: {error.strerror}. Choose another folder.'
+    ) from error
+
+
+def read_data(job: JobT, split: str | None) -> tuple[JobT, Dataset]:
+  """Finds the record files of a split; returns the job and the data set.
+
+  Args:
+    job: names the data set and its folder.
+    split: the split, which the returned job names.
+
+  Raises:
+    UserError: if files are missing or damaged.
+  """
+  _require(
+    job,
+    'dataset_dir',
+    'the folder that download_and_convert_data.py wrote records to',
+  )
+  # Absolute, as job.json is also read from other working directories.
+  folder = precedence.absolute_path(job.dataset_dir or '')
+  changes: dict[str, Any] = {'dataset_dir': folder, 'dataset_split_name': split}
+  job = dataclasses.replace(job, **changes)
+  dataset = dataset_factory.get_dataset(job.dataset_name, split, folder)
+  if not job.skip_bad_records:
+    check_ends(dataset)
+  return job, dataset
+
+
+def _setup(job: JobT, dataset: Dataset, size_option: str) -> Setup[JobT]:
+  """Sets the preprocessing and the image size, and checks them."""
+  network = nets_factory.NETWORKS[job.model_name]
+  size = getattr(job, size_option) or network.image_size
+  check_size(size_option, size, network)
+  num_classes = dataset.num_classes - job.labels_offset
+  if num_classes < 2:
+    raise UserError(
+      f'--labels_offset={job.labels_offset} leaves {num_classes} of the '
+      f'{dataset.num_classes} classes of {dataset.name}: use 0 or 1.'
+    )
+  channels = 1 if job.use_grayscale else network.channels or dataset.channels
+  changes: dict[str, Any] = {
+    **check_attention(job),
+    'preprocessing_name': job.recipe,
+    size_option: size,
+  }
+  job = dataclasses.replace(job, **changes)
+  return Setup(job, dataset, num_classes, channels, size)
+
+
+def check_size(option: str, size: int, network: NetworkSpec) -> None:
+  """Raises UserError if images are too small for a network.
+
+  Args:
+    option: the flag that sets the size, for the message.
+    size: height and width of the images, pixels.
+    network: the network.
+  """
+  if size < network.min_image_size:
+    raise UserError(
+      f'--{option}={size} is too small for {network.name}: the minimum is '
+      f'{network.min_image_size}, the default {network.image_size}.'
+    )
+
+
+def check_attention(job: NetworkOptions) -> dict[str, str | None]:
+  """Returns a job's attention options in their canonical spelling.
+
+  Raises:
+    UserError: for a placement without attention.
+  """
+  attention = precedence.canonical_attention(vars(job))
+  if job.attention_placement and not attention['attention_module']:
+    raise UserError(
+      f'--attention_placement={job.attention_placement} without attention: '
+      'set --attention_module, or omit the placement.'
+    )
+  return attention
+
+
+def _fine_tuning(
+  job: TrainJob, explicit: Collection[str], checkpoint: str
+) -> TrainJob:
+  """Inherits options that flags do not set from the checkpoint's job."""
+  folder = pathlib.Path(checkpoint).parent
+  recorded = job_file.read(folder)
+  if not recorded:
+    return job
+  job = precedence.inherit(
+    job,
+    explicit,
+    recorded,
+    precedence.INHERITED_BY_FINE_TUNING,
+    f'{folder}/job.json',
+  )
+  is_plain = (
+    precedence.canonical_attention(recorded['options'])['attention_module']
+    is None
+  )
+  precedence.refuse_other_model(job, recorded, folder, attention=not is_plain)
+  return job
+
+
+def _check_classes(
+  setup: Setup, recorded: Mapping[str, Any], folder: str | pathlib.Path
+) -> None:
+  """Raises UserError if the data has other classes than in training."""
+  if setup.num_classes != recorded['num_classes']:
+    raise UserError(
+      f'{folder} was trained on {recorded["num_classes"]} classes, '
+      f'{setup.dataset.name} has {setup.num_classes} after '
+      f'--labels_offset={setup.job.labels_offset}: set the data set and offset '
+      'of training.'
+    )

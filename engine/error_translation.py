@@ -1,0 +1,74 @@
+"""Translates errors of the input and of a full disk into UserErrors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+from datasets.bad_records import find_bad_record, refusal
+from datasets.dataset import Dataset
+from engine import console
+from errors import UserError
+from tf_compat import tf
+
+
+@contextlib.contextmanager
+def translate_data_errors(
+  dataset: Dataset, labels_offset: int
+) -> Iterator[None]:
+  """Raises UserError naming the bad record if reading fails in the body."""
+  try:
+    yield
+  except (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    # Raised instead if the error's message quotes a record's bytes.
+    UnicodeDecodeError,
+  ):
+    refuse_bad_record(dataset, labels_offset)
+    raise
+
+
+def refuse_bad_record(dataset: Dataset, labels_offset: int) -> None:
+  """Raises UserError for the first bad record, if there is one."""
+  missing = [file for file in dataset.files if not os.path.exists(file)]
+  if missing:
+    raise UserError(
+      f'{missing[0]} no longer exists: restore it, or convert again.'
+    )
+  console.say('Searching for the bad record.')
+  bad = find_bad_record(dataset, labels_offset=labels_offset)
+  if bad is not None:
+    raise refusal(bad)
+
+
+# The system's messages: TensorFlow passes on the text, not the error number.
+_DISK_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
+
+
+def disk_full_reason(error: BaseException) -> str | None:
+  """Returns the line of an error that reports a full disk, or None."""
+  lines = (line.strip() for line in str(error).splitlines())
+  return next(
+    (line for line in lines if any(f in line for f in _DISK_FULL)), None
+  )
+
+
+@contextlib.contextmanager
+def translate_disk_errors() -> Iterator[None]:
+  """Raises UserError if the body fails because the disk is full."""
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:
+    line = disk_full_reason(error)
+    if line is None:
+      raise
+    raise UserError(
+      f'The disk is full: {line}. Complete files remain; free disk space, and '
+      'the same command resumes.'
+    ) from error

@@ -1,0 +1,1 @@
+"""Evaluation: one checkpoint, or each as training writes it."""

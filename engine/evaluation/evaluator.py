@@ -1,0 +1,210 @@
+"""Evaluation of a checkpoint: one pass over a split, every record once."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import sys
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from deployment import clones, devices
+from engine import console, error_translation, inputs
+from engine.checkpoints import restore as restoring
+from engine.checkpoints import store
+from engine.config import resolve
+from engine.config.jobs import EvalJob
+from engine.config.resolve import Setup
+from engine.evaluation import results
+from engine.evaluation.metrics import TOP, Metrics
+from engine.evaluation.predictions import PredictionsWriter
+from engine.evaluation.results import Result
+from engine.plots import curves
+from engine.run_dir import events, run_status
+from tf_compat import tf
+
+
+def evaluate(job: EvalJob, explicit: Collection[str] = frozenset()) -> Result:
+  """Evaluates one checkpoint.
+
+  Args:
+    job: what to evaluate; engine/config/jobs.py documents each option.
+    explicit: the options set by flags, which win over the checkpoint's job.
+
+  Raises:
+    UserError: for wrong input, where possible before any record is read.
+  """
+  checkpoint = store.find(job.checkpoint_path)
+  setup = resolve.evaluation(job, explicit)
+  with Evaluator(setup) as evaluator:
+    return evaluator.evaluate(checkpoint)
+
+
+class Evaluator:
+  """A network for inference, its input, and a session for its checkpoints."""
+
+  def __init__(self, setup: Setup):
+    self._setup = setup
+    self._graph = tf.Graph()
+    self._restorers: dict[tuple, Any] = {}
+    job = setup.job
+    self._strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
+    with self._graph.as_default(), self._strategy.scope():
+      self._build()
+    self._session = tf.Session(
+      job.master,
+      graph=self._graph,
+      config=devices.session_config(
+        cpu_only=job.clone_on_cpu, cpus=job.num_clones, xla=job.xla
+      ),
+    )
+
+  def __enter__(self) -> Evaluator:
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._session.close()
+
+  def _build(self) -> None:
+    """Builds the graph, from records to the outputs of _clone()."""
+    setup, count = self._setup, self._setup.job.num_clones
+    batches = inputs.batches(setup, is_training=False, clones=count)
+    batch = batches.get_next()
+    if count == 1:
+      self._outputs = self._clone(batch)
+    else:
+      # The last batch may be smaller: repeat images, so that it divides evenly.
+      size = tf.shape(batch['label'])[0]
+      filled = tf.range(-(-size // count) * count) % size
+      batch = {key: tf.gather(value, filled) for key, value in batch.items()}
+      with tf.variable_creator_scope(clones.equal_variables):
+        clone_outputs = clones.run(self._strategy, self._clone, batch)
+      self._outputs = {
+        key: tf.concat([outputs[key] for outputs in clone_outputs], 0)[:size]
+        for key in clone_outputs[0]
+      }
+    self._skipped = inputs.skipped_count(setup)
+    self._start = inputs.initializer(batches)
+
+  def _clone(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Returns labels, best classes, probabilities and losses of one clone."""
+    setup = self._setup
+    logits, _ = setup.network_fn(is_training=False)(batch['image'])
+    # By logits, since the softmax of low ones is 0 and zeros have no order.
+    best = tf.nn.top_k(logits, min(TOP, setup.num_classes))
+    return {
+      'index': batch['index'],
+      'filename': batch['filename'],
+      'label': batch['label'],
+      'guesses': best.indices,
+      'probabilities': tf.gather(
+        tf.nn.softmax(logits), best.indices, batch_dims=1
+      ),
+      'loss': tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=batch['label'], logits=logits
+      ),
+    }
+
+  def evaluate(self, checkpoint: str) -> Result:
+    """Evaluates a checkpoint on the split; writes and prints the result.
+
+    Raises:
+      UserError: if the checkpoint is of another network, or a record is bad.
+      tf.errors.OpError: if the checkpoint is deleted or damaged.
+    """
+    dataset = self._setup.dataset
+    console.say(f'Evaluating {checkpoint} on {dataset.name}/{dataset.split}.')
+    with self._graph.as_default(), self._strategy.scope():
+      self._restore(checkpoint)
+    metrics = Metrics(self._setup.num_classes)
+    began = time.perf_counter()
+    with (
+      error_translation.translate_data_errors(
+        dataset, self._setup.job.labels_offset
+      ),
+      self._predictions() as predictions,
+    ):
+      for values in self._batches_of_one_pass():
+        metrics.update(values['label'], values['guesses'], values['loss'])
+        if predictions:
+          predictions.write(
+            values['index'],
+            values['filename'],
+            values['label'],
+            values['guesses'],
+            values['probabilities'],
+          )
+    seconds = time.perf_counter() - began
+    result = results.summarize(
+      metrics,
+      checkpoint=checkpoint,
+      global_step=store.global_step(checkpoint),
+      dataset=dataset.name,
+      split=dataset.split,
+      class_names=self._setup.class_names,
+      images_per_second=metrics.count / seconds,
+    )
+    self._publish(result)
+    return result
+
+  def _restore(self, checkpoint: str) -> None:
+    """Restores the variables; checkpoints of equal names share their savers."""
+    job = self._setup.job
+    mapping = restoring.evaluating(
+      job.model_name, checkpoint, bool(job.moving_average_decay)
+    )
+    names = tuple(mapping.values())
+    if names not in self._restorers:
+      self._restorers[names] = restoring.restorer(mapping)
+    self._restorers[names](self._session, checkpoint)
+
+  def _predictions(self) -> contextlib.AbstractContextManager:
+    """Opens the writer of --predictions_file; yields None if it is not set."""
+    path = self._setup.job.predictions_file
+    if not path:
+      return contextlib.nullcontext()
+    return PredictionsWriter(path, self._setup.class_names)
+
+  def _batches_of_one_pass(self) -> Iterator[dict[str, Any]]:
+    """Yields the outputs for each batch, up to --max_num_batches."""
+    self._session.run(self._start)
+    dataset, job = self._setup.dataset, self._setup.job
+    total = -(-dataset.num_records // (job.batch_size * job.num_clones))
+    if job.max_num_batches:
+      total = min(total, job.max_num_batches)
+    with (
+      console.bar(total, unit='batch') as bar,
+      contextlib.suppress(tf.errors.OutOfRangeError),
+    ):
+      for _ in range(job.max_num_batches or sys.maxsize):
+        yield self._session.run(self._outputs)
+        bar.update()
+
+  def _publish(self, result: Result) -> None:
+    """Prints the result; writes it to eval_dir and its curve to train_dir."""
+    if self._skipped is not None:
+      skipped = self._session.run(self._skipped)
+      console.say(f'{skipped} bad records were skipped.')
+    file = self._setup.job.predictions_file
+    predictions = f', predictions in {file}' if file else ''
+    for line in results.stderr_lines(result):
+      console.say(line)
+    console.say(
+      f'{result.count} records, loss {result.metrics["loss"]:.4f}, '
+      f'{result.images_per_second:.1f} images/s; results in '
+      f'{self._setup.job.eval_dir}{predictions}.'
+    )
+    results.write(result, self._setup.job.eval_dir)
+    with tf.summary.FileWriter(self._setup.job.eval_dir) as writer:
+      writer.add_summary(
+        events.scalars(
+          **{f'eval/{name}': value for name, value in result.metrics.items()}
+        ),
+        result.global_step,
+      )
+    train_dir = pathlib.Path(result.checkpoint).parent
+    # A published checkpoint has no run folder.
+    if pathlib.Path(train_dir, 'job.json').exists():
+      run_status.register_eval_dir(train_dir, self._setup.job.eval_dir)
+      curves.draw(train_dir, run_status.results_files(train_dir))

@@ -1,0 +1,201 @@
+"""The result of an evaluation, and the files and lines that report it."""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import files
+from engine.evaluation.metrics import Metrics
+from engine.plots import style as plot_style
+from engine.run_dir import csv_log, results_csv
+
+JSON = 'results.json'
+CONFUSION_CSV = 'confusion_matrix.csv'
+CONFUSION_PNG = 'confusion_matrix.png'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+  """The result of one evaluation of one checkpoint.
+
+  Attributes:
+    checkpoint: the checkpoint's path.
+    global_step: the training step it was saved at.
+    dataset: name of the data set.
+    split: name of the split.
+    count: number of records evaluated.
+    metrics: Accuracy, Recall_5 (above 5 classes), loss, macro averages.
+    per_class: for each class label, name, count, precision, recall, f1;
+      recall and f1 are None for a class without records.
+    images_per_second: speed of the pass.
+    confusion: int64 [classes, classes], records by true and predicted label.
+    class_names: a name for each class.
+    notes: remarks on the numbers.
+    time: the time in UTC, as ISO 8601 to the second.
+  """
+
+  checkpoint: str
+  global_step: int
+  dataset: str
+  split: str
+  count: int
+  metrics: Mapping[str, float]
+  per_class: Sequence[Mapping[str, Any]]
+  images_per_second: float
+  confusion: np.ndarray
+  class_names: Sequence[str]
+  notes: Sequence[str]
+  time: str
+
+
+def summarize(
+  metrics: Metrics,
+  *,
+  checkpoint: str,
+  global_step: int,
+  dataset: str,
+  split: str,
+  class_names: Sequence[str],
+  images_per_second: float,
+) -> Result:
+  """Returns the result of an evaluation that has just ended.
+
+  Args:
+    metrics: the scores of all batches.
+    checkpoint: the checkpoint's path.
+    global_step: the training step it was saved at.
+    dataset: name of the data set.
+    split: name of the split.
+    class_names: names by label of the network, after --labels_offset; a class
+      without a name is called by its number.
+    images_per_second: speed of the pass.
+
+  Raises:
+    UserError: if no record was evaluated.
+  """
+  names = [str(name) for name in class_names[: metrics.num_classes]]
+  names += map(str, range(len(names), metrics.num_classes))
+  return Result(
+    checkpoint=str(checkpoint),
+    global_step=int(global_step),
+    dataset=dataset,
+    split=split,
+    count=metrics.count,
+    metrics=metrics.scores(),
+    per_class=_per_class(metrics, names),
+    images_per_second=float(images_per_second),
+    confusion=metrics.confusion.copy(),
+    class_names=tuple(names),
+    notes=tuple(metrics.notes()),
+    time=csv_log.timestamp(),
+  )
+
+
+def stderr_lines(result: Result) -> list[str]:
+  """Returns the lines that scripts search for, then the notes.
+
+  eval/Accuracy[0.76798] and eval/Recall_5[0.93180], as in TF-Slim.
+  """
+  lines = [
+    f'eval/{name}[{result.metrics[name]:.5f}]'
+    for name in ('Accuracy', 'Recall_5')
+    if name in result.metrics
+  ]
+  return [*lines, *result.notes]
+
+
+def write(result: Result, eval_dir: str | os.PathLike) -> None:
+  """Writes all files of one evaluation into eval_dir.
+
+  The row in results.csv is written last, so that the other files are complete
+  when it appears.
+  """
+  write_json(result, os.path.join(eval_dir, JSON))
+  write_confusion_csv(result, os.path.join(eval_dir, CONFUSION_CSV))
+  draw_confusion(result, os.path.join(eval_dir, CONFUSION_PNG))
+  append_csv(result, os.path.join(eval_dir, results_csv.FILE))
+
+
+def write_json(result: Result, path: str | os.PathLike) -> None:
+  """Writes results.json; numbers that are not finite become null."""
+  content = {
+    'checkpoint': result.checkpoint,
+    'global_step': result.global_step,
+    'dataset': result.dataset,
+    'split': result.split,
+    'count': result.count,
+    'metrics': result.metrics,
+    'per_class': result.per_class,
+    'images_per_second': result.images_per_second,
+  }
+  text = json.dumps(_finite(content), indent=2, allow_nan=False)
+  files.write_text(path, text + '\n')
+
+
+def append_csv(result: Result, path: str | os.PathLike) -> None:
+  """Appends time, global_step, checkpoint, split, count and the metrics."""
+  results_csv.append(
+    path,
+    time=result.time,
+    global_step=result.global_step,
+    checkpoint=result.checkpoint,
+    split=result.split,
+    count=result.count,
+    metrics=result.metrics,
+  )
+
+
+def write_confusion_csv(result: Result, path: str | os.PathLike) -> None:
+  """Writes counts by true (row) and predicted (column) class name."""
+  with files.replacing_text(path) as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(['true \\ predicted', *result.class_names])
+    for name, counts in zip(result.class_names, result.confusion, strict=True):
+      writer.writerow([name, *counts.tolist()])
+
+
+def draw_confusion(result: Result, path: str | os.PathLike) -> None:
+  """Draws the confusion matrix as a PNG; logs a failure as a warning."""
+  # Matplotlib takes half a second to import.
+  from engine.plots import confusion_matrix
+
+  title = (
+    f'Accuracy {result.metrics["Accuracy"]:.4f} on {result.count:,} images\n'
+    f'{result.dataset} {result.split}, step {result.global_step:,}'
+  )
+  with plot_style.log_failure(path):
+    confusion_matrix.draw(result.confusion, result.class_names, title, path)
+
+
+def _per_class(metrics: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
+  """Returns the scores per class; recall and F1 are None without records."""
+  return [
+    {
+      'label': label,
+      'name': name,
+      'count': int(count),
+      'precision': float(precision),
+      'recall': float(recall) if count else None,
+      'f1': float(f1) if count else None,
+    }
+    for label, (name, precision, recall, f1, count) in enumerate(
+      zip(names, *metrics.per_class(), strict=True)
+    )
+  ]
+
+
+def _finite(value: Any) -> Any:
+  """Replaces NaN and infinities, which JSON lacks, by None."""
+  if isinstance(value, Mapping):
+    return {key: _finite(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite(item) for item in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value

@@ -1,0 +1,147 @@
+"""Optimizers that --optimizer can name, with their options and slot names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from options import Options, option
+from registry import Table
+from tf_compat import tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+  """An entry of OPTIMIZERS.
+
+  Attributes:
+    name: what --optimizer calls it.
+    make: (OptimizerOptions, learning rate) -> tf.train.Optimizer.
+    slots: the scope of the variables it keeps beside each weight, as
+      checkpoints name it; None if it keeps none.
+  """
+
+  name: str
+  make: Callable[[OptimizerOptions, tf.Tensor], tf.train.Optimizer]
+  slots: str | None
+
+
+def _adadelta(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  return tf.train.AdadeltaOptimizer(
+    rate, rho=options.adadelta_rho, epsilon=options.opt_epsilon
+  )
+
+
+def _adagrad(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  return tf.train.AdagradOptimizer(
+    rate, initial_accumulator_value=options.adagrad_initial_accumulator_value
+  )
+
+
+def _adam(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  return tf.train.AdamOptimizer(
+    rate,
+    beta1=options.adam_beta1,
+    beta2=options.adam_beta2,
+    epsilon=options.opt_epsilon,
+  )
+
+
+def _ftrl(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  return tf.train.FtrlOptimizer(
+    rate,
+    learning_rate_power=options.ftrl_learning_rate_power,
+    initial_accumulator_value=options.ftrl_initial_accumulator_value,
+    l1_regularization_strength=options.ftrl_l1,
+    l2_regularization_strength=options.ftrl_l2,
+  )
+
+
+def _momentum(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  # The slots are called 'Momentum', as in TF-Slim's checkpoints.
+  return tf.train.MomentumOptimizer(
+    rate, momentum=options.momentum, name='Momentum'
+  )
+
+
+def _rmsprop(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  return tf.train.RMSPropOptimizer(
+    rate,
+    decay=options.rmsprop_decay,
+    momentum=options.rmsprop_momentum,
+    epsilon=options.opt_epsilon,
+  )
+
+
+def _sgd(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  del options
+  return tf.train.GradientDescentOptimizer(rate)
+
+
+OPTIMIZERS = Table(
+  'optimizer',
+  (
+    Optimizer('adadelta', _adadelta, slots='Adadelta'),
+    Optimizer('adagrad', _adagrad, slots='Adagrad'),
+    Optimizer('adam', _adam, slots='Adam'),
+    Optimizer('ftrl', _ftrl, slots='Ftrl'),
+    Optimizer('momentum', _momentum, slots='Momentum'),
+    Optimizer('rmsprop', _rmsprop, slots='RMSProp'),
+    Optimizer('sgd', _sgd, slots=None),
+  ),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerOptions(Options):
+  """Options that choose and configure an optimizer."""
+
+  optimizer: str = option(
+    'rmsprop',
+    'The optimizer.',
+    known=OPTIMIZERS,
+    structure=True,
+    group='optimization',
+  )
+  opt_epsilon: float = option(
+    1.0, 'Epsilon of adadelta, adam and rmsprop.', lower=0, group='advanced'
+  )
+  adadelta_rho: float = option(
+    0.95, 'Decay rate of adadelta.', lower=0, group='advanced'
+  )
+  adagrad_initial_accumulator_value: float = option(
+    0.1, 'Initial value of the adagrad accumulators.', above=0, group='advanced'
+  )
+  adam_beta1: float = option(
+    0.9,
+    'Decay rate of the first moment of adam.',
+    lower=0,
+    group='advanced',
+  )
+  adam_beta2: float = option(
+    0.999,
+    'Decay rate of the second moment of adam.',
+    lower=0,
+    group='advanced',
+  )
+  ftrl_learning_rate_power: float = option(
+    -0.5, 'Learning rate power of ftrl.', upper=0, group='advanced'
+  )
+  ftrl_initial_accumulator_value: float = option(
+    0.1, 'Initial value of the ftrl accumulators.', lower=0, group='advanced'
+  )
+  ftrl_l1: float = option(
+    0.0, 'L1 regularization of ftrl.', lower=0, group='advanced'
+  )
+  ftrl_l2: float = option(
+    0.0, 'L2 regularization of ftrl.', lower=0, group='advanced'
+  )
+  momentum: float = option(
+    0.9, 'Momentum of the momentum optimizer.', lower=0, group='optimization'
+  )
+  rmsprop_momentum: float = option(
+    0.9, 'Momentum of rmsprop.', lower=0, group='advanced'
+  )
+  rmsprop_decay: float = option(
+    0.9, 'Decay rate of rmsprop.', lower=0, group='advanced'
+  )

@@ -1,0 +1,1 @@
+"""Plots of a run: training curves and confusion matrix."""

@@ -1,0 +1,1 @@
+"""The run folder: its lock, status files, CSV logs and event files."""

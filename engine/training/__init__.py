@@ -1,0 +1,1 @@
+"""Training: the step, its hooks, and the loop around them."""

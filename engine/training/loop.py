@@ -1,0 +1,352 @@
+"""Training: from a job to a finished run, as train_image_classifier.py does it.
+
+engine/training/step.py builds the graph of a step, the hooks in this package do
+what happens around each step, and engine/config/resolve.py checks the job
+before any of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeAlias
+
+from deployment import deployment_factory, parameter_servers
+from deployment.cluster import Cluster
+from deployment.deployment import Deployment
+from deployment.options import PS
+from engine import console, error_translation
+from engine.checkpoints import restore as restoring
+from engine.checkpoints import store
+from engine.config import job_file, resolve
+from engine.config.jobs import TrainJob
+from engine.config.resolve import Setup
+from engine.evaluation.continuous import ContinuousEvaluation
+from engine.run_dir import events, lock, progress_csv, run_status
+from engine.signals import Signals
+from engine.training import cluster_watchdog, hooks
+from engine.training import step as train_step
+from engine.training.nan_guard import NanGuardHook, NonFiniteError
+from engine.training.saving import SavingHook
+from engine.training.step import TrainStep
+from engine.training.stopping import StoppingHook
+from tf_compat import tf
+
+# restore(session, saver): fills the variables before the first step.
+Restore: TypeAlias = 'Callable[[tf.Session, tf.train.Saver], None]'
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """How a run ended.
+
+  Attributes:
+    step: the last step.
+    loss: its loss; NaN if no step was made.
+    reason: 'max_number_of_steps', 'early_stop', or the signal's name; 'served'
+      for a parameter server.
+    checkpoint: the last one.
+    exit_code: 0, or 128 + signal.
+  """
+
+  step: int
+  loss: float
+  reason: str
+  checkpoint: str | None
+  exit_code: int = 0
+
+
+def train(job: TrainJob, explicit: Collection[str] = frozenset()) -> Summary:
+  """Trains a network until its last step, an early stop or a signal.
+
+  Args:
+    job: what to train; engine/config/jobs.py documents each option.
+    explicit: the options set by flags, which win over a recorded job's.
+
+  Raises:
+    UserError: for wrong input, a diverged model, or a full disk; the last good
+      checkpoint stays.
+  """
+  cluster = resolve.find_cluster(job)
+  if cluster and cluster.job_name == PS:
+    return _serve(job, cluster)
+  setup = resolve.training(job, explicit)
+  with contextlib.ExitStack() as stack:
+    if setup.is_chief:
+      stack.enter_context(lock.exclusive(setup.job.train_dir))
+    signals = stack.enter_context(Signals())
+    _announce(setup, 'checkpoint_path' in explicit)
+    if _is_finished(setup):
+      return _finish_again(setup, signals)
+    return _train(setup, signals)
+
+
+def _serve(job: TrainJob, cluster: Cluster) -> Summary:
+  """Runs a parameter server until the workers have trained."""
+  with Signals() as signals:
+    code = parameter_servers.serve(
+      cluster,
+      job.worker_timeout_secs,
+      lambda: bool(signals.received),
+      console.say,
+    )
+    if code is None:
+      console.say(f'Ended by {signals.name}.')
+    else:
+      console.say('Training is over.')
+    code = code or signals.exit_code
+  return Summary(0, math.nan, 'served', None, code)
+
+
+def _train(setup: Setup, signals: Signals) -> Summary:
+  """Builds the graph, restores variables, and runs the training loop."""
+  validate = _validation(setup)
+  deployment = _deploy(setup, signals)
+  with tf.Graph().as_default(), deployment.scope():
+    step = train_step.build(setup, deployment, setup.start_step)
+    restore = _restore_function(setup)
+    if setup.is_chief:
+      _start_run_dir(setup)
+    with (
+      error_translation.translate_data_errors(
+        setup.dataset, setup.job.labels_offset
+      ),
+      _record_divergence(setup),
+      cluster_watchdog.watch_peers(setup.job, deployment) as watchdog_hooks,
+      _end_servers_on_error(deployment),
+    ):
+      return _run(
+        setup, deployment, step, restore, validate, watchdog_hooks, signals
+      )
+
+
+def _run(
+  setup: Setup,
+  deployment: Deployment,
+  step: TrainStep,
+  restore: Restore,
+  validate: Callable | None,
+  watchdog_hooks: list[tf.train.SessionRunHook],
+  signals: Signals,
+) -> Summary:
+  """Makes steps in a monitored session until a hook stops it."""
+  job, start = setup.job, setup.start_step
+  stopping_hook = StoppingHook(job, step, start, signals)
+  saving_hook = SavingHook(
+    job,
+    step,
+    start if setup.is_resumed else None,
+    validate,
+    signals,
+    deployment.peer_lost_errors,
+  )
+  saver = saving_hook.saver
+  scaffold = deployment.scaffold(
+    lambda session: restore(session, saver),
+    not setup.is_resumed,
+    step.local_init,
+    saver,
+  )
+  with contextlib.ExitStack() as stack:
+    # The guard comes first: nothing is logged or saved of a diverged model.
+    guards = [NanGuardHook(job, step)] if job.stop_on_nan else []
+    if setup.is_chief:
+      writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
+      stack.callback(events.close, writer)
+      last_step = hooks.LoggingHook(job, step, start, writer)
+      summary_hook = hooks.SummaryHook(job, step, writer)
+      run_hooks = [last_step, saving_hook, stopping_hook, summary_hook]
+    else:
+      last_step = hooks.LastStepHook(step, start)
+      same_options_hook = cluster_watchdog.SameOptionsHook(job)
+      run_hooks = [same_options_hook, last_step, stopping_hook]
+    stack.callback(last_step.close)
+    with _interruptible(setup, signals):
+      session = deployment.session(
+        scaffold, [*watchdog_hooks, *guards, *run_hooks]
+      )
+    with session:
+      while not session.should_stop():
+        session.run(step.train_op)
+    stack.close()
+    checkpoint = saving_hook.saved_path if setup.is_chief else None
+    summary = _finish(job, last_step, checkpoint, stopping_hook, signals)
+    deployment.end(summary.exit_code)
+  return summary
+
+
+def _deploy(setup: Setup, signals: Signals) -> Deployment:
+  """Acquires the devices, and connects to the other processes."""
+  with _interruptible(setup, signals):
+    return deployment_factory.deploy(setup.job, setup.cluster, console.say)
+
+
+def _interruptible(
+  setup: Setup, signals: Signals
+) -> contextlib.AbstractContextManager[None]:
+  """Lets a signal end the process at once while it waits for its peers.
+
+  There is nothing to save yet.
+  """
+  return signals.at_once() if setup.cluster else contextlib.nullcontext()
+
+
+def _announce(setup: Setup, checkpoint_path_given: bool) -> None:
+  """Prints what will be trained, on which data, from which checkpoint."""
+  job = setup.job
+  attention = f' with {job.attention_module}' if job.attention_module else ''
+  workers, number = setup.shard
+  role = f', as worker {number} of {workers}' if workers > 1 else ''
+  if job.attention_placement:
+    attention += f' (placed: {job.attention_placement})'
+  console.say(
+    f'Training {job.model_name}{attention} on '
+    f'{setup.dataset.num_records} records of {setup.dataset.name}/'
+    f'{setup.dataset.split}, {setup.num_classes} classes, images of '
+    f'{setup.image_size} x {setup.image_size} x {setup.channels}, into '
+    f'{job.train_dir}{role}.'
+  )
+  if setup.is_resumed:
+    console.say(f'Resuming from {setup.checkpoint}.')
+    if checkpoint_path_given:
+      console.say(
+        f'Ignoring --checkpoint_path={job.checkpoint_path}: there is a '
+        f'checkpoint in {job.train_dir} already.'
+      )
+
+
+def _is_finished(setup: Setup) -> bool:
+  """Whether the checkpoint to resume from is at or past the last step."""
+  last = setup.job.max_number_of_steps
+  return setup.is_resumed and last is not None and setup.start_step >= last
+
+
+def _finish_again(setup: Setup, signals: Signals) -> Summary:
+  """Reports a run that was finished before, without training."""
+  job, step = setup.job, setup.start_step
+  console.say(
+    f'Already finished at step {step}: set --max_number_of_steps above '
+    f'{job.max_number_of_steps} to continue.'
+  )
+  if setup.is_chief:
+    run_status.write_finished(job.train_dir, 'max_number_of_steps', step)
+    if setup.cluster and setup.cluster.servers:
+      # The parameter servers would wait for the chief.
+      _deploy(setup, signals).end(0)
+  return Summary(step, math.nan, 'max_number_of_steps', setup.checkpoint)
+
+
+def _restore_function(setup: Setup) -> Restore:
+  """Returns the function that restores variables before the first step.
+
+  A session that recovers calls it again; it then restores the newest checkpoint
+  of the run.
+  """
+  job, source = setup.job, setup.checkpoint
+  restore_source: restoring.Restore | None = None
+  if source is None:
+    pass
+  elif setup.is_resumed:
+    restore_source = restoring.resuming(job.model_name, source)
+  else:
+    restore_source = restoring.fine_tuning(job, source, setup.is_chief)
+  resumed = source if setup.is_resumed else None
+
+  def restore(session: tf.Session, saver: tf.train.Saver) -> None:
+    newest = store.newest_readable(job.train_dir, verbose=False)
+    if newest not in (None, resumed):
+      saver.restore(session, newest)
+    elif restore_source and source:
+      restore_source(session, source)
+
+  return restore
+
+
+def _start_run_dir(setup: Setup) -> None:
+  """Cleans up after an earlier run and writes job.json.
+
+  Called once the job can no longer be refused.
+  """
+  train_dir = setup.job.train_dir
+  run_status.reset(train_dir)
+  store.remove_leftovers(train_dir)
+  progress_csv.truncate(
+    os.path.join(train_dir, progress_csv.FILE), setup.start_step
+  )
+  facts = {
+    'num_classes': setup.num_classes,
+    'channels': setup.channels,
+    'num_records': setup.dataset.num_records,
+    'trainable_parameters': sum(
+      variable.shape.num_elements()
+      for variable in train_step.trainable_variables(setup.job)
+    ),
+  }
+  job_file.write(setup.job, facts)
+
+
+def _validation(setup: Setup) -> Callable | None:
+  """Returns the function that evaluates a checkpoint within training.
+
+  None without --eval_every_n_steps, and in processes other than the chief.
+  """
+  if not setup.job.eval_every_n_steps or not setup.is_chief:
+    return None
+  return ContinuousEvaluation.within(setup).check
+
+
+@contextlib.contextmanager
+def _end_servers_on_error(deployment: Deployment) -> Iterator[None]:
+  """Ends the parameter servers if the chief fails in the body."""
+  try:
+    yield
+  except deployment.peer_lost_errors:
+    # A server may be lost: sending it the exit code would wait for it.
+    raise
+  except Exception:
+    deployment.end(2)
+    raise
+
+
+@contextlib.contextmanager
+def _record_divergence(setup: Setup) -> Iterator[None]:
+  """Writes finished.json with reason 'non_finite' if the loss diverges."""
+  try:
+    yield
+  except NonFiniteError as error:
+    if setup.is_chief:
+      run_status.write_finished(setup.job.train_dir, 'non_finite', error.step)
+    raise
+
+
+def _finish(
+  job: TrainJob,
+  last_step: hooks.LoggingHook | hooks.LastStepHook,
+  checkpoint: str | None,
+  stopping_hook: StoppingHook,
+  signals: Signals,
+) -> Summary:
+  """Reports how the run ended; writes finished.json unless a signal ended it.
+
+  Args:
+    job: the job.
+    last_step: knows the last step and its loss.
+    checkpoint: the last one; None if this process is not the chief.
+    stopping_hook: knows why training ended.
+    signals: which signal was received.
+  """
+  step, loss, reason = last_step.step, last_step.loss, stopping_hook.reason
+  saved = f', saved as {checkpoint}' if checkpoint else ''
+  if not reason:
+    console.say(
+      f'Stopped by {signals.name} at step {step}{saved}: the same command '
+      'resumes from there.'
+    )
+    return Summary(step, loss, signals.name, checkpoint, signals.exit_code)
+  console.say(f'Finished at step {step} ({reason}), loss {loss:.4f}{saved}.')
+  if checkpoint:
+    run_status.write_finished(job.train_dir, reason, step)
+  return Summary(step, loss, reason, checkpoint)

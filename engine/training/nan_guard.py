@@ -1,0 +1,41 @@
+"""Stops training when the loss is no longer finite."""
+
+from __future__ import annotations
+
+import math
+
+from engine.checkpoints import store
+from engine.config.jobs import TrainJob
+from engine.training.step import TrainStep
+from errors import UserError
+from tf_compat import tf
+
+
+class NonFiniteError(UserError):
+  """Raised when the loss or a weight is not finite."""
+
+  def __init__(self, what: str, step: int, train_dir: str):
+    self.step = step
+    saved = store.newest_readable(train_dir, verbose=False)
+    good = f'the last good checkpoint is {saved}' if saved else 'none was saved'
+    super().__init__(
+      f'{what} at step {step}, so training stops; {good}. Try a lower '
+      '--learning_rate or a --gradient_clip_norm; --nostop_on_nan continues '
+      'regardless.'
+    )
+
+
+class NanGuardHook(tf.train.SessionRunHook):
+  """Stops training at the first loss that is not finite."""
+
+  def __init__(self, job: TrainJob, step: TrainStep):
+    self._fetches = [step.loss, step.train_op]
+    self._train_dir = job.train_dir
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._fetches)
+
+  def after_run(self, run_context, run_values):
+    loss, step = run_values.results
+    if not math.isfinite(loss):
+      raise NonFiniteError(f'The loss is {loss}', int(step), self._train_dir)

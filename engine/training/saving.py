@@ -1,0 +1,138 @@
+"""Saves checkpoints during training, and has them evaluated."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from collections.abc import Callable
+
+from engine import error_translation
+from engine.checkpoints import store
+from engine.config.jobs import TrainJob
+from engine.plots import curves
+from engine.run_dir import run_status
+from engine.signals import Signals
+from engine.training import hooks
+from engine.training.nan_guard import NonFiniteError
+from engine.training.step import TrainStep
+from errors import UserError
+from tf_compat import tf
+
+
+class SavingHook(tf.train.SessionRunHook):
+  """Saves at the start, every --save_interval_secs, and at the end.
+
+  With --eval_every_n_steps also at each of these steps. A checkpoint with
+  values that are not finite, or that does not fit on the disk, is not saved.
+
+  Attributes:
+    saver: the tf.train.Saver of all variables.
+    saved_path: the newest checkpoint.
+  """
+
+  def __init__(
+    self,
+    job: TrainJob,
+    step: TrainStep,
+    start: int | None,
+    validate: Callable[[str], object] | None,
+    signals: Signals,
+    peer_lost_errors: tuple[type[Exception], ...] = (),
+  ):
+    """Creates the saver.
+
+    Args:
+      job: the training job.
+      step: the training step.
+      start: the step resumed from, whose checkpoint exists; None for a new run.
+      validate: evaluates the checkpoint of every n-th step and of the last.
+      signals: after one was received, the last checkpoint is not evaluated:
+        its sender will not wait.
+      peer_lost_errors: what saving raises when a parameter server is lost.
+    """
+    self._peer_lost_errors = peer_lost_errors
+    self._job, self._graph = job, step
+    self._saved, self._validate, self._signals = start, validate, signals
+    self._validated, self._step = start, start or 0
+    self._prefix = str(pathlib.Path(job.train_dir, store.PREFIX))
+    self.saved_path = f'{self._prefix}-{start}'
+    self.saver = tf.train.Saver(
+      max_to_keep=job.keep_checkpoint_max, save_relative_paths=True
+    )
+    if start is not None and job.keep_checkpoint_max:
+      self.saver.recover_last_checkpoints(
+        [
+          path
+          for path in store.in_folder(job.train_dir)
+          if store.step_of(path) <= start
+        ]
+      )
+    self._all_finite = tf.reduce_all(
+      [
+        tf.reduce_all(tf.is_finite(variable))
+        for variable in tf.global_variables()
+        if variable.dtype.base_dtype.is_floating
+      ]
+    )
+
+  def after_create_session(self, session, coord):
+    self._save(session, int(session.run(self._graph.global_step)))
+
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._graph.train_op)
+
+  def after_run(self, run_context, run_values):
+    step, every = int(run_values.results), self._job.eval_every_n_steps
+    before, self._step = self._step, step
+    if every and hooks.is_due(before, step, every):
+      self._save(run_context.session, step)
+      self._evaluate(step)
+    elif time.monotonic() >= self._due:
+      self._save(run_context.session, step)
+
+  def end(self, session):
+    step = int(session.run(self._graph.global_step))
+    self._save(session, step)
+    if not self._signals.received:
+      self._evaluate(step)
+
+  def _evaluate(self, step: int) -> None:
+    if self._validate and step != self._validated:
+      self._validate(self.saved_path)
+      self._validated = step
+
+  def _save(self, session: tf.Session, step: int) -> None:
+    """Saves a step unless it is saved already, and redraws the curves."""
+    if step != self._saved:
+      if self._job.stop_on_nan and not session.run(self._all_finite):
+        raise NonFiniteError(
+          'A variable is not finite', step, self._job.train_dir
+        )
+      self._write(session, step)
+      self._saved = step
+      curves.draw(
+        self._job.train_dir, run_status.results_files(self._job.train_dir)
+      )
+    self._due = time.monotonic() + self._job.save_interval_secs
+
+  def _write(self, session: tf.Session, step: int) -> None:
+    try:
+      self.saved_path = self.saver.save(
+        session, self._prefix, step, write_meta_graph=False
+      )
+    except self._peer_lost_errors:
+      # A lost parameter server is not a full disk.
+      raise
+    except (tf.errors.OpError, OSError) as error:
+      store.remove_leftovers(self._job.train_dir)
+      good = store.newest_readable(self._job.train_dir)
+      why = (
+        error_translation.disk_full_reason(error) or str(error).splitlines()[-1]
+      )
+      remedy = (
+        f'The last good checkpoint is {good}: free disk space, and the same '
+        'command resumes from it.'
+        if good
+        else 'There is no checkpoint yet: free disk space and start again.'
+      )
+      raise UserError(f'Could not save step {step}: {why}. {remedy}') from error

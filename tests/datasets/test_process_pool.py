@@ -1,0 +1,89 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from datasets import process_pool
+from datasets.example_features import ExampleFeatures, UnusableError
+from errors import UserError
+
+ROOT = pathlib.Path(process_pool.__file__).parents[1]
+
+
+def test_workers_do_not_import_tensorflow():
+  from datasets.dataset_factory import DATASETS
+
+  modules = {spec.encode.__module__ for spec in DATASETS.values()}
+  modules |= {'datasets.photo', 'datasets.tfds', 'datasets.record_inspection'}
+  programs = 'download_and_convert_data.py', 'inspect_data.py'
+  code = (
+    f'import sys, runpy, {", ".join(sorted(modules))}\n'
+    f'for program in {programs}: runpy.run_path(program, run_name="__mp_main__")'
+    '\nprint("tensorflow" in sys.modules)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, check=True
+  )
+  assert done.stdout == b'False\n'
+
+
+def test_workers_for_photos_do_not_import_numpy():
+  """Importing it would take most of a worker's start."""
+  code = 'import datasets.photo, datasets.process_pool, sys'
+  code += '; print("numpy" in sys.modules)'
+  done = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, check=True
+  )
+  assert done.stdout == b'False\n'
+
+
+class Item:
+  def __init__(self, number):
+    self.number = number
+    self.name = f'item {number}'
+
+
+def encode(item):
+  if item.number == 5:
+    raise UnusableError('is five')
+  if item.number == 99:
+    os._exit(1)
+  return ExampleFeatures({'number': item.number, 'process': os.getpid()})
+
+
+@pytest.fixture
+def small(monkeypatch):
+  monkeypatch.setattr(process_pool, 'ITEMS_PER_WORKER', 10)
+  monkeypatch.setattr(process_pool, 'CHUNK', 2)
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_results_are_in_order_and_rejections_in_place(small, processes):
+  items = [Item(number) for number in range(40)]
+  with process_pool.ProcessPool(encode, processes, len(items)) as pool:
+    results = list(pool.encode(items))
+  assert results[5] == process_pool.Rejection('item 5', 'is five')
+  del results[5]
+  numbers = [result.features['number'] for result in results]
+  assert numbers == [number for number in range(40) if number != 5]
+  used = {result.features['process'] for result in results}
+  assert (os.getpid() in used) == (processes == 1)
+
+
+def test_a_dead_worker_is_reported(small):
+  items = [Item(number) for number in (*range(30), 99)]
+  with (
+    process_pool.ProcessPool(encode, 2, len(items)) as pool,
+    pytest.raises(UserError, match=r'process died.* --num_processes=1'),
+  ):
+    list(pool.encode(items))
+
+
+def test_few_items_are_not_worth_a_process():
+  with process_pool.ProcessPool(
+    encode, 8, process_pool.ITEMS_PER_WORKER
+  ) as pool:
+    (result,) = pool.encode([Item(1)])
+  assert result.features['process'] == os.getpid()

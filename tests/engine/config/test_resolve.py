@@ -1,0 +1,256 @@
+"""Which value wins: a flag, the checkpoint's job, or the default."""
+
+import dataclasses
+import json
+
+import pytest
+
+from engine.config import job_file, precedence, resolve
+from engine.config.jobs import EvalJob, TrainJob
+from errors import UserError
+
+
+@pytest.fixture
+def evaluation(digits, tmp_path):
+  """evaluation(recorded, **given) -> the setup, by a job.json beside it."""
+
+  def run(recorded=None, num_classes=10, **given):
+    if recorded is not None:
+      defaults = {
+        'train_dir': str(tmp_path),
+        'dataset_name': 'digits',
+        'dataset_dir': str(digits),
+        'model_name': 'lenet',
+        'preprocessing_name': 'lenet',
+        'train_image_size': 28,
+      }
+      job_file.write(
+        TrainJob(**defaults | recorded), {'num_classes': num_classes}
+      )
+    options = {'checkpoint_path': str(tmp_path), **given}
+    return resolve.evaluation(EvalJob(**options), frozenset(options))
+
+  return run
+
+
+def test_what_is_not_given_comes_from_the_job(evaluation, capsys):
+  setup = evaluation(
+    {
+      'attention_module': 'se_block(ratio=4)',
+      'moving_average_decay': 0.99,
+      'train_image_size': 40,
+      'preprocessing_name': 'cifarnet',
+    }
+  )
+  job = setup.job
+  assert (job.model_name, job.attention_module) == (
+    'lenet',
+    'se_block(ratio=4)',
+  )
+  assert (job.moving_average_decay, setup.image_size) == (0.99, 40)
+  assert job.preprocessing_name == 'cifarnet'
+  assert setup.dataset.split == job.dataset_split_name == 'test'
+  assert '--eval_image_size=40' in capsys.readouterr().err
+
+
+def test_a_flag_wins_and_is_printed(evaluation, capsys):
+  setup = evaluation(
+    {'moving_average_decay': 0.99}, eval_image_size=32, moving_average_decay=0.0
+  )
+  assert (setup.image_size, setup.job.moving_average_decay) == (32, 0.0)
+  stderr = capsys.readouterr().err
+  assert '--eval_image_size=32 instead of 28' in stderr
+  assert '--moving_average_decay=0.0 instead of 0.99' in stderr
+
+
+@pytest.mark.parametrize(
+  ('given', 'message'),
+  [
+    ({'model_name': 'cifarnet'}, 'model_name=cifarnet contradicts.*=lenet'),
+    (
+      {'attention_module': 'cbam_block'},
+      'attention_module=cbam_block contradicts.*=None',
+    ),
+    ({'labels_offset': 1}, 'trained on 10 classes, digits has 9 after'),
+  ],
+)
+def test_a_flag_that_contradicts_the_job_is_refused(evaluation, given, message):
+  with pytest.raises(UserError, match=message):
+    evaluation({}, **given)
+
+
+def test_two_spellings_of_one_attention_do_not_contradict(evaluation):
+  setup = evaluation(
+    {'attention_module': 'cbam_block'},
+    attention_module='cbam_block(ratio=8, kernel_size=7)',
+  )
+  assert setup.job.attention_module == 'cbam_block'
+
+
+def test_another_data_set_needs_its_own_folder(evaluation):
+  with pytest.raises(UserError, match='--dataset_dir is required'):
+    evaluation({}, dataset_name='mnist')
+
+
+def test_without_a_job_the_flags_and_the_network_decide(evaluation, digits):
+  setup = evaluation(
+    dataset_name='digits', dataset_dir=str(digits), model_name='cifarnet'
+  )
+  assert (setup.job.preprocessing_name, setup.image_size) == ('cifarnet', 32)
+  assert setup.job.eval_dir.endswith('/eval')
+
+
+def test_a_networks_name_names_its_preprocessing(evaluation, digits):
+  setup = evaluation({}, preprocessing_name='resnet_v1_50')
+  assert setup.job.preprocessing_name == 'vgg'
+
+
+@pytest.mark.parametrize(
+  ('given', 'message'),
+  [
+    ({'preprocessing_name': 'vggg'}, "Unknown preprocessing 'vggg'.*'vgg'"),
+    (
+      {'model_name': 'lenett'},
+      "Unknown network 'lenett'. Did you mean 'lenet'",
+    ),
+    ({'attention_module': 'cbam'}, "Unknown attention module 'cbam'"),
+    ({'attention_module': 'se_block(size=3)'}, "no option 'size'"),
+    ({'dataset_name': 'digit'}, "contains the data set 'digits', not 'digit'"),
+    ({'dataset_split_name': 'validation'}, "there is 'test' and 'train'"),
+    ({'eval_image_size': 3}, '--eval_image_size=3 is too small for lenet'),
+    ({'labels_offset': 9}, 'leaves 1 of the 10 classes'),
+  ],
+)
+def test_wrong_names_are_refused_before_any_work(
+  evaluation, digits, given, message
+):
+  options = {
+    'dataset_name': 'digits',
+    'dataset_dir': str(digits),
+    'model_name': 'lenet',
+  }
+  with pytest.raises(UserError, match=message):
+    evaluation(**options | given)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'worker_replicas': 2}, 'worker_replicas=2, but the cluster has 1'),
+    ({'sync_replicas': True}, 'are for parameter servers'),
+    ({'replicas_to_aggregate': 2}, 'workers always step together'),
+    ({'worker_hosts': 'a:1,b:1', 'replicas_to_aggregate': 1}, 'are for param'),
+    ({'worker_hosts': 'a:1', 'ps_hosts': 'b:1', 'num_clones': 2}, 'num_clones'),
+  ],
+)
+def test_processes_that_cannot_train_together_are_refused(
+  train_job, options, message
+):
+  with pytest.raises(UserError, match=message):
+    resolve.training(train_job(**options), {*options})
+
+
+def test_a_train_dir_that_cannot_be_written_is_refused(train_job, tmp_path):
+  (tmp_path / 'file').touch()
+  with pytest.raises(UserError, match=r'Cannot write to .*file/train'):
+    resolve.training(train_job(train_dir=str(tmp_path / 'file' / 'train')), ())
+
+
+def test_gray_images_follow_the_network_and_the_flag(train_job):
+  channels = {
+    name: resolve.training(train_job(**options), ()).channels
+    for name, options in {
+      'lenet': {},
+      'resnet': {'model_name': 'resnet_v1_50'},
+      'gray': {'model_name': 'resnet_v1_50', 'use_grayscale': True},
+    }.items()
+  }
+  assert channels == {'lenet': 1, 'resnet': 3, 'gray': 1}
+
+
+@pytest.mark.parametrize(
+  'option',
+  [f for f in dataclasses.fields(TrainJob) if f.metadata['structure']],
+  ids=lambda field: field.name,
+)
+def test_resuming_refuses_what_alters_variables(train, option, tmp_path):
+  placed = option.name == 'attention_placement'
+  train(max_number_of_steps=1, attention_module='se_block' if placed else None)
+  other = {
+    'model_name': 'cifarnet',
+    'attention_placement': 'class',
+    'attention_module': 'se_block',
+    'labels_offset': 1,
+    'use_grayscale': True,
+    'optimizer': 'adam',
+  }[option.name]
+  with pytest.raises(UserError, match=f'was trained with --{option.name}='):
+    train(max_number_of_steps=2, **{option.name: other})
+
+
+def test_a_placement_of_nothing_is_refused(train_job):
+  job = train_job(attention_placement='class')
+  with pytest.raises(UserError, match='placement=class without attention'):
+    resolve.training(job, ())
+
+
+def test_one_spelling_of_attention(train_job):
+  """Its own place is a module's default, as the original's ratio is."""
+  job = train_job(
+    attention_module='se_block(ratio=8)', attention_placement='block'
+  )
+  resolved = resolve.training(job, ()).job
+  assert resolved.attention_module == 'se_block'
+  assert resolved.attention_placement is None
+
+
+def test_resuming_neither_adds_averages_nor_drops_them(train):
+  train(max_number_of_steps=1)
+  with pytest.raises(UserError, match='was trained with --moving_average_deca'):
+    train(max_number_of_steps=2, moving_average_decay=0.9)
+
+
+def test_resuming_prints_what_changed(train, tmp_path, capsys):
+  train(max_number_of_steps=1)
+  train(max_number_of_steps=2, learning_rate=0.5)
+  stderr = capsys.readouterr().err
+  assert '--learning_rate=0.5 instead of 0.003' in stderr
+  job = json.loads((tmp_path / 'train' / 'job.json').read_text())
+  assert job['options']['learning_rate'] == 0.5
+
+
+def test_resuming_without_flags_goes_on_with_the_job(train_job, tmp_path):
+  from engine.training import loop
+
+  job = train_job(weight_decay=0.01, batch_size=4, max_number_of_steps=1)
+  loop.train(job, frozenset())
+  bare = TrainJob(train_dir=job.train_dir, max_number_of_steps=2)
+  summary = loop.train(bare, {'train_dir', 'max_number_of_steps'})
+  assert summary.step == 2
+  resumed = job_file.read(job.train_dir)['options']
+  assert (resumed['weight_decay'], resumed['batch_size']) == (0.01, 4)
+
+
+def test_a_worker_may_have_its_own_place_and_machine(tmp_path):
+  chief = TrainJob(train_dir=str(tmp_path), worker_hosts='a:1,b:1')
+  precedence.refuse_options_unlike_chief(chief)
+  job_file.write(chief, {'num_classes': 10})
+  own = {'task': 1, 'dataset_dir': '/data', 'num_readers': 2, 'cache': True}
+  precedence.refuse_options_unlike_chief(dataclasses.replace(chief, **own))
+
+
+@pytest.mark.parametrize(
+  ('other', 'message'),
+  [
+    ({'batch_size': 8}, '--batch_size=8, but worker 0 has 32: start all'),
+    ({'sync_replicas': True}, '--sync_replicas=True, but worker 0 has False'),
+    ({'attention_module': 'se_block'}, 'se_block, but worker 0 has None'),
+  ],
+)
+def test_a_worker_that_would_make_other_steps_is_refused(
+  tmp_path, other, message
+):
+  chief = TrainJob(train_dir=str(tmp_path))
+  job_file.write(chief, {'num_classes': 10})
+  with pytest.raises(UserError, match=message):
+    precedence.refuse_options_unlike_chief(dataclasses.replace(chief, **other))

@@ -1,0 +1,47 @@
+"""The networks that tests build: in the quick tests, and for each structure."""
+
+# A network alone is built without attention, with SE and with CBAM. All others
+# are in the slow tests.
+QUICK = {
+  'lenet',
+  'cifarnet',
+  'resnet_v1_50',
+  'resnet_v2_50',
+  'mobilenet_v1_025+none',
+  'resnet_v1_18+none',
+  'resnet_cifar_20+cbam_block',
+  'inception_v1+cbam_block',
+  'mobilenet_v2_035+cbam_block',
+  'mobilenet_v3_small_minimalistic+none',
+}
+# One network, as small as there is, for each structure: each file, and each unit,
+# cell or block of it. Depths and widths of one structure are the same code, so
+# what is expensive (gradients, training steps, several clones) runs for these.
+STRUCTURES = (
+  'lenet',
+  'cifarnet',
+  'resnet_v1_18',
+  'resnet_v1_50',
+  'resnet_v2_50',
+  'resnet_cifar_18',
+  'resnet_cifar_20',
+  'wide_resnet_18_x1_5',
+  'resnext_50_32x4d',
+  'densenet_cifar_100_12',
+  'alexnet_v2',
+  'overfeat',
+  'vgg_a',
+  'mobilenet_v1_025',
+  'inception_v1',
+  'inception_v2',
+  'inception_v3',
+  'inception_v4',
+  'inception_resnet_v2',
+  'mobilenet_v2_035',
+  'mobilenet_v3_small',
+  'mobilenet_v3_small_minimalistic',
+  'mobilenet_edgetpu_075',
+  'nasnet_cifar',
+  'nasnet_mobile',
+  'pnasnet_mobile',
+)

@@ -1,0 +1,116 @@
+"""Options classes: fields that carry their meaning and check their values."""
+
+import dataclasses
+
+import pytest
+
+from errors import UserError
+from options import Options, option, types_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BakeOptions(Options):
+  flour: str = option('rye', 'The flour.', known=('rye', 'spelt', 'wheat'))
+  loaves: int = option(1, 'Loaves to bake.', lower=1, upper=12)
+  heat: float | None = option(
+    None, 'Heat of the oven.', group='advanced', above=0, upper=1
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CakeOptions(BakeOptions):
+  icing: bool = option(False, 'Whether to add icing.', structure=True)
+  note: str | None = option(None, 'A note.')
+
+
+def test_defaults_and_values():
+  assert CakeOptions() == CakeOptions(
+    flour='rye', loaves=1, heat=None, icing=False, note=None
+  )
+  cake = CakeOptions(flour='spelt', loaves=2, heat=0.5, icing=True, note='x')
+  assert dataclasses.astuple(cake) == ('spelt', 2, 0.5, True, 'x')
+
+
+def test_a_field_carries_what_flags_and_documentation_need():
+  fields = {field.name: field for field in dataclasses.fields(CakeOptions)}
+  assert fields['heat'].metadata == {
+    'meaning': 'Heat of the oven.',
+    'group': 'advanced',
+    'known': None,
+    'lower': None,
+    'above': 0,
+    'upper': 1,
+    'structure': False,
+  }
+  assert fields['flour'].metadata['known'] == ('rye', 'spelt', 'wheat')
+  assert fields['loaves'].metadata['group'] == 'basic'
+  assert fields['icing'].metadata['structure']
+
+
+@pytest.mark.parametrize(
+  'values',
+  [
+    {'loaves': 1},
+    {'loaves': 12},
+    {'heat': 1e-9},
+    {'heat': 1.0},
+    {'heat': None},
+    # None always stands for "not set".
+    {'flour': None},
+    {'loaves': None},
+    {'note': ''},
+  ],
+)
+def test_bounds_themselves_are_accepted(values):
+  assert CakeOptions(**values) == dataclasses.replace(CakeOptions(), **values)
+
+
+@pytest.mark.parametrize(
+  ('values', 'message'),
+  [
+    (
+      {'flour': 'wheet'},
+      r"^Unknown --flour 'wheet'\. Did you mean 'wheat'\? "
+      r'Known: rye, spelt, wheat\.$',
+    ),
+    ({'flour': ''}, r"^Unknown --flour ''\. Known: rye, spelt, wheat\.$"),
+    ({'loaves': 0}, r'^--loaves=0: must be at least 1\.$'),
+    ({'loaves': 13}, r'^--loaves=13: must be at most 12\.$'),
+    ({'heat': 0.0}, r'^--heat=0\.0: must be more than 0\.$'),
+    ({'heat': -0.1}, r'^--heat=-0\.1: must be more than 0\.$'),
+    ({'heat': 1.5}, r'^--heat=1\.5: must be at most 1\.$'),
+    ({'heat': float('nan')}, r'^--heat=nan: must be a finite number\.$'),
+    ({'heat': float('-inf')}, r'^--heat=-inf: must be a finite number\.$'),
+    # Of two wrong values, the one that is defined first.
+    ({'heat': 2.0, 'loaves': 0}, r'^--loaves=0: '),
+  ],
+)
+@pytest.mark.parametrize('options', [BakeOptions, CakeOptions])
+def test_other_values_are_refused_at_once(options, values, message):
+  with pytest.raises(UserError, match=message):
+    options(**values)
+  with pytest.raises(UserError, match=message):
+    dataclasses.replace(options(), **values)
+
+
+def test_options_are_frozen_and_have_names():
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    BakeOptions().loaves = 2
+  with pytest.raises(TypeError, match='positional'):
+    BakeOptions('rye')
+  with pytest.raises(TypeError, match='sugar'):
+    BakeOptions(sugar=1)
+
+
+def test_types_are_those_of_the_flags_in_the_order_of_definition():
+  assert types_of(Options) == {}
+  types = types_of(CakeOptions)
+  assert types == {
+    'flour': str,
+    'loaves': int,
+    'heat': float,
+    'icing': bool,
+    'note': str,
+  }
+  fields = dataclasses.fields(CakeOptions)
+  assert list(types) == [field.name for field in fields]

@@ -1,0 +1,1 @@
+"""The programs other than training and evaluation."""

@@ -1,0 +1,1 @@
+"""Comparison of attention modules: compare_attention.py."""

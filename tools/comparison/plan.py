@@ -1,0 +1,260 @@
+"""The plan of a comparison: its options, variants, seeds and runs."""
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import files
+from datasets import dataset_factory
+from engine.checkpoints import store
+from engine.config import precedence, resolve
+from engine.config.jobs import CompareJob, TrainJob
+from engine.config.resolve import Setup
+from engine.evaluation import results
+from engine.run_dir import run_status
+from errors import UserError
+from nets.attention import attention_factory
+
+COMPARISON_FILE = 'comparison.json'
+
+# Option that differs from run to run -> the comparison's option that sets it.
+SET_PER_RUN = {
+  'attention_module': 'attention_modules',
+  'attention_placement': 'attention_modules',
+  'seed': 'seeds',
+}
+
+# Option of the comparison -> an example for messages.
+_EXAMPLES = {
+  'attention_modules': "--attention_modules='none;cbam_block@class'",
+  'seeds': '--seeds=1,2,3',
+}
+
+# Options that may change when a comparison is resumed.
+_MAY_CHANGE = ('train_dir', 'attention_modules', 'seeds', 'timing_steps')
+
+_PATHS = ('dataset_dir', 'checkpoint_path')
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """An attention module with options and placement, or no attention.
+
+  Attributes:
+    module: value of --attention_module; None for no attention.
+    placement: value of --attention_placement; None for the module's default.
+  """
+
+  module: str | None
+  placement: str | None
+
+  @property
+  def name(self) -> str:
+    """'none', 'cbam_block', 'cbam_block(ratio=16)@class'."""
+    at = f'@{self.placement}' if self.placement else ''
+    return f'{self.module or "none"}{at}'
+
+  @property
+  def folder(self) -> str:
+    """The name as a folder name: 'cbam_block_ratio=16_class'."""
+    return re.sub(r'[^\w.=-]+', '_', self.name).strip('_')
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A training of a variant with a seed, in a run folder."""
+
+  variant: Variant
+  seed: int
+  train_dir: pathlib.Path
+
+  def __str__(self) -> str:
+    return f'{self.variant.name}, seed {self.seed}'
+
+  @property
+  def diverged(self) -> bool:
+    """Whether training ended because the loss was not finite."""
+    end = run_status.read_finished(self.train_dir)
+    return end is not None and end['reason'] == 'non_finite'
+
+  def result(self, split: str) -> dict[str, Any] | None:
+    """Returns the evaluation of a finished run's last step on a split.
+
+    Returns:
+      The content of results.json; None if the run is not finished, or its last
+      step not evaluated.
+    """
+    end = run_status.read_finished(self.train_dir)
+    try:
+      path = self.train_dir / 'eval' / results.JSON
+      result = json.loads(path.read_text())
+      evaluated = result['global_step'], result['split']
+      float(result['metrics']['Accuracy'])
+    except (OSError, ValueError, KeyError, TypeError):
+      return None
+    return result if end and evaluated == (end['global_step'], split) else None
+
+
+def comparison_folder(job: CompareJob) -> pathlib.Path:
+  """Returns the folder of a comparison; raises UserError unless it is set."""
+  if not job.train_dir:
+    raise UserError('--train_dir is required: the folder of the comparison.')
+  return pathlib.Path(job.train_dir)
+
+
+def complete_job(
+  job: CompareJob, explicit: Collection[str]
+) -> tuple[CompareJob, frozenset[str]]:
+  """Completes a job with the options that its comparison was started with.
+
+  Args:
+    job: options of compare_attention.py.
+    explicit: the options set by flags.
+
+  Returns:
+    The job, and the options set by flags now or at the start.
+
+  Raises:
+    UserError: if options are missing or contradict those of the start.
+  """
+  folder = comparison_folder(job)
+  for name, instead in SET_PER_RUN.items():
+    if name in explicit:
+      raise UserError(
+        f'--{name} applies to a single run; use --{instead} instead, such as '
+        f'{_EXAMPLES[instead]}.'
+      )
+  if store.in_folder(folder):
+    raise UserError(
+      f'{folder} contains checkpoints of a single run: choose another '
+      '--train_dir for the comparison.'
+    )
+  paths: dict[str, Any] = {
+    n: precedence.absolute_path(getattr(job, n))
+    for n in _PATHS
+    if getattr(job, n)
+  }
+  job = dataclasses.replace(job, **paths)
+  recorded = _recorded_options(folder)
+  _refuse_changed_options(job, explicit, recorded)
+  inherited = {n: value for n, value in recorded.items() if n not in explicit}
+  job = dataclasses.replace(job, **inherited)
+  if not job.max_number_of_steps:
+    raise UserError('--max_number_of_steps is required: every run must end.')
+  return job, frozenset({*explicit, *recorded} - {'train_dir'})
+
+
+def _recorded_options(folder: pathlib.Path) -> dict[str, Any]:
+  """Reads the options that a comparison was started with; {} for a new one."""
+  path = folder / COMPARISON_FILE
+  names = {field.name for field in dataclasses.fields(CompareJob)}
+  try:
+    recorded = json.loads(path.read_text())['options']
+    return {name: value for name, value in recorded.items() if name in names}
+  except FileNotFoundError:
+    return {}
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise UserError(
+      f'{path} does not contain the options of a comparison ({error!r}): repair '
+      'it, or choose another --train_dir.'
+    ) from error
+
+
+def _refuse_changed_options(
+  job: CompareJob, explicit: Collection[str], recorded: Mapping[str, Any]
+) -> None:
+  """Raises UserError if new runs would be trained unlike the earlier ones."""
+  if not recorded:
+    return
+  for field in dataclasses.fields(job):
+    name = field.name
+    if name in _MAY_CHANGE or name not in explicit:
+      continue
+    requested = getattr(job, name)
+    before = recorded.get(name, field.default)
+    if requested != before:
+      raise UserError(
+        f'{job.train_dir} was started with --{name}={before}, not {requested}: '
+        'continue with that value, or choose another --train_dir.'
+      )
+
+
+def record_options(job: CompareJob, explicit: Collection[str]) -> None:
+  """Writes the options that the comparison is resumed with."""
+  options = {name: getattr(job, name) for name in sorted(explicit)}
+  path = comparison_folder(job) / COMPARISON_FILE
+  files.write_text(path, json.dumps({'options': options}, indent=2) + '\n')
+
+
+def parse_variants(text: str) -> list[Variant]:
+  """Parses --attention_modules: 'none;cbam_block(ratio=16);cbam_block@class'.
+
+  Raises:
+    UserError: if a module or placement is unknown, or a variant is repeated.
+  """
+  variants: dict[str, Variant] = {}
+  for part in filter(None, map(str.strip, text.split(';'))):
+    module, _, placement = part.partition('@')
+    attention = attention_factory.get_attention(module, placement or None)
+    if placement and not attention:
+      raise UserError(f"{part!r}: 'none' takes no placement.")
+    variant = Variant(*(attention.spelling if attention else (None, None)))
+    if variant.folder in variants:
+      raise UserError(
+        f'--attention_modules names {variant.name} twice: {part!r} is the '
+        f'same as {variants[variant.folder].name!r}.'
+      )
+    variants[variant.folder] = variant
+  if not variants:
+    raise UserError(
+      '--attention_modules is empty: name at least one variant, such as '
+      "'none;se_block;cbam_block(ratio=16)'."
+    )
+  return list(variants.values())
+
+
+def parse_seeds(text: str) -> list[int]:
+  """Parses --seeds: '1,2,3'; raises UserError unless they are distinct ints."""
+  parts = [part.strip() for part in text.split(',')]
+  if not all(map(str.isdecimal, parts)) or len({*map(int, parts)}) < len(parts):
+    raise UserError(
+      f'--seeds={text}: must be different integers, at least 0, such as 1,2,3.'
+    )
+  return [int(part) for part in parts]
+
+
+def train_job(
+  job: CompareJob, variant: Variant, seed: int, train_dir: str
+) -> TrainJob:
+  """Returns the training job of a run."""
+  shared = {f.name: getattr(job, f.name) for f in dataclasses.fields(TrainJob)}
+  own = {
+    'train_dir': train_dir,
+    'attention_module': variant.module,
+    'attention_placement': variant.placement,
+    'seed': seed,
+  }
+  return TrainJob(**{**shared, **own})
+
+
+def resolve_variant(
+  job: CompareJob, explicit: Collection[str], variant: Variant, seed: int
+) -> Setup[TrainJob]:
+  """Resolves a variant's job; raises UserError before anything is trained."""
+  run_job = train_job(job, variant, seed, str(comparison_folder(job)))
+  names = {*explicit, *SET_PER_RUN}.intersection(vars(run_job))
+  return resolve.training(run_job, names)
+
+
+def evaluation_split(job: CompareJob) -> tuple[str, str]:
+  """Returns the names of the data set and of the split to evaluate on.
+
+  Raises:
+    UserError: if there are no records of the split.
+  """
+  name, folder = job.dataset_name, job.dataset_dir or ''
+  split = job.eval_split_name or dataset_factory.evaluation_split(name, folder)
+  return name, dataset_factory.get_dataset(name, split, folder).split

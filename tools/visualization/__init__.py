@@ -1,0 +1,1 @@
+"""Grad-CAM and spatial gates of a trained network: visualize_attention.py."""
