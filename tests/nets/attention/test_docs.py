@@ -1,4 +1,4 @@
-"""docs/attention.md says of every kind what its code says."""
+"""docs/reference/attention.md says of every module what its code says."""
 
 import inspect
 import math
@@ -11,13 +11,14 @@ from nets.attention.attend import BLOCK, STAGE, attend
 from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
 from tf_compat import tf
 
-DOCS = pathlib.Path(__file__).parents[3] / 'docs' / 'attention.md'
+ROOT = pathlib.Path(__file__).parents[3]
+DOCS = ROOT / 'docs' / 'reference' / 'attention.md'
 
 
 def table(heading: str) -> dict[str, list[str]]:
-  """The rows of the table whose second heading this is, by their kind."""
+  """The rows of the table whose second heading this is, by their module."""
   text = DOCS.read_text()
-  rows = text.partition(f'| kind | {heading} |')[2].split('\n\n')[0]
+  rows = text.partition(f'| module | {heading} |')[2].split('\n\n')[0]
   cells = [
     [cell.strip() for cell in row.strip('|').split(' | ')]
     for row in rows.splitlines()[2:]
@@ -33,24 +34,19 @@ def value(formula: str, **names) -> int:
 
 def test_every_kind_has_its_rows_in_order():
   assert list(table('formula')) == list(ATTENTION_MODULES)
-  assert list(table('place')) == list(ATTENTION_MODULES)
+  assert list(table('parameters')) == list(ATTENTION_MODULES)
 
 
 @pytest.mark.parametrize('name', list(ATTENTION_MODULES))
-def test_paper_place_and_options(name):
-  kind = ATTENTION_MODULES[name]
+def test_paper(name):
   (link,) = re.findall(r'\((https:.*?)\)', table('formula')[name][1])
-  assert link in inspect.getmodule(kind.function).__doc__
-  place, options, *_ = table('place')[name]
-  assert place == kind.place
-  spelled = ', '.join(f'{k}={v!r}' for k, v in kind.defaults.items())
-  assert options == f'`{spelled}`'
+  assert link in inspect.getmodule(ATTENTION_MODULES[name].function).__doc__
 
 
 @pytest.mark.parametrize('channels', [1, 3, 20, 64, 256, 2048])
 @pytest.mark.parametrize('name', list(ATTENTION_MODULES))
 def test_parameters(graph, name, channels):
-  *_, parameters, hidden = table('place')[name]
+  parameters, hidden = table('parameters')[name]
   names = ATTENTION_MODULES[name].defaults | {'C': channels}
   attend(tf.zeros([1, 2, 2, channels]), get_attention(name), at=(BLOCK, STAGE))
   assert sum(v.shape.num_elements() for v in tf.trainable_variables()) == value(
