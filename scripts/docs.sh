@@ -12,8 +12,6 @@ fi
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$root/scripts/setup.sh" docs
 cd "$root"
-# Importing the code imports TensorFlow: hide its start-up messages.
-export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 # Hide the notice of mkdocs-material about mkdocs 2.
 export NO_MKDOCS_2_WARNING=1
 if [[ ${1-} == serve ]]; then

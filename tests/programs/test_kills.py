@@ -12,7 +12,7 @@ from engine.checkpoints import store
 
 # Files that may be in a train_dir after training has started again in it.
 EXPECTED = re.compile(
-  r'checkpoint|curves\.png|evaluations\.json|events\.out\..*|finished\.json|'
+  r'\.lock|checkpoint|curves\.png|evaluations\.json|events\.out\..*|finished\.json|'
   r'job\.json|progress\.csv|model\.ckpt-\d+\.(index|data-00000-of-00001)'
 )
 
