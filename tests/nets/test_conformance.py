@@ -117,9 +117,9 @@ def test_no_network_escapes():
 def test_no_file_of_networks_escapes_training():
   for path in pathlib.Path(nets.__file__).parent.glob('*.py'):
     module = importlib.import_module(f'nets.{path.stem}')
-    names = {spec.name for spec in getattr(module, 'NETWORKS', ())}
-    if names and module is not nets_factory:
-      assert names & {*STRUCTURES}, path
+    specs = getattr(module, 'NETWORKS', ())
+    if specs and module is not nets_factory:
+      assert {spec.name for spec in specs} & {*STRUCTURES}, path
 
 
 def test_no_network_escapes_the_contract(
