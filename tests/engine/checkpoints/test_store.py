@@ -71,22 +71,6 @@ def test_a_missing_checkpoint_names_its_neighbours(tmp_path):
     store.find(str(tmp_path / 'model.ckpt-3'))
 
 
-def plain(classes=10, channels=3, name='lenet'):
-  return {
-    f'{name}/conv1/weights': [5, 5, channels, 32],
-    f'{name}/logits/weights': [64, classes],
-    f'{name}/logits/biases': [classes],
-  }
-
-
-def with_cbam(ratio=8):
-  return plain() | {
-    'lenet/cbam_block/ch_at/mlp_0/kernel': [32, 32 // ratio],
-    'lenet/cbam_block/ch_at/mlp_0/bias': [32 // ratio],
-    'lenet/cbam_block/sp_at/conv/kernel': [7, 7, 2, 1],
-  }
-
-
 def test_one_name_can_fill_two_variables(graph, tmp_path):
   path = save(tmp_path / 'x', w=np.float32(3))
   one, two = (tf.get_variable(name, []) for name in ('one', 'two'))
