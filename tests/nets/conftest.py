@@ -18,14 +18,17 @@ from tf_compat import slim, tf
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden'
 with gzip.open(GOLDEN / 'variables.json.gz') as file:
   IN_CONTRACT = frozenset(json.load(file))
-# Every network is checked without attention and with CBAM, which has every kind
-# of variable of a gate; also with SE if published checkpoints have it.
+# Every network is checked without attention; each structure also with CBAM, which
+# has every kind of variable of a gate; and what published checkpoints have.
 KEYS = [
   key
   for network in nets_factory.NETWORKS
   for attention in ('none', 'se_block', 'cbam_block')
   for key in [f'{network}+{attention}']
-  if attention != 'se_block' or key in IN_CONTRACT or network in QUICK
+  if attention == 'none'
+  or key in IN_CONTRACT
+  or network in QUICK
+  or (attention == 'cbam_block' and network in STRUCTURES)
 ]
 CLASSES = 10
 
@@ -67,15 +70,14 @@ def key(request) -> str:
 
 
 # Training is checked with CBAM, which has all that a gate can have, for each
-# structure; and for the networks of the quick suite with all that they have.
+# structure; and for some small networks without attention.
 TRAINED_KEYS = [
   key
   for key in KEYS
-  if (
+  if key in QUICK
+  or (
     key == f'{key.split("+")[0]}+cbam_block' and key.split('+')[0] in STRUCTURES
   )
-  or key in QUICK
-  or key.split('+')[0] in QUICK
 ]
 
 

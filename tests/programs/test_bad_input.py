@@ -70,7 +70,7 @@ FLAGS = {
   ),
   'data set': (
     {'dataset_name': 'digit'},
-    r"data set 'digit'.*mean 'digits'.*mnist",
+    r"contains the data set 'digits', not 'digit': use --dataset_name=digits",
   ),
   'split': (
     {'dataset_split_name': 'validation'},
