@@ -6,9 +6,10 @@ every record once. Evaluation reads the records once, in order. Training
 batches are full; the last batch of evaluation may be smaller.
 
 Randomness: with a seed, order and distortions are reproducible with any number
-of threads, because a record's distortions depend only on the seed and its
-position in the stream (preprocessing/random_ops). Without one, the seed is
-drawn.
+of threads, because the order depends only on the seed (record_order), and a
+record's distortions only on the seed and its position in the stream
+(preprocessing/random_ops). So the stream can start anywhere. Without a seed,
+one is drawn.
 
 Small records are parsed and preprocessed in groups, because a call costs as
 much as processing an image. A cache stores the encoded images: a recipe that
@@ -34,17 +35,11 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-from datasets import example
+from datasets import example, record_order
 from datasets.bad_records import check_ends, mend
 from datasets.dataset import Dataset
 from errors import UserError
 from tf_compat import tf
-
-CYCLE_LENGTH = 16  # files read at once in training
-
-# Size of the shuffle buffer in bytes, and its minimum in records.
-SHUFFLE_BYTES = 256 << 20
-SHUFFLE_AT_LEAST = 256
 
 # Total size of the records that are preprocessed in one call.
 GROUP_BYTES = 128 << 10
@@ -84,6 +79,7 @@ def read(
   skip_bad_records: bool = False,
   cache: bool = False,
   shard: tuple[int, int] = (1, 0),
+  start: int = 0,
 ) -> tf.data.Dataset:
   """Returns batches of a split.
 
@@ -101,6 +97,7 @@ def read(
     skip_bad_records: whether to skip bad records instead of failing.
     cache: whether to keep the worker's records in memory after the first pass.
     shard: number of workers, and index of this one; each reads other records.
+    start: position in this worker's stream of training records to start at.
 
   Returns:
     Dicts of `image` float32 [N, height, width, channels]; `label` int64 [N];
@@ -113,7 +110,12 @@ def read(
   options = _options(not is_training or seed is not None)
   seed = random.randrange(1 << 31) if seed is None else seed
   dataset = mend(dataset) if skip_bad_records else dataset
-  records = _records(dataset, is_training, num_readers, seed, shard, cache)
+  if is_training:
+    records = record_order.shuffled(
+      dataset, shard, seed, num_readers=num_readers, cache=cache, start=start
+    )
+  else:
+    records = record_order.in_order(dataset, shard, cache)
   make = functools.partial(
     _make,
     preprocess=preprocess,
@@ -122,7 +124,7 @@ def read(
     labels_offset=labels_offset,
     seed=seed + shard[1],
   )
-  turns, threads = records.enumerate(), num_preprocessing_threads
+  turns, threads = records.enumerate(start), num_preprocessing_threads
   if skip_bad_records:
     examples = _map_good(turns, make, threads, dataset.num_records)
   else:
@@ -161,7 +163,7 @@ def _check(
 
 def _check_cache(dataset: Dataset) -> None:
   """Raises UserError if the records would fill the machine's memory."""
-  size = _size(dataset)
+  size = record_order.size(dataset)
   memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   if size > CACHE_PART * memory:
     raise UserError(
@@ -185,70 +187,9 @@ def _options(deterministic: bool) -> tf.data.Options:
   return options
 
 
-def _records(
-  dataset: Dataset,
-  is_training: bool,
-  num_readers: int | None,
-  seed: int,
-  shard: tuple[int, int],
-  cache: bool,
-) -> tf.data.Dataset:
-  """Returns this worker's (index, serialized example) in order of use.
-
-  In training, workers divide the files among them if their number divides
-  evenly. Otherwise, every worker reads all records in the same order and keeps
-  every n-th.
-  """
-  workers, worker = shard
-  if not is_training:
-    records = tf.data.TFRecordDataset(list(dataset.files)).enumerate()
-    records = records.shard(workers, worker)
-    return records.cache() if cache else records
-  by_file = len(dataset.files) % workers == 0
-  own = dataset.files[worker::workers] if by_file else dataset.files
-  files = tf.data.Dataset.from_tensor_slices(list(own))
-  if by_file:
-    files = files.shuffle(len(own), seed)
-  cycle_length = min(len(own), num_readers or CYCLE_LENGTH)
-  if cycle_length == 1:
-    # A single interleaving thread would only pass records on.
-    records = files.flat_map(tf.data.TFRecordDataset)
-  else:
-    records = files.interleave(
-      tf.data.TFRecordDataset,
-      cycle_length=cycle_length,
-      num_parallel_calls=cycle_length if num_readers else tf.data.AUTOTUNE,
-      # Workers that keep every n-th record must agree on the order.
-      deterministic=None if by_file else True,
-    )
-  records = records.enumerate()
-  if not by_file:
-    records = records.shard(workers, worker)
-  if cache:
-    # The buffer contains all records, since the order of files is now fixed.
-    return records.cache().shuffle(dataset.num_records, seed).repeat()
-  return records.shuffle(_shuffle_buffer(dataset), seed).repeat()
-
-
-def _shuffle_buffer(dataset: Dataset) -> int:
-  """Returns the size of the shuffle buffer in records."""
-  capacity = max(SHUFFLE_AT_LEAST, SHUFFLE_BYTES // _mean_size(dataset))
-  return min(dataset.num_records, capacity)
-
-
 def _group(dataset: Dataset, batch_size: int) -> int:
   """Returns the number of records per call: several if they are small."""
-  return max(1, min(GROUP_BYTES // _mean_size(dataset), batch_size))
-
-
-def _mean_size(dataset: Dataset) -> int:
-  """Returns the mean size of a record in bytes, at least 1."""
-  return max(1, _size(dataset) // dataset.num_records)
-
-
-def _size(dataset: Dataset) -> int:
-  """Returns the total size of the files in bytes."""
-  return sum(tf.io.gfile.stat(file).length for file in dataset.files)
+  return max(1, min(GROUP_BYTES // record_order.mean_size(dataset), batch_size))
 
 
 def _map(
@@ -314,7 +255,7 @@ def _map_good(
 
   attempts = turns.interleave(
     attempt,
-    cycle_length=threads or CYCLE_LENGTH,
+    cycle_length=threads or record_order.CYCLE_LENGTH,
     num_parallel_calls=threads or tf.data.AUTOTUNE,
   )
   count = functools.partial(_count_bad, _counter(), limit)

@@ -12,7 +12,11 @@ from tf_compat import tf
 
 
 def batches(
-  setup: Setup, is_training: bool, seed: int | None = None, clones: int = 1
+  setup: Setup,
+  is_training: bool,
+  seed: int | None = None,
+  clones: int = 1,
+  start: int = 0,
 ) -> tf.data.Iterator:
   """Builds an iterator over the batches of a job's split, on the CPU.
 
@@ -21,6 +25,7 @@ def batches(
     is_training: whether to shuffle, augment and repeat.
     seed: the seed of order and augmentation; None for a random one.
     clones: number of clones that share a batch, batch_size images for each.
+    start: number of batches to skip, as if they had been read.
   """
   job = setup.job
   preprocess = preprocessing_factory.get_preprocessing(
@@ -30,12 +35,13 @@ def batches(
     job.fast_preprocessing,
     augment=job.augment if is_training else None,
   )
+  batch_size = job.batch_size * clones
   with tf.device('/cpu:0'):
     dataset = reader.read(
       setup.dataset,
       preprocess,
       setup.image_size,
-      job.batch_size * clones,
+      batch_size,
       is_training,
       channels=setup.channels,
       labels_offset=job.labels_offset,
@@ -45,12 +51,13 @@ def batches(
       skip_bad_records=job.skip_bad_records,
       cache=job.cache,
       shard=setup.shard,
+      start=start * batch_size,
     )
     if preprocess.augmentations.at(augmentation.BATCH):
       mix = functools.partial(
         _mix, preprocess.augmentations, setup.num_classes, _seed(seed)
       )
-      dataset = dataset.enumerate().map(mix).prefetch(tf.data.AUTOTUNE)
+      dataset = dataset.enumerate(start).map(mix).prefetch(tf.data.AUTOTUNE)
     return tf.data.make_initializable_iterator(dataset)
 
 

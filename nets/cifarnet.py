@@ -11,6 +11,7 @@ from typing import Any
 
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
+from nets.stochastic import dropout
 from tf_compat import slim, tf
 
 
@@ -56,7 +57,7 @@ def cifarnet(
     net = slim.flatten(attend(net, at=CLASS), scope='Flatten')
     end_points['Flatten'] = net
     net = end_points['fc3'] = slim.fully_connected(net, 384, scope='fc3')
-    net = slim.dropout(
+    net = dropout(
       net, dropout_keep_prob, is_training=is_training, scope='dropout3'
     )
     net = end_points['fc4'] = slim.fully_connected(net, 192, scope='fc4')

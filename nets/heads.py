@@ -7,10 +7,12 @@ then averages over the full map instead.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from nets.attention.attend import CLASS, attend
 from nets.spec import EndPoints
+from nets.stochastic import dropout
 from tf_compat import slim, tf
 
 
@@ -78,7 +80,7 @@ def window_pool_head(
       end_points[pool_scope] = net
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, scope=dropout_scope)
+    net = dropout(net, dropout_keep_prob, scope=dropout_scope)
     if keep_prelogits:
       end_points['PreLogits'] = net  # [N, 1, 1, C]
     net = slim.conv2d(
@@ -116,7 +118,7 @@ def global_pool_head(
     net = end_points['global_pool'] = _global_mean(net)
     if not num_classes:
       return net, end_points
-    net = slim.flatten(slim.dropout(net, dropout_keep_prob, scope='Dropout'))
+    net = slim.flatten(dropout(net, dropout_keep_prob, scope='Dropout'))
     end_points['PreLogitsFlatten'] = net  # [N, C]
     net = slim.fully_connected(
       net, num_classes, activation_fn=None, scope='Logits'
@@ -203,23 +205,22 @@ def fc_conv_head(
   """
   end_points = {}
   squeezed = bool(num_classes and spatial_squeeze)
-
-  def dropout(net: tf.Tensor, scope: str) -> tf.Tensor:
-    return slim.dropout(
-      net, dropout_keep_prob, is_training=is_training, scope=scope
-    )
+  drop = functools.partial(
+    dropout, keep_prob=dropout_keep_prob, is_training=is_training
+  )
 
   net = attend(net, at=CLASS)
   net = slim.conv2d(net, width, side, padding=padding, scope='fc6')
   end_points['fc6'] = net
-  net = slim.conv2d(dropout(net, 'dropout6'), 4096, 1, scope='fc7')
+  net = drop(net, scope='dropout6')
+  net = slim.conv2d(net, 4096, 1, scope='fc7')
   end_points['fc7'] = net
   if _needs_global_pool(net, 1, global_pool, squeezed):
     net = end_points['global_pool'] = _global_mean(net)
   if not num_classes:
     return net, end_points
   net = slim.conv2d(
-    dropout(net, 'dropout7'),
+    drop(net, scope='dropout7'),
     num_classes,
     1,
     activation_fn=None,

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 from nets import heads
 from nets.attention.attend import STAGE, attend
 from nets.spec import EndPoints
+from nets.stochastic import dropout
 from tf_compat import slim, tf
 
 # functools.partial of a function of the net; its keyword scope names it.
@@ -231,7 +232,7 @@ def inception(
   end_points: EndPoints = {}
   with (
     tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
+    slim.arg_scope([slim.batch_norm, dropout], is_training=is_training),
   ):
     with cell_scope():
       net = body(images, end_points=end_points)

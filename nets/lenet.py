@@ -10,6 +10,7 @@ from typing import Any
 
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
+from nets.stochastic import dropout
 from tf_compat import slim, tf
 
 
@@ -48,7 +49,7 @@ def lenet(
     net = end_points['fc3'] = slim.fully_connected(net, 1024, scope='fc3')
     if not num_classes:
       return net, end_points
-    net = end_points['dropout3'] = slim.dropout(
+    net = end_points['dropout3'] = dropout(
       net, dropout_keep_prob, is_training=is_training, scope='dropout3'
     )
     net = end_points['Logits'] = slim.fully_connected(

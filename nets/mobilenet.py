@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from nets.attention.attend import CLASS, STAGE, attend
 from nets.spec import EndPoints
+from nets.stochastic import dropout
 from tf_compat import slim, tf
 
 Activation: TypeAlias = 'Callable[[tf.Tensor], tf.Tensor]'
@@ -183,7 +184,7 @@ def mobilenet(
     end_points['global_pool'] = net
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training)
+    net = dropout(net, dropout_keep_prob, is_training=is_training)
     net = _logits(net, num_classes)
   end_points['Logits'] = net
   end_points['Predictions'] = slim.softmax(net, scope='Predictions')

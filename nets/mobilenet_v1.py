@@ -14,6 +14,7 @@ from errors import UserError
 from nets import heads
 from nets.attention.attend import BLOCK, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
+from nets.stochastic import dropout
 from tf_compat import slim, tf
 
 # (stride, channels) of each block, after a convolution of stride 2, depth 32.
@@ -104,7 +105,7 @@ def mobilenet_v1(
   end_points = {}
   with (
     tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),
+    slim.arg_scope([slim.batch_norm, dropout], is_training=is_training),
   ):
     first = _depth(32, depth_multiplier)
     net = slim.conv2d(images, first, 3, 2, scope='Conv2d_0')

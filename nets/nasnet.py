@@ -15,8 +15,10 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from nets import stochastic
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
+from nets.stochastic import dropout
 from tf_compat import slim, tf
 
 
@@ -169,7 +171,7 @@ def drop_path(net: tf.Tensor, keep_prob: float, steps: int) -> tf.Tensor:
   """net / p with probability p, else 0; p falls from 1 to keep_prob."""
   step = tf.cast(tf.train.get_or_create_global_step(), tf.float32)
   keep = 1.0 - tf.minimum(1.0, step / steps) * (1.0 - keep_prob)
-  mask = tf.floor(keep + tf.random_uniform([tf.shape(net)[0], 1, 1, 1]))
+  mask = tf.floor(keep + stochastic.uniform(net, [tf.shape(net)[0], 1, 1, 1]))
   return net / keep * mask
 
 
@@ -343,7 +345,7 @@ def classify(
     end_points = {'global_pool': net}
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, keep_prob, is_training=is_training)
+    net = dropout(net, keep_prob, is_training=is_training)
     net = slim.fully_connected(net, num_classes, scope='FC')
     end_points['Logits'] = net
     end_points['Predictions'] = slim.softmax(net, scope='predictions')

@@ -66,14 +66,18 @@ def build(
     start_step: the step training resumes from.
   """
   job, strategy = setup.job, deployment.strategy
-  # A resumed run draws other images and dropout, not the same ones again.
-  seed = None if job.seed is None else job.seed + start_step
+  workers, worker = setup.shard
   # Each process drops out other units; weights are those of the chief.
-  tf.set_random_seed(None if seed is None else seed + setup.shard[1])
+  tf.set_random_seed(None if job.seed is None else job.seed + worker)
   global_step = tf.train.get_or_create_global_step()
-  batches = inputs.batches(setup, True, seed, deployment.local_clones)
-  deployment.begin_step()
   images_per_step = job.batch_size * deployment.gradients_per_step
+  clones_here = deployment.local_clones
+  # A seeded run that is resumed continues with the batch it would have read.
+  start = start_step * deployment.gradients_per_step // (workers * clones_here)
+  batches = inputs.batches(
+    setup, True, job.seed, clones_here, 0 if job.seed is None else start
+  )
+  deployment.begin_step()
   span = schedules.span(job, setup.dataset.num_records, images_per_step)
   clone = functools.partial(_clone, setup, deployment, span, global_step)
   is_synced = job.sync_batch_norm and strategy.num_replicas_in_sync > 1

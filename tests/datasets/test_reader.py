@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import bad_records, reader
+from datasets import bad_records, reader, record_order
 from datasets.dataset import Dataset
 from errors import UserError
 from preprocessing import decoding
@@ -131,6 +131,42 @@ def test_filename_and_labels_offset(tmp_path):
   assert batch['label'].tolist() == [0, 8]
 
 
+@pytest.mark.parametrize('start', [5, 20, 47])
+@pytest.mark.parametrize(
+  'options',
+  [
+    {},
+    {'cache': True},
+    {'num_readers': 1},
+    {'shard': (3, 1)},
+    {'shard': (2, 0)},
+    {'shard': (2, 1), 'cache': True},
+  ],
+  ids=str,
+)
+def test_training_starts_at_any_position_of_the_stream(
+  tmp_path, start, options
+):
+  dataset = write(tmp_path, range(7), range(7, 9), range(9, 20))
+
+  def stream(start, count):
+    data = read(
+      dataset,
+      batch_size=1,
+      is_training=True,
+      recipe='cifarnet',
+      seed=3,
+      start=start,
+      **options,
+    )
+    return batches(data, count)
+
+  whole, rest = stream(0, start + 9), stream(start, 9)
+  for expected, got in zip(whole[start:], rest, strict=True):
+    assert got['label'] == expected['label']
+    np.testing.assert_array_equal(got['image'], expected['image'])
+
+
 @pytest.mark.parametrize('threads', [None, 1, 3])
 def test_each_training_pass_has_every_record_once_in_a_new_order(
   tmp_path, threads
@@ -212,7 +248,7 @@ def test_groups_of_records_give_what_single_records_give(
       data = read(dataset, 4, is_training, recipe, seed=1)
       return batches(data, 6 if is_training else None)
 
-  singles, groups = run(1), run(3 * reader._mean_size(dataset))
+  singles, groups = run(1), run(3 * record_order.mean_size(dataset))
   assert len(singles) == len(groups)
   for one, two in zip(singles, groups, strict=True):
     for key in one:
@@ -259,12 +295,12 @@ def test_a_cache_must_fit(tmp_path, monkeypatch):
 
 RESIDENT = """
 import resource, sys
-from datasets import reader
+from datasets import reader, record_order
 from datasets.dataset import Dataset
 from preprocessing.preprocessing_factory import get_preprocessing
 from tf_compat import tf
 file, count, is_training = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'train'
-reader.SHUFFLE_BYTES = 4 << 20
+record_order.SHUFFLE_BYTES = 4 << 20
 data = Dataset('made', 'test', (file,), count, 10, 1, tuple('0123456789'))
 fn = get_preprocessing('lenet', is_training)
 data = reader.read(data, fn, 32, 50, is_training, seed=1)
@@ -363,10 +399,10 @@ def test_works_in_a_monitored_session(tmp_path):
 
 def test_a_small_shuffle_buffer_for_large_records(tmp_path, monkeypatch):
   dataset = write(tmp_path, range(100))
-  assert reader._shuffle_buffer(dataset) == 100
-  monkeypatch.setattr(reader, 'SHUFFLE_AT_LEAST', 2)
-  monkeypatch.setattr(reader, 'SHUFFLE_BYTES', 2000)
-  assert 5 <= reader._shuffle_buffer(dataset) <= 20
+  assert record_order.shuffle_buffer(dataset) == 100
+  monkeypatch.setattr(record_order, 'SHUFFLE_AT_LEAST', 2)
+  monkeypatch.setattr(record_order, 'SHUFFLE_BYTES', 2000)
+  assert 5 <= record_order.shuffle_buffer(dataset) <= 20
 
 
 class MeanColor:

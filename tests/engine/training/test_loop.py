@@ -5,9 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from tiny_data import encode_pixels, striped_images
 
-from datasets import records
 from engine.checkpoints import matching, store
 from engine.optimization.schedules import SCHEDULES
 from engine.run_dir import lock, progress_csv, results_csv, run_status
@@ -117,42 +115,37 @@ def test_augmentation_repeats_with_the_seed_and_trains(train, tmp_path):
     train(augment='mixpu')
 
 
-@pytest.mark.slow
-def test_resuming_equals_never_having_stopped(train, tmp_path):
-  """On copies of one image, whose order says nothing, without dropout."""
-  images, labels = striped_images(8, seed=0)
-  records.write_shard(
-    tmp_path / 'digits_train.tfrecord',
-    [(images[0], labels[0])] * 8,
-    encode_pixels,
-  )
-  options = {
-    'dataset_dir': str(tmp_path), 'batch_size': 8, 'model_name': 'resnet_cifar_20',
-    'preprocessing_name': 'lenet', 'train_image_size': 64,
-    'moving_average_decay': 0.5, 'num_epochs_per_decay': 1.0,
-    'learning_rate': 0.0003,
-  }  # fmt: skip
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'augment': 'randaugment(layers=1) + mixup'},
+    {'cache': True, 'mixed_precision': 'float16'},
+    {'num_clones': 2, 'moving_average_decay': 0.5},
+  ],
+  ids=lambda options: '+'.join(options),
+)
+def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_stopped(
+  train, tmp_path, options
+):
+  """Records, distortions, dropout, learning rate and moving averages."""
+  options |= {'num_epochs_per_decay': 1.0, 'clone_on_cpu': True}
   straight = train(
-    train_dir=str(tmp_path / 'a'), max_number_of_steps=3, **options
+    train_dir=str(tmp_path / 'a'), max_number_of_steps=12, **options
   )
-  for step in (1, 3):
+  for step in (3, 4, 8, 12):
     resumed = train(
       train_dir=str(tmp_path / 'b'), max_number_of_steps=step, **options
     )
   rates = [
-    progress_csv.read(tmp_path / name / progress_csv.FILE)[
-      'learning_rate'
-    ].tolist()
+    progress_csv.read(tmp_path / name / progress_csv.FILE)['learning_rate']
     for name in 'ab'
   ]
-  assert rates[0] == rates[1]
-  assert rates[0] == pytest.approx([0.0003 * 0.94**n for n in range(3)])
+  assert rates[0].tolist() == rates[1].tolist()
+  assert len(set(rates[0])) > 1
   one, other = values(straight.checkpoint), values(resumed.checkpoint)
   assert set(one) == set(other)
   for name, value in one.items():
-    np.testing.assert_allclose(
-      other[name], value, rtol=1e-5, atol=1e-7, err_msg=name
-    )
+    np.testing.assert_array_equal(other[name], value, err_msg=name)
 
 
 def test_resuming_drops_what_was_logged_after_the_checkpoint(train, tmp_path):

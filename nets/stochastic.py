@@ -1,0 +1,69 @@
+"""Random parts of a network: dropout, and uniform numbers.
+
+If the graph has a seed, the numbers depend on the seed, on the tensor that they
+change and on the global step alone. A resumed run then draws the numbers that
+it would have drawn without an interruption. TensorFlow's stateful operations
+would repeat the numbers of the first steps.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from tf_compat import add_arg_scope, tf
+
+
+@add_arg_scope
+def dropout(
+  net: tf.Tensor,
+  keep_prob: float = 0.5,
+  is_training: bool = True,
+  scope: str | None = None,
+) -> tf.Tensor:
+  """Sets units to 0 at random and scales the others by 1 / keep_prob.
+
+  https://jmlr.org/papers/v15/srivastava14a.html
+
+  Args:
+    net: float, of any shape.
+    keep_prob: the probability that a unit is kept.
+    is_training: whether to drop units; if not, net is returned as it is.
+    scope: name of the operations.
+
+  Returns:
+    A tensor of net's shape and type.
+  """
+  with tf.name_scope(scope or 'Dropout'):
+    if not is_training:
+      return tf.identity(net)
+    seed = _seed(net)
+    if seed is None:
+      return tf.nn.dropout(net, rate=1 - keep_prob)
+    return tf.nn.experimental.stateless_dropout(net, 1 - keep_prob, seed)
+
+
+def uniform(net: tf.Tensor, shape: list[int | tf.Tensor]) -> tf.Tensor:
+  """Draws numbers from [0, 1) with which to change a tensor.
+
+  Args:
+    net: the tensor; each of a graph gets other numbers.
+    shape: the shape of the numbers.
+
+  Returns:
+    float32 of that shape.
+  """
+  seed = _seed(net)
+  if seed is None:
+    return tf.random_uniform(shape)
+  return tf.random.stateless_uniform(shape, seed)
+
+
+def _seed(net: tf.Tensor) -> tf.Tensor | None:
+  """Returns int64 [2] for this step; None without a graph seed or a step."""
+  graph_seed, _ = tf.get_seed(None)
+  step = tf.train.get_global_step()
+  if graph_seed is None or step is None:
+    return None
+  # Operations are numbered differently in a resumed run; names stay.
+  place = zlib.crc32(f'{graph_seed}/{net.name}'.encode())
+  return tf.stack([tf.constant(place, tf.int64), tf.cast(step, tf.int64)])
