@@ -110,12 +110,8 @@ def read(
   options = _options(not is_training or seed is not None)
   seed = random.randrange(1 << 31) if seed is None else seed
   dataset = mend(dataset) if skip_bad_records else dataset
-  if is_training:
-    records = record_order.shuffled(
-      dataset, shard, seed, num_readers=num_readers, cache=cache, start=start
-    )
-  else:
-    records = record_order.in_order(dataset, shard, cache)
+  turns = _turns(dataset, is_training, shard, cache, seed, num_readers, start)
+  threads = num_preprocessing_threads
   make = functools.partial(
     _make,
     preprocess=preprocess,
@@ -124,7 +120,6 @@ def read(
     labels_offset=labels_offset,
     seed=seed + shard[1],
   )
-  turns, threads = records.enumerate(start), num_preprocessing_threads
   if skip_bad_records:
     examples = _map_good(turns, make, threads, dataset.num_records)
   else:
@@ -185,6 +180,25 @@ def _options(deterministic: bool) -> tf.data.Options:
     tf.data.experimental.AutoShardPolicy.OFF
   )
   return options
+
+
+def _turns(
+  dataset: Dataset,
+  is_training: bool,
+  shard: tuple[int, int],
+  cache: bool,
+  seed: int,
+  num_readers: int | None,
+  start: int,
+) -> tf.data.Dataset:
+  """Returns (position in the stream, (index, record)) in order of use."""
+  if is_training:
+    records = record_order.shuffled(
+      dataset, shard, seed, num_readers=num_readers, cache=cache, start=start
+    )
+  else:
+    records = record_order.in_order(dataset, shard, cache=cache)
+  return records.enumerate(start)
 
 
 def _group(dataset: Dataset, batch_size: int) -> int:

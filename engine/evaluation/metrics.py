@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from engine.confusion import Confusion
 from errors import UserError
 
 # The k of Recall_5; with this many classes or fewer it is always 1.
@@ -11,21 +12,20 @@ TOP = 5
 class Metrics:
   """Accumulates the scores of a classifier over the batches of a split.
 
-  Memory is that of the confusion matrix, for any number of records.
+  Memory grows with the pairs of classes that are confused, not with records.
 
   Args:
     num_classes: number of classes.
 
   Attributes:
     count: number of records so far.
-    confusion: int64 [num_classes, num_classes], records by true (row) and
-      predicted (column) label.
+    confusion: number of records by true and predicted label.
   """
 
   def __init__(self, num_classes: int):
     self.num_classes = num_classes
     self.count = 0
-    self.confusion: np.ndarray = np.zeros((num_classes, num_classes), np.int64)
+    self.confusion = Confusion(num_classes)
     self._top_hits = 0
     self._loss = 0.0
     self._bad_losses = 0
@@ -49,7 +49,7 @@ class Metrics:
     losses = np.asarray(losses, np.float64)
     self._check(labels, top_k, losses)
     self.count += len(labels)
-    np.add.at(self.confusion, (labels, top_k[:, 0]), 1)
+    self.confusion.add(labels, top_k[:, 0])
     self._top_hits += int((top_k == labels[:, None]).any(axis=1).sum())
     self._loss += float(losses.sum())
     self._bad_losses += int((~np.isfinite(losses)).sum())
@@ -69,7 +69,7 @@ class Metrics:
       )
     precision, recall, f1, support = self.per_class()
     present = support > 0
-    scores = {'Accuracy': np.trace(self.confusion) / self.count}
+    scores = {'Accuracy': self.confusion.hits().sum() / self.count}
     if self.num_classes > TOP:
       scores['Recall_5'] = self._top_hits / self.count
     scores['loss'] = self._loss / self.count
@@ -89,8 +89,8 @@ class Metrics:
     Returns:
       Three float64 and one int64 array of shape [num_classes].
     """
-    hits = np.diagonal(self.confusion)
-    support, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+    hits, support = self.confusion.hits(), self.confusion.support()
+    predicted = self.confusion.predicted()
     return (
       _ratio(hits, predicted),
       _ratio(hits, support),

@@ -2,15 +2,13 @@
 
 import csv
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 import files
+from engine.confusion import Confusion
 from engine.evaluation.metrics import Metrics
 from engine.plots import style as plot_style
 from engine.run_dir import csv_log, results_csv
@@ -18,6 +16,9 @@ from engine.run_dir import csv_log, results_csv
 JSON = 'results.json'
 CONFUSION_CSV = 'confusion_matrix.csv'
 CONFUSION_PNG = 'confusion_matrix.png'
+# Beyond MAX_MATRIX classes, a file of the pairs that occur replaces the matrix.
+CONFUSION_PAIRS_CSV = 'confusion_pairs.csv'
+MAX_MATRIX = 2000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Result:
     per_class: for each class label, name, count, precision, recall, f1;
       recall and f1 are None for a class without records.
     images_per_second: speed of the pass.
-    confusion: int64 [classes, classes], records by true and predicted label.
+    confusion: number of records by true and predicted label.
     class_names: a name for each class.
     notes: remarks on the numbers.
     time: the time in UTC, as ISO 8601 to the second.
@@ -48,7 +49,7 @@ class Result:
   metrics: Mapping[str, float]
   per_class: Sequence[Mapping[str, Any]]
   images_per_second: float
-  confusion: np.ndarray
+  confusion: Confusion
   class_names: Sequence[str]
   notes: Sequence[str]
   time: str
@@ -90,7 +91,7 @@ def summarize(
     metrics=metrics.scores(),
     per_class=_per_class(metrics, names),
     images_per_second=float(images_per_second),
-    confusion=metrics.confusion.copy(),
+    confusion=metrics.confusion,
     class_names=tuple(names),
     notes=tuple(metrics.notes()),
     time=csv_log.timestamp(),
@@ -117,7 +118,10 @@ def write(result: Result, eval_dir: str | os.PathLike) -> None:
   when it appears.
   """
   write_json(result, os.path.join(eval_dir, JSON))
-  write_confusion_csv(result, os.path.join(eval_dir, CONFUSION_CSV))
+  if len(result.class_names) <= MAX_MATRIX:
+    write_confusion_csv(result, os.path.join(eval_dir, CONFUSION_CSV))
+  else:
+    write_confusion_pairs(result, os.path.join(eval_dir, CONFUSION_PAIRS_CSV))
   draw_confusion(result, os.path.join(eval_dir, CONFUSION_PNG))
   append_csv(result, os.path.join(eval_dir, results_csv.FILE))
 
@@ -134,8 +138,15 @@ def write_json(result: Result, path: str | os.PathLike) -> None:
     'per_class': result.per_class,
     'images_per_second': result.images_per_second,
   }
-  text = json.dumps(_finite(content), indent=2, allow_nan=False)
-  files.write_text(path, text + '\n')
+  files.write_json(path, _finite(content))
+
+
+def read_json(path: str | os.PathLike) -> dict[str, Any] | None:
+  """Reads a results.json; None if there is none, UserError if it is damaged."""
+  return files.read_json(
+    path,
+    {'global_step': int, 'split': str, 'metrics': {'Accuracy': float}},
+  )
 
 
 def append_csv(result: Result, path: str | os.PathLike) -> None:
@@ -156,8 +167,19 @@ def write_confusion_csv(result: Result, path: str | os.PathLike) -> None:
   with files.replacing_text(path) as file:
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(['true \\ predicted', *result.class_names])
-    for name, counts in zip(result.class_names, result.confusion, strict=True):
-      writer.writerow([name, *counts.tolist()])
+    rows = result.confusion.matrix().tolist()
+    for name, counts in zip(result.class_names, rows, strict=True):
+      writer.writerow([name, *counts])
+
+
+def write_confusion_pairs(result: Result, path: str | os.PathLike) -> None:
+  """Writes true class, predicted class and count of each pair that occurs."""
+  names = result.class_names
+  with files.replacing_text(path) as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(['true', 'predicted', 'count'])
+    for true, predicted, count in zip(*result.confusion.pairs(), strict=True):
+      writer.writerow([names[true], names[predicted], count])
 
 
 def draw_confusion(result: Result, path: str | os.PathLike) -> None:

@@ -11,6 +11,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from engine.confusion import Confusion
 from engine.plots import style as plot_style
 
 # Most classes for which each cell has room for its count.
@@ -23,7 +24,7 @@ MAX_NAME_LENGTH = 24
 
 
 def draw(
-  confusion: np.ndarray,
+  confusion: Confusion,
   class_names: Sequence[str],
   title: str,
   path: str | os.PathLike,
@@ -31,19 +32,19 @@ def draw(
   """Draws the shares of each true class in color, and counts where they fit.
 
   Args:
-    confusion: int [classes, classes], the number of records by true label
-      (row) and predicted label (column).
+    confusion: the number of records by true label (row) and predicted label
+      (column).
     class_names: the name of each class.
     title: title of the plot, in one or more lines.
     path: the PNG file to write.
   """
-  classes = len(confusion)
+  classes = confusion.num_classes
   size = -(-classes // MAX_DOTS)
   width, height = _side(classes) + 2.6, _side(classes) + 2.2
   layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
   figure = Figure(figsize=(width, height), dpi=100, layout=layout)
   axes = figure.subplots()
-  dots = _max_pool(_shares(confusion), size)
+  dots = _dots(confusion, size)
   edge = len(dots) * size - 0.5
   image = axes.imshow(
     dots,
@@ -86,18 +87,23 @@ def _colormap() -> matplotlib.colors.Colormap:
   return matplotlib.colormaps['Blues'].with_extremes(bad='#e8e8e8')
 
 
-def _shares(confusion: np.ndarray) -> np.ndarray:
-  """Returns rows divided by their sums; NaN for classes without records."""
-  support = confusion.sum(axis=1, keepdims=True)
-  shares = np.full(confusion.shape, np.nan)
-  return np.divide(confusion, support, out=shares, where=support > 0)
+def _dots(confusion: Confusion, size: int) -> np.ndarray:
+  """Returns the largest share of its true class in each block of cells.
 
+  Args:
+    confusion: the counts.
+    size: number of rows and columns of a block.
 
-def _max_pool(shares: np.ndarray, size: int) -> np.ndarray:
-  """Returns the maximum of each block of `size` by `size` shares."""
-  starts = np.arange(0, len(shares), size)
-  shares = np.fmax.reduceat(shares, starts, axis=0)
-  return np.fmax.reduceat(shares, starts, axis=1)
+  Returns:
+    float64 [ceil(classes / size)] * 2; NaN in rows of classes without records.
+  """
+  support = confusion.support()
+  true, predicted, counts = confusion.pairs()
+  side = -(-confusion.num_classes // size)
+  dots = np.full((side, side), np.nan)
+  dots[np.unique(true // size)] = 0
+  np.maximum.at(dots, (true // size, predicted // size), counts / support[true])
+  return dots
 
 
 def _block_note(size: int) -> str:
@@ -127,18 +133,18 @@ def _label_ticks(axes: Axes, class_names: Sequence[str]) -> None:
   axes.set_xticks(labels, names, **style)
 
 
-def _write_counts(axes: Axes, confusion: np.ndarray) -> None:
+def _write_counts(axes: Axes, confusion: Confusion) -> None:
   """Writes the counts that are not 0 into their cells."""
-  shares = _shares(confusion)
-  for row, column in np.argwhere(confusion):
+  support = confusion.support()
+  for row, column, count in zip(*confusion.pairs(), strict=True):
     axes.text(
       column,
       row,
-      _short(int(confusion[row, column])),
+      _short(int(count)),
       ha='center',
       va='center',
       fontsize=9,
-      color='white' if shares[row, column] > 0.3 else 'black',
+      color='white' if count > 0.3 * support[row] else 'black',
     )
 
 

@@ -37,7 +37,7 @@ def test_agrees_with_scikit_learn(classes):
   for one, other in zip(found.per_class(), wanted, strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-12)
   np.testing.assert_array_equal(
-    found.confusion,
+    found.confusion.matrix(),
     sklearn_metrics.confusion_matrix(labels, predicted, labels=names),
   )
   scores = found.scores()

@@ -171,8 +171,24 @@ def test_confusion_csv_names_rows_and_columns(result, tmp_path):
     header, *lines = csv.reader(file)
   assert tuple(header[1:]) == tuple(line[0] for line in lines) == NAMES
   counts = np.array([line[1:] for line in lines], int)
-  np.testing.assert_array_equal(counts, result.confusion)
+  np.testing.assert_array_equal(counts, result.confusion.matrix())
   assert counts[0, 6] == counts[5, 4] == 1
+
+
+def test_many_classes_have_a_file_of_pairs_in_place_of_the_matrix(tmp_path):
+  names = [f'class {label}' for label in range(21_841)]
+  result = evaluated(loss=0.5, names=names)
+  results.write(result, tmp_path)
+  assert not (tmp_path / results.CONFUSION_CSV).exists()
+  assert (tmp_path / results.CONFUSION_PNG).exists()
+  lines = (tmp_path / results.CONFUSION_PAIRS_CSV).read_text().splitlines()
+  assert lines == [
+    'true,predicted,count',
+    'class 0,class 0,1',
+    'class 0,class 6,1',
+    'class 1,class 1,1',
+    'class 5,class 4,1',
+  ]
 
 
 def test_write_leaves_all_files_whole(result, tmp_path):

@@ -48,7 +48,7 @@ def test_a_run_learns_and_evaluates_and_tells(
   assert summary.loss < 1.5  # log(10) = 2.3 is knowing nothing.
   result = evaluate()
   assert result.metrics['Accuracy'] > 0.5
-  assert result.count == result.confusion.sum() == 23
+  assert result.count == result.confusion.support().sum() == 23
   stderr = capsys.readouterr().err
   assert 'global step 40/40: loss = ' in stderr
   assert f'eval/Accuracy[{result.metrics["Accuracy"]:.5f}]' in stderr
