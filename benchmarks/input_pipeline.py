@@ -188,7 +188,7 @@ def recipe(
     size,
     batch,
     is_training,
-    num_preprocessing_threads=THREADS,
+    threads=THREADS,
   ).repeat()
 
 

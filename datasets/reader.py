@@ -74,7 +74,7 @@ def read(
   channels: int | None = None,
   labels_offset: int = 0,
   num_readers: int | None = None,
-  num_preprocessing_threads: int | None = None,
+  threads: int | None = None,
   seed: int | None = None,
   skip_bad_records: bool = False,
   cache: bool = False,
@@ -92,7 +92,7 @@ def read(
     channels: channels of decoded images, 1 or 3; the data set's own if None.
     labels_offset: number subtracted from labels.
     num_readers: files read at once in training; up to 16 if None.
-    num_preprocessing_threads: images processed at once; tuned if None.
+    threads: images processed at once; tuned if None.
     seed: seed of shuffling and augmentation; random if None.
     skip_bad_records: whether to skip bad records instead of failing.
     cache: whether to keep the worker's records in memory after the first pass.
@@ -106,12 +106,10 @@ def read(
   Raises:
     UserError: for too few records, too many to cache, or a truncated one.
   """
-  _check(dataset, shard, cache, skip_bad_records)
+  dataset = _usable(dataset, shard, cache, skip_bad_records)
   options = _options(not is_training or seed is not None)
   seed = random.randrange(1 << 31) if seed is None else seed
-  dataset = mend(dataset) if skip_bad_records else dataset
   turns = _turns(dataset, is_training, shard, cache, seed, num_readers, start)
-  threads = num_preprocessing_threads
   make = functools.partial(
     _make,
     preprocess=preprocess,
@@ -137,10 +135,10 @@ def skipped_count() -> tf.Tensor:
   return _counter().read_value()
 
 
-def _check(
+def _usable(
   dataset: Dataset, shard: tuple[int, int], cache: bool, skip_bad_records: bool
-) -> None:
-  """Raises UserError if `read` cannot read the split with these options."""
+) -> Dataset:
+  """Checks that the split can be read with these options, or mends it."""
   if not dataset.files:
     raise UserError(
       f'Data set {dataset.name!r} has no files of split {dataset.split!r}.'
@@ -152,8 +150,10 @@ def _check(
     )
   if cache:
     _check_cache(dataset)
-  if not skip_bad_records:
-    check_ends(dataset)
+  if skip_bad_records:
+    return mend(dataset)
+  check_ends(dataset)
+  return dataset
 
 
 def _check_cache(dataset: Dataset) -> None:

@@ -46,7 +46,7 @@ def batches(
       channels=setup.channels,
       labels_offset=job.labels_offset,
       num_readers=job.num_readers if is_training else None,
-      num_preprocessing_threads=job.num_preprocessing_threads,
+      threads=job.num_preprocessing_threads,
       seed=seed,
       skip_bad_records=job.skip_bad_records,
       cache=job.cache,

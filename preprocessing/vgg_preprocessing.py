@@ -3,8 +3,8 @@
 https://arxiv.org/abs/1409.1556, section 3.1.
 
 Training decodes and resizes only the part of the photo that the crop of the
-resized photo shows. Evaluation crops little off and resizes the full photo. The
-fast form crops the photo before it resizes it, at integer pixels, so it differs
+resized photo shows. Evaluation crops little off and resizes the full photo,
+which is faster, unless the photo is a strip. The fast form crops the photo before it resizes it, at integer pixels, so it differs
 by less than a pixel; it does not smooth a JPEG's color.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from preprocessing import random_ops
 from preprocessing.decoding import Image
+from preprocessing.decoding import crop as crop_pixels
 from preprocessing.recipe import Recipe, Steps, compiled, mirror
 from tf_compat import tf
 
@@ -22,6 +23,8 @@ LUMA = 0.2989, 0.587, 0.114  # the weights of tf.image.rgb_to_grayscale
 GRAY_MEAN = sum(m * w for m, w in zip(MEANS, LUMA, strict=True))
 SIDES = 256, 512  # range of the shorter side
 CROP = 224  # the crop that SIDES were chosen for
+# Resizing all of a longer strip would take much memory.
+MAX_ASPECT = 16
 
 
 def crop(
@@ -43,9 +46,14 @@ def center(
   del seed, bbox
   pixels = image.pixels()
   size = _resized(tf.shape(pixels)[:2], sides(height, width)[0])
-  pixels = _resize(pixels, size)
-  top, left = tf.unstack((size - [height, width]) // 2)
-  return tf.slice(pixels, [top, left, 0], [height, width, pixels.shape[2]])
+  begin = (size - [height, width]) // 2
+  return tf.cond(
+    tf.reduce_max(size) // tf.reduce_min(size) < MAX_ASPECT,
+    lambda: crop_pixels(
+      _resize(pixels, size), tf.concat([begin, [height, width]], 0)
+    ),
+    lambda: _crop_of_resized(Image(pixels), size, begin, (height, width)),
+  )
 
 
 def crop_first(
@@ -124,7 +132,8 @@ def _resized(size: tf.Tensor, side: int | tf.Tensor) -> tf.Tensor:
   """Returns the size whose shorter side is `side`, in the same proportion."""
   size = tf.cast(size, tf.float32)
   scale = tf.cast(side, tf.float32) / tf.reduce_min(size)
-  return tf.cast(tf.rint(size * scale), tf.int32)
+  # A line of many millions of pixels would exceed int32.
+  return tf.cast(tf.minimum(tf.rint(size * scale), 2.0**30), tf.int32)
 
 
 def _crop_of_resized(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import bad_records, reader, record_order
+from datasets import bad_records, reader, record_files, record_order
 from datasets.dataset import Dataset
 from errors import UserError
 from preprocessing import decoding
@@ -178,7 +178,7 @@ def test_each_training_pass_has_every_record_once_in_a_new_order(
       batch_size=5,
       is_training=True,
       num_readers=threads,
-      num_preprocessing_threads=threads,
+      threads=threads,
       seed=1,
     ),
     count=12,
@@ -211,7 +211,7 @@ def test_a_seed_determines_order_and_distortions(
         recipe='cifarnet',
         seed=seed,
         num_readers=threads,
-        num_preprocessing_threads=threads,
+        threads=threads,
         skip_bad_records=skip_bad_records,
       )
       return batches(data, 12)
@@ -661,7 +661,7 @@ def test_a_length_beyond_the_file_is_refused_before_any_is_read(
 ):
   dataset = write(tmp_path, [0, 1], GOOD)
   header = length.to_bytes(8, 'little')
-  header += bad_records._checksum(header)
+  header += record_files.checksum(header)
   _change(
     dataset,
     2,

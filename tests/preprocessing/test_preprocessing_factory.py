@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import resource
 import zlib
 
 import numpy as np
@@ -419,6 +420,7 @@ def test_the_affine_colors_are_the_documented_map(size):
     ((97, 64), (224, 224)),  # enlarged
     ((256, 256), (256, 256)),
     ((40, 900), (33, 48)),
+    ((3, 200), (224, 224)),
     ((1, 2), (299, 299)),
   ],
 )
@@ -450,6 +452,21 @@ def test_vgg_equals_a_crop_of_the_resized_image(size, crop, is_training):
     expected = expected[:, ::-1] if draw['flip'] < 0.5 else expected
     expected = expected - np.float32([123.68, 116.78, 103.94])
     np.testing.assert_allclose(got, expected, atol=0.05)
+
+
+@pytest.mark.parametrize('size', [(1, 100_000), (60_000, 2), (1, 20_000_000)])
+@pytest.mark.usefixtures('graph')
+def test_vgg_resizes_only_the_crop_of_a_strip(size):
+  """All of it would have 77 GB."""
+  image = tf.fill([*size, 3], tf.constant(200, tf.uint8))
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  got = run(get_preprocessing('vgg')(image, 224, 224))
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  assert got.shape == (224, 224, 3)
+  np.testing.assert_allclose(
+    got[0, 0], 200 - np.array([123.68, 116.78, 103.94]), rtol=1e-5
+  )
+  assert peak - before < 300_000
 
 
 @pytest.mark.usefixtures('graph')
