@@ -14,12 +14,15 @@ _SECONDS_BETWEEN_CALLS = 0.2
 _SCHEME = 'grpc://'
 
 
-def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
+def start(
+  cluster: Cluster, config: tf.ConfigProto, say: Callable[[str], None]
+) -> tf.train.Server:
   """Starts the server of this process, which runs while it is referenced.
 
   Args:
     cluster: the processes of the run, and which of them this is.
     config: the configuration of sessions.
+    say: prints a line for the user.
 
   Raises:
     UserError: if its port is in use.
@@ -30,7 +33,7 @@ def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
     with socket.socket() as probe:
       probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
       probe.bind(('', port))
-    return tf.train.Server(
+    server = tf.train.Server(
       tf.train.ClusterSpec(cluster.hosts),
       job_name=cluster.job_name,
       task_index=cluster.task,
@@ -42,6 +45,12 @@ def start(cluster: Cluster, config: tf.ConfigProto) -> tf.train.Server:
       f'another {cluster.job_name} {cluster.task}: stop it, or use another '
       'port in all processes.'
     ) from error
+  # TensorFlow ignores the host of the address that it serves at.
+  say(
+    f'Port {port} is open on all network interfaces, without authentication: '
+    'train in a network that you trust, or block the port in a firewall.'
+  )
+  return server
 
 
 def address_of(master: str) -> str:

@@ -61,7 +61,7 @@ class MultiWorker(Deployment):
     """
     strategy = make_strategy(cluster, options.num_clones, options.clone_on_cpu)
     config = strategy.update_config_proto(config)
-    self.server = grpc_server.start(cluster, config)
+    self.server = grpc_server.start(cluster, config, say)
     grpc_server.wait_for(cluster.others, options.worker_timeout_secs, say)
     super().__init__(strategy, self.server.target, config)
     self.cluster = cluster

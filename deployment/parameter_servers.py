@@ -123,7 +123,7 @@ def serve(
     UserError: if the port is in use, or the chief is lost.
   """
   config = devices.session_config(cpu_only=True)
-  server = grpc_server.start(cluster, config)
+  server = grpc_server.start(cluster, config, say)
   config.device_filters.append(f'/job:ps/task:{cluster.task}')
   say(f'Serving variables at {cluster.address}.')
   with tf.Graph().as_default():

@@ -67,7 +67,7 @@ class PsWorker(Deployment):
     """
     options, cluster = self._options, self.cluster
     if not options.master:
-      self.server = grpc_server.start(cluster, self.config)
+      self.server = grpc_server.start(cluster, self.config, self._say)
       self.target = self.server.target
     needed = list(cluster.servers)
     if not cluster.is_chief:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, handled between two steps instead of within one."""
+"""SIGTERM, SIGHUP and Ctrl-C: noted while training, otherwise an end at once."""
 
 import contextlib
 import signal
@@ -7,9 +7,36 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+# A closed terminal sends SIGHUP.
+_TERMINATING = signal.SIGTERM, signal.SIGHUP
+
+
+class Terminated(SystemExit):
+  """Ends a program on a signal; temporary files are deleted on the way.
+
+  Args:
+    number: the signal's number.
+  """
+
+  def __init__(self, number: int) -> None:
+    super().__init__(_exit_code(number))
+    self.name = signal.Signals(number).name
+
+
+def raise_when_terminated() -> None:
+  """Makes SIGTERM and SIGHUP raise Terminated; a second one kills."""
+
+  def end(number: int, frame: FrameType | None) -> None:
+    del frame
+    signal.signal(number, signal.SIG_DFL)
+    raise Terminated(number)
+
+  for number in _heeded(_TERMINATING):
+    signal.signal(number, end)
+
 
 class Signals:
-  """Records the first signal while the `with` body runs.
+  """Notes the first signal while the `with` body runs.
 
   A second Ctrl-C interrupts at once.
 
@@ -23,13 +50,13 @@ class Signals:
 
   @property
   def name(self) -> str:
-    """The name of the signal: 'SIGTERM' or 'SIGINT'."""
+    """The name of the signal, such as 'SIGTERM'."""
     return signal.Signals(self.received).name if self.received else ''
 
   @property
   def exit_code(self) -> int:
     """128 + the signal's number, as shells have it; 0 for none."""
-    return 128 + self.received if self.received else 0
+    return _exit_code(self.received) if self.received else 0
 
   def note_peers(self) -> None:
     """Records that another process of the cluster received a signal."""
@@ -37,14 +64,20 @@ class Signals:
 
   @contextlib.contextmanager
   def at_once(self) -> Iterator[None]:
-    """Lets a signal, even one received before, end the process in the body."""
-    self.__exit__()
+    """Lets a signal, even one received before, end the process in the body.
+
+    The body may wait within TensorFlow, where Python does not handle signals.
+    """
+    noted = self._install(
+      dict.fromkeys(_TERMINATING, signal.SIG_DFL)
+      | {signal.SIGINT: signal.default_int_handler}
+    )
     try:
       if self.received:
         signal.raise_signal(self.received)
       yield
     finally:
-      self.__enter__()
+      self._install(noted)
 
   def _note(self, number: int, frame: FrameType | None) -> None:
     del frame
@@ -53,12 +86,30 @@ class Signals:
     self.received = number
 
   def __enter__(self) -> 'Signals':
-    # Python delivers signals to the main thread and refuses handlers elsewhere.
-    if threading.current_thread() is threading.main_thread():
-      for number in (signal.SIGINT, signal.SIGTERM):
-        self._before[number] = signal.signal(number, self._note)
+    numbers = (signal.SIGINT, *_TERMINATING)
+    self._before = self._install(dict.fromkeys(numbers, self._note))
     return self
 
   def __exit__(self, *error: object) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
+    self._install(self._before)
+
+  def _install(self, handlers: dict[int, Any]) -> dict[int, Any]:
+    """Installs handlers of signals; returns those they replace."""
+    return {
+      number: signal.signal(number, handlers[number])
+      for number in _heeded(handlers)
+    }
+
+
+def _heeded(numbers: Any) -> list[int]:
+  """Returns the signals that are not ignored, as nohup does with SIGHUP.
+
+  Python delivers signals to the main thread and refuses handlers elsewhere.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    return []
+  return [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
+
+
+def _exit_code(number: int) -> int:
+  return 128 + number

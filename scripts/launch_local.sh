@@ -7,7 +7,7 @@
 #
 # Each process gets a free port of 127.0.0.1; its name precedes each of its
 # lines. If one fails, the others are stopped and its exit code is returned.
-# SIGTERM and Ctrl-C stop all processes, which have a minute to save. Servers are
+# SIGTERM, SIGHUP and Ctrl-C stop all processes, which have a minute to save. Servers are
 # stopped when all workers have ended.
 set -euo pipefail
 
@@ -96,6 +96,7 @@ stop_all() {
 all=()
 trap 'stop_all; exit 130' INT
 trap 'stop_all; exit 143' TERM
+trap 'stop_all; exit 129' HUP
 start ps "$servers" "$@"
 all+=(${started[@]+"${started[@]}"})
 start worker "$workers" "$@"

@@ -9,7 +9,7 @@ import sys
 
 from absl import app, flags
 
-from engine import console, error_translation
+from engine import console, error_translation, signals
 from errors import UserError
 from options import Options, types_of
 
@@ -66,6 +66,7 @@ def run(job_class: type[Options], function: str) -> None:
 
   def main(arguments: list[str]) -> int:
     console.take_logs()
+    signals.raise_when_terminated()
     try:
       if len(arguments) > 1:
         raise UserError(
@@ -78,6 +79,9 @@ def run(job_class: type[Options], function: str) -> None:
     except UserError as error:
       console.say(f'error: {error}')
       return 2
+    except signals.Terminated as error:
+      console.say(f'Stopped by {error.name}.')
+      raise
     except KeyboardInterrupt:
       console.say('Interrupted.')
       return 130

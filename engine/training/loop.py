@@ -77,7 +77,7 @@ def train(job: TrainJob, explicit: Collection[str] = frozenset()) -> Summary:
   with contextlib.ExitStack() as stack:
     if setup.is_chief:
       stack.enter_context(lock.exclusive(setup.job.train_dir))
-    signals = stack.enter_context(Signals())
+    signals = Signals()
     _announce(setup, 'checkpoint_path' in explicit)
     if _is_finished(setup):
       return _finish_again(setup, signals)
@@ -164,11 +164,14 @@ def _run(
       same_options_hook = cluster_watchdog.SameOptionsHook(job)
       run_hooks = [same_options_hook, last_step, stopping_hook]
     stack.callback(last_step.close)
-    with _interruptible(setup, signals):
+    with signals.at_once():
       session = deployment.session(
         scaffold, [*watchdog_hooks, *guards, *run_hooks]
       )
-    with session:
+    with session, signals:
+      if not session.should_stop():
+        with _before_first_step(setup, signals):
+          session.run(step.train_op)
       while not session.should_stop():
         session.run(step.train_op)
     stack.close()
@@ -180,18 +183,18 @@ def _run(
 
 def _deploy(setup: Setup, signals: Signals) -> Deployment:
   """Acquires the devices, and connects to the other processes."""
-  with _interruptible(setup, signals):
+  with signals.at_once():
     return deployment_factory.deploy(setup.job, setup.cluster, console.say)
 
 
-def _interruptible(
+def _before_first_step(
   setup: Setup, signals: Signals
 ) -> contextlib.AbstractContextManager[None]:
-  """Lets a signal end the process at once while it waits for its peers.
+  """Lets a signal end the first step, which may compile for minutes.
 
-  There is nothing to save yet.
+  Processes of a cluster complete it, since they end together.
   """
-  return signals.at_once() if setup.cluster else contextlib.nullcontext()
+  return contextlib.nullcontext() if setup.cluster else signals.at_once()
 
 
 def _announce(setup: Setup, checkpoint_path_given: bool) -> None:

@@ -31,7 +31,16 @@ def test_a_port_in_use_is_named(listening, silent):
   cluster = Cluster((silent, listening), task=1)
   port = listening.rpartition(':')[2]
   with pytest.raises(UserError, match=f'Port {port} of .* is in use.*worker 1'):
-    grpc_server.start(cluster, tf.ConfigProto())
+    grpc_server.start(cluster, tf.ConfigProto(), print)
+
+
+def test_a_server_says_that_anybody_may_connect(capsys):
+  with socket.socket() as program:
+    program.bind(('127.0.0.1', 0))
+    port = program.getsockname()[1]
+  cluster = Cluster((f'127.0.0.1:{port}',))
+  assert grpc_server.start(cluster, tf.ConfigProto(), print).target
+  assert f'Port {port} is open on all' in capsys.readouterr().out
 
 
 def test_hosts_that_do_not_answer_are_named(listening, silent):

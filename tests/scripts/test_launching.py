@@ -80,7 +80,8 @@ def test_a_failed_process_stops_all(launching):
   assert time.monotonic() - began < 50  # The other would have waited for 100.
 
 
-def test_a_signal_stops_all(launching):
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_all(launching, number):
   with subprocess.Popen(
     [
       launching.bin / 'bash', launching.root / 'scripts' / 'launch_local.sh',
@@ -91,8 +92,8 @@ def test_a_signal_stops_all(launching):
     waiting = 0
     while waiting < 2:
       waiting += 'waits' in process.stderr.readline()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 128 + signal.SIGTERM
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
     # This returns only if no process keeps the pipe open.
     process.stderr.read()
 
