@@ -22,7 +22,7 @@ def evaluation(folder, kind, seed):
 def test_a_comparison_is_stopped_and_resumed(start, run, small, tmp_path):
   flags = {
     'train_dir': 'compared', 'attention_modules': 'none;se_block@class',
-    'seeds': '1,2', 'eval_every_n_steps': 400, 'max_number_of_steps': 400,
+    'seeds': '1,2', 'eval_every_n_steps': 200, 'max_number_of_steps': 200,
     'timing_steps': 1, **small,
   }  # fmt: skip
   first = start('compare', **flags)
@@ -44,7 +44,7 @@ def test_a_comparison_is_stopped_and_resumed(start, run, small, tmp_path):
     kind = name.replace('@', '_')
     results = [evaluation(folder, kind, seed) for seed in (1, 2)]
     assert {(f['split'], f['count'], f['global_step']) for f in results} == {
-      ('test', 23, 400)
+      ('test', 23, 200)
     }
     values = [f['metrics']['Accuracy'] for f in results]
     assert float(row['accuracy_mean']) == pytest.approx(sum(values) / 2)
