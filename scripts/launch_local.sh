@@ -7,8 +7,8 @@
 #
 # Each process gets a free port of 127.0.0.1; its name precedes each of its
 # lines. If one fails, the others are stopped and its exit code is returned.
-# SIGTERM, SIGHUP and Ctrl-C stop all processes, which have a minute to save. Servers are
-# stopped when all workers have ended.
+# SIGTERM, SIGHUP and Ctrl-C stop all processes, which have a minute to save.
+# Servers are stopped when all workers have ended.
 set -euo pipefail
 
 usage() {

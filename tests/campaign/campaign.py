@@ -1,0 +1,121 @@
+"""A campaign of faults: damages inputs and kills processes for some minutes.
+
+Usage: python tests/campaign/campaign.py [--minutes=2] [--seed=0] [--jobs=2]
+
+Prints a table of what was tried, then each fault with the number that repeats
+it (--only=NUMBER). The exit code is 1 if there was a trace, a hang or a loss.
+"""
+
+import argparse
+import collections
+import itertools
+import pathlib
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [
+  str(ROOT), str(ROOT / 'tests'),
+  *(str(ROOT / 'tests' / name) for name in ('datasets', 'programs', 'campaign')),
+]  # fmt: skip
+
+import inputs  # noqa: E402
+import kills  # noqa: E402
+import tabulate  # noqa: E402
+from processes import Server  # noqa: E402
+
+RESULTS = 'clean', 'refused', 'trace', 'hang', 'loss'
+FAULTS = 'trace', 'hang', 'loss'
+# A kill takes as long as many inputs.
+INPUTS_PER_KILL = 50
+
+
+def main() -> int:
+  """Runs the campaign; returns the exit code."""
+  options = _options()
+  # A program that looks for free disk or settings must not find the user's.
+  with tempfile.TemporaryDirectory(prefix='campaign_') as name:
+    root = pathlib.Path(name)
+    outcomes = _run(options, root)
+  _report(outcomes)
+  return any(outcome.result in FAULTS for _, outcome in outcomes)
+
+
+def _options() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--minutes', type=float, default=2)
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--jobs', type=int, default=2)
+  parser.add_argument('--only', type=int, help='one trial, by its number')
+  return parser.parse_args()
+
+
+def _run(
+  options: argparse.Namespace, root: pathlib.Path
+) -> list[tuple[int, inputs.Outcome]]:
+  """Tries in parallel until time is over; returns (number, outcome)s."""
+  end = time.monotonic() + 60 * options.minutes
+  templates = root / 'templates'
+  templates.mkdir()
+  _prepare(root, templates)
+  numbers = itertools.count() if options.only is None else iter([options.only])
+  outcomes: list[tuple[int, inputs.Outcome]] = []
+
+  def work(place: pathlib.Path) -> None:
+    place.mkdir()
+    server = Server(place)
+    while (
+      time.monotonic() < end and (number := next(numbers, None)) is not None
+    ):
+      folder = place / f'trial_{number}'
+      module = inputs if number % INPUTS_PER_KILL else kills
+      seed = 1_000_003 * options.seed + number
+      outcome = module.attempt(server, templates, folder, seed)
+      outcomes.append((number, outcome))
+      print(f'\r{len(outcomes)} tried', end='', file=sys.stderr, flush=True)
+      shutil.rmtree(folder)
+    server.close()
+
+  threads = [
+    threading.Thread(target=work, args=[root / f'job_{job}'])
+    for job in range(options.jobs)
+  ]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  print(file=sys.stderr)
+  return outcomes
+
+
+def _prepare(root: pathlib.Path, templates: pathlib.Path) -> None:
+  """Makes the templates of all trials."""
+  (root / 'preparing').mkdir()
+  server = Server(root / 'preparing')
+  inputs.prepare(server, templates)
+  inputs.check_undamaged(server, templates, root)
+  kills.prepare(server, templates)
+  server.close()
+
+
+def _report(outcomes: list[tuple[int, inputs.Outcome]]) -> None:
+  """Prints the table and the faults."""
+  counts: dict[str, collections.Counter[str]] = {}
+  for _, outcome in outcomes:
+    counts.setdefault(outcome.kind, collections.Counter())[outcome.result] += 1
+  total = sum(counts.values(), collections.Counter())
+  rows = [
+    [kind, count.total(), *(count[result] for result in RESULTS)]
+    for kind, count in [*sorted(counts.items()), ('all', total)]
+  ]
+  print(tabulate.tabulate(rows, ['kind', 'tried', *RESULTS], 'github'))
+  for number, outcome in sorted(outcomes, key=lambda pair: pair[0]):
+    if outcome.result in FAULTS:
+      print(f'\n{number}: {outcome.result}, {outcome.kind}: {outcome.detail}')
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,220 @@
+"""Damaged inputs: every kind of file that the programs read."""
+
+import dataclasses
+import hashlib
+import pathlib
+import random
+import shutil
+from collections.abc import Iterable
+
+from damage import damage
+from original_files import (
+  cifar_files,
+  photo_bytes,
+  write_files,
+  write_idx,
+  write_tarball,
+  write_tree,
+)
+from processes import Server, until
+from tiny_data import write_digits
+
+SECONDS = 60.0  # what takes longer hangs
+LONGEST_MESSAGE = 2  # lines
+
+SMALL = {
+  'model_name': 'tiny', 'batch_size': 4, 'log_every_n_steps': 1,
+  'num_readers': 1, 'num_preprocessing_threads': 1,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """A command, and the files that it reads.
+
+  Attributes:
+    program: as in processes.PROGRAMS.
+    folder: the template whose copy is the working directory.
+    files: patterns of the files to damage.
+    flags: flags of the command.
+    weight: how often it is tried, beside the others.
+    keeps: patterns of the files that the command may not change.
+  """
+
+  program: str
+  folder: str
+  files: tuple[str, ...]
+  flags: dict[str, object]
+  weight: int = 1
+  keeps: tuple[str, ...] = ('**/*',)
+
+
+def _convert(name: str, folder: str, files: str, weight: int, **more) -> Kind:
+  flags = {'dataset_name': name, 'dataset_dir': 'records', 'num_processes': 1}
+  return Kind('convert', folder, (files,), {**flags, **more}, weight)
+
+
+_CHECKPOINT = {'checkpoint_path': 'train'}
+KINDS = {
+  'photos': _convert('mine', 'photos', 'photos/*/*', 6, source_dir='photos'),
+  'list of photos': _convert('mine', 'list', 'list.csv', 3, source_dir='list.csv'),
+  'tar': _convert('mine', 'tar', 'photos.*', 3, source_dir='photos.tar.gz'),
+  'zip': _convert('mine', 'zip', 'photos.*', 3, source_dir='photos.zip'),
+  'CIFAR-10 pickles': _convert('cifar10', 'pickles', 'cifar/*', 3, source_dir='cifar'),
+  'CIFAR-10 binary': _convert('cifar10', 'binary', 'cifar/*', 1, source_dir='cifar'),
+  'MNIST': _convert('mnist', 'mnist', 'mnist/*', 2, source_dir='mnist'),
+  'records, inspected': Kind(
+    'inspect', 'records', ('*.tfrecord*',),
+    {'dataset_name': 'mine', 'dataset_dir': '.', 'output': 'sheet.png'}, 6,
+  ),
+  'description of records': Kind(
+    'inspect', 'records', ('dataset.json', 'labels.txt'),
+    {'dataset_name': 'mine', 'dataset_dir': '.', 'output': 'sheet.png'}, 6,
+    ('*.tfrecord*', 'labels.txt'),
+  ),
+  'records, evaluated': Kind(
+    'eval', 'run', ('digits/*.tfrecord',), _CHECKPOINT, 2, ('train/model.ckpt*',)
+  ),
+  'checkpoint': Kind(
+    'eval', 'run', ('train/model.ckpt*', 'train/checkpoint'), _CHECKPOINT, 3,
+    ('digits/**/*', 'train/model.ckpt*'),
+  ),
+  'files of a run, evaluated': Kind(
+    'eval', 'run', ('train/*.json', 'train/*.csv', 'train/eval/*'),
+    _CHECKPOINT, 3, ('digits/**/*', 'train/model.ckpt*'),
+  ),
+  'files of a run, resumed': Kind(
+    'train', 'run', ('train/*.json', 'train/*.csv', 'train/model.ckpt*', 'train/checkpoint', 'train/best/*'),
+    {'train_dir': 'train', 'max_number_of_steps': 5, 'dataset_dir': 'digits', 'dataset_name': 'digits', **SMALL},
+    4, ('digits/**/*',),
+  ),
+  'files of a run, in the loop': Kind(
+    'loop', 'run', ('train/*.json', 'train/best/*', 'train/eval/*.csv', 'train/eval/*.json'),
+    {**_CHECKPOINT, 'timeout': 1}, 3, ('digits/**/*', 'train/model.ckpt*'),
+  ),
+}  # fmt: skip
+
+
+def prepare(server: Server, root: pathlib.Path) -> None:
+  """Makes the template of each kind in root/<folder>."""
+  photos = {
+    f'photos/{kind}/{n}.{form.lower()}': photo_bytes(form, seed=n)
+    for kind in ('cat', 'dog')
+    for n, form in enumerate(('JPEG', 'PNG', 'GIF', 'BMP', 'WEBP', 'TIFF'))
+  }
+  for folder in ('photos', 'list'):
+    write_tree(root / folder, photos)
+  lines = [f'{name},{name.split("/")[1]}\n' for name in photos]
+  (root / 'list' / 'list.csv').write_text('path,label\n' + ''.join(lines))
+  for name in ('tar', 'zip'):
+    (root / name).mkdir()
+  write_tarball(root / 'tar' / 'photos.tar.gz', photos)
+  shutil.make_archive(str(root / 'zip' / 'photos'), 'zip', root / 'photos')
+  write_files(root / 'pickles' / 'cifar', cifar_files('python'))
+  write_files(root / 'binary' / 'cifar', cifar_files('binary'))
+  write_idx(root / 'mnist' / 'mnist', compress=True)
+  _run(
+    server, root / 'photos', 'convert', dataset_name='mine',
+    source_dir='photos', dataset_dir=root / 'records',
+  )  # fmt: skip
+  write_digits(root / 'run' / 'digits', 24, 12)
+  _run(
+    server, root / 'run', 'train', train_dir='train', dataset_name='digits',
+    dataset_dir='digits', max_number_of_steps=4, eval_every_n_steps=2, **SMALL,
+  )  # fmt: skip
+
+
+def check_undamaged(
+  server: Server, templates: pathlib.Path, root: pathlib.Path
+) -> None:
+  """Asserts that the commands of all kinds succeed without damage."""
+  for name, kind in KINDS.items():
+    folder = root / f'undamaged {name}'
+    shutil.copytree(templates / kind.folder, folder)
+    before = _digests(folder, kind.keeps)
+    _run(server, folder, kind.program, **kind.flags)
+    assert before.items() <= _digests(folder, kind.keeps).items(), name
+
+
+def _run(server: Server, folder: pathlib.Path, program: str, **flags) -> None:
+  process = server.start(program, cwd=folder, tiny=True, **flags)
+  assert process.wait() == 0, process.stderr
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of a trial.
+
+  Attributes:
+    kind: what was tried.
+    result: 'clean', 'refused', 'trace', 'hang' or 'loss'.
+    detail: what a developer needs to repeat it.
+  """
+
+  kind: str
+  result: str
+  detail: str
+
+
+def attempt(
+  server: Server, templates: pathlib.Path, folder: pathlib.Path, seed: int
+) -> Outcome:
+  """Damages one file of one kind and runs the command that reads it.
+
+  Args:
+    server: starts the command.
+    templates: the folders made by `prepare`.
+    folder: a folder for this trial, which must not exist.
+    seed: decides what is damaged and how.
+  """
+  rng = random.Random(seed)
+  weights = [kind.weight for kind in KINDS.values()]
+  (name,) = rng.choices(list(KINDS), weights)
+  kind = KINDS[name]
+  shutil.copytree(templates / kind.folder, folder)
+  victim = rng.choice(sorted(_files(folder, kind.files)))
+  way = damage(victim, rng)
+  before = _digests(folder, kind.keeps)
+  process = server.start(kind.program, cwd=folder, tiny=True, **kind.flags)
+  detail = f'{way} of {victim.relative_to(folder)}'
+  try:
+    until(lambda: process.code is not None, 'its end', SECONDS)
+  except AssertionError:
+    process.signal(9)
+    return Outcome(name, 'hang', f'{detail}\n{process.stderr}')
+  after = _digests(folder, kind.keeps)
+  changed = [
+    path for path, digest in before.items() if after.get(path) != digest
+  ]
+  if changed:
+    return Outcome(name, 'loss', f'{detail}: {changed[0]} changed')
+  return Outcome(name, _result(process), f'{detail}\n{process.stderr}')
+
+
+def _result(process) -> str:
+  """Returns 'clean', 'refused' or 'trace', by the exit code and stderr."""
+  if 'Traceback' in process.stderr or process.code not in (0, 2):
+    return 'trace'
+  if process.code == 0:
+    return 'clean'
+  message = process.stderr.partition('error: ')[2]
+  is_short = 0 < len(message.splitlines()) <= LONGEST_MESSAGE
+  return 'refused' if is_short else 'trace'
+
+
+def _files(folder: pathlib.Path, patterns: Iterable[str]) -> set[pathlib.Path]:
+  return {
+    path
+    for pattern in patterns
+    for path in folder.glob(pattern)
+    if path.is_file()
+  }
+
+
+def _digests(
+  folder: pathlib.Path, patterns: Iterable[str]
+) -> dict[pathlib.Path, str]:
+  return {
+    path: hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in _files(folder, patterns)
+  }
