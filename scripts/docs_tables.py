@@ -85,12 +85,14 @@ def _type(job: type, name: str) -> str:
 
 
 def _default(field: dataclasses.Field) -> str:
-  """The default as code; empty for None; <temp> stands for its folder."""
+  """The default as code; empty for None; the same for all machines."""
+  import os
   import tempfile
 
   if field.default in (None, ''):
     return ''
   text = str(field.default).replace(tempfile.gettempdir(), '<temp>', 1)
+  text = text.replace(f'tfmodel-{os.getuid()}', 'tfmodel-<uid>')
   return f'`{text}`'
 
 
