@@ -102,6 +102,20 @@ def register_gradient(name: str) -> Callable[[Callable], Callable]:
   return register
 
 
+def without_autograph(function: Callable) -> Callable:
+  """Keeps TensorFlow from rewriting what a function passes to tf.data.
+
+  It would turn Python's conditions into those of a graph, which takes a second
+  for a reader's functions, and their source lies in $TMPDIR until the end.
+  """
+
+  @functools.wraps(function)
+  def plain(*args, **kwargs):
+    return tf.autograph.experimental.do_not_convert(function)(*args, **kwargs)
+
+  return plain
+
+
 def versions() -> dict[str, str]:
   """Returns the versions of TensorFlow, tf-keras and TF-Slim."""
   return {
@@ -242,4 +256,5 @@ __all__ = [
   'tf',
   'versions',
   'when_loaded',
+  'without_autograph',
 ]

@@ -1,20 +1,23 @@
-"""Original files in a folder, or in a tar archive that stays packed.
+"""Original files in a folder, or in a tar or zip archive that stays packed.
 
-Members of an archive are read in place. Nothing is extracted, so no name in an
-archive can lead outside.
+Members of a tar archive are read in place, those of a compressed archive from
+one temporary file. No name in an archive becomes that of a file, so none can
+lead outside.
 """
 
 import bz2
+import contextlib
 import dataclasses
 import gzip
 import lzma
 import os
 import pathlib
 import shutil
+import stat
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
-from typing import Any
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
 
 from errors import UserError
 from files import temporary_folder
@@ -24,6 +27,7 @@ MOST_EXPANSION = 100
 _ALWAYS_ALLOWED = 1 << 28  # bytes
 _CHUNK = 1 << 22  # bytes
 _IGNORED = ('__MACOSX', 'Thumbs.db')
+_ZIP = b'PK\x03\x04', b'PK\x05\x06'  # the second is of an empty archive
 _MAGIC: dict[bytes, Callable[..., Any]] = {
   b'\x1f\x8b': gzip.open,
   b'BZh': bz2.open,
@@ -48,59 +52,125 @@ class Blob:
   size: int = -1
   modified: int = 0
 
-  def read(self) -> bytes:
-    with open(self.path, 'rb') as file:
+  def read(self, most: int | None = None) -> bytes:
+    """Returns the bytes.
+
+    Args:
+      most: the largest accepted number of bytes.
+
+    Raises:
+      OSError: if there are more, or if the path is not that of a file: reading
+        a device or a pipe may never end.
+    """
+    with open(self.path, 'rb', opener=_open_file) as file:
+      size = os.fstat(file.fileno()).st_size if self.size < 0 else self.size
+      if most is not None and size > most:
+        raise OSError(f'it has {size:,} bytes, more than {most:,}')
       file.seek(self.offset)
-      return file.read(self.size)
+      return file.read(size)
+
+
+def _open_file(path: str, flags: int) -> int:
+  """Opens a file; neither reads anything else nor waits for it."""
+  handle = os.open(path, flags | os.O_NONBLOCK)
+  mode = os.fstat(handle).st_mode
+  if not stat.S_ISREG(mode):
+    os.close(handle)
+    kind = 'a folder' if stat.S_ISDIR(mode) else 'a device or pipe'
+    raise OSError(f'it is {kind}, not a file')
+  return handle
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+  """The content of a folder or an archive; paths are relative to it.
+
+  Attributes:
+    files: path -> blob, sorted by path.
+    folders: paths of all folders, also of empty ones.
+  """
+
+  files: dict[str, Blob]
+  folders: frozenset[str]
+
+  def without_root(self) -> 'Tree':
+    """Removes the top folder from all paths if nothing is beside it."""
+    roots = {path.partition('/')[0] for path in (*self.files, *self.folders)}
+    if len(roots) != 1 or roots & {*self.files}:
+      return self
+    inner = (path.partition('/')[2] for path in self.folders)
+    return Tree(
+      {path.partition('/')[2]: blob for path, blob in self.files.items()},
+      frozenset(filter(None, inner)),
+    )
 
 
 def file_blob(path: str | os.PathLike) -> Blob:
   """Returns the blob of an existing file."""
-  stat = os.stat(path)
-  return Blob(os.fspath(path), 0, stat.st_size, stat.st_mtime_ns)
+  status = os.stat(path)
+  return Blob(os.fspath(path), 0, status.st_size, status.st_mtime_ns)
 
 
-def list_files(source: pathlib.Path) -> dict[str, Blob]:
-  """Returns relative path -> blob, sorted by path, of a folder or tar archive.
-
-  Skips hidden files, and symbolic links in archives.
+def list_tree(source: pathlib.Path) -> Tree:
+  """Lists a folder or archive, without hidden files and links in archives.
 
   Raises:
     UserError: if the source is neither, or the archive is damaged.
   """
-  if source.is_dir():
-    files = dict(_walk(source, '', ()))
-  else:
-    files = {name: blob for name, blob in members(source) if _visible(name)}
-  return dict(sorted(files.items()))
+  files: dict[str, Blob] = {}
+  folders: set[str] = set()
+  for path, blob in (
+    _walk(source, '', ()) if source.is_dir() else _entries(source)
+  ):
+    if not _visible(path):
+      continue
+    if blob is None:
+      folders.add(path)
+    else:
+      files[path] = blob
+      folders.update(_parents(path))
+  return Tree(dict(sorted(files.items())), frozenset(folders))
+
+
+def list_files(source: pathlib.Path) -> dict[str, Blob]:
+  """Returns the files of `list_tree`."""
+  return list_tree(source).files
 
 
 def members(archive: pathlib.Path) -> Iterator[tuple[str, Blob]]:
-  """Yields (name, blob) of the regular files in a tar archive, in its order.
+  """Yields (name, blob) of the regular files in an archive, in its order.
 
   Raises:
-    UserError: if it is not a tar archive, or damaged.
+    UserError: if it is not an archive, or damaged.
   """
-  yield from _members(file_blob(_decompressed(archive)))
+  yield from _only_files(_entries(archive))
 
 
 def members_of_member(archive: Blob) -> Iterator[tuple[str, Blob]]:
-  """Yields what `members` does for an archive within another archive."""
-  yield from _members(archive)
+  """Yields what `members` does for a tar archive within another archive."""
+  yield from _only_files(_tar_entries(archive))
 
 
-def without_root(files: dict[str, Blob]) -> dict[str, Blob]:
-  """Removes the top folder from all paths if it is the only one."""
-  roots = {path.partition('/')[0] for path in files}
-  if len(roots) != 1 or roots & set(files):
-    return files
-  return {path.partition('/')[2]: files[path] for path in files}
+def _only_files(
+  entries: Iterable[tuple[str, Blob | None]],
+) -> Iterator[tuple[str, Blob]]:
+  return ((name, blob) for name, blob in entries if blob is not None)
+
+
+def _parents(path: str) -> Iterator[str]:
+  """Yields the folders above a path: 'a/b/c' -> 'a/b', 'a'."""
+  while path := path.rpartition('/')[0]:
+    yield path
 
 
 def _walk(
   folder: pathlib.Path, prefix: str, ancestors: tuple[str, ...]
-) -> Iterator[tuple[str, Blob]]:
-  """Yields the visible files below a folder; follows links, but no cycles."""
+) -> Iterator[tuple[str, Blob | None]]:
+  """Yields the visible files below a folder, and None for each folder.
+
+  Follows links, but no cycles. What cannot be read, such as a broken link or a
+  pipe, is yielded too: reading it reports an error; skipping it would not.
+  """
   real = os.path.realpath(folder)
   if real in ancestors:
     return
@@ -110,24 +180,40 @@ def _walk(
       if not _visible(entry.name):
         continue
       if entry.is_dir():
+        yield name, None
         yield from _walk(folder / entry.name, f'{name}/', (*ancestors, real))
       elif entry.is_file():
         yield name, file_blob(entry.path)
-      elif entry.is_symlink():
-        # A broken link: reading it reports an error; skipping it would not.
+      else:
         yield name, Blob(entry.path)
 
 
 def _visible(name: str) -> bool:
   """Whether no part of a path is hidden or created by an operating system."""
-  return not any(
-    part.startswith('.') or part in _IGNORED
-    for part in pathlib.PurePosixPath(name).parts
+  parts = pathlib.PurePosixPath(name).parts
+  return bool(parts) and not any(
+    part.startswith('.') or part in _IGNORED for part in parts
   )
 
 
-def _members(archive: Blob) -> Iterator[tuple[str, Blob]]:
-  """Yields the members of an uncompressed archive, read from their headers."""
+def _entries(archive: pathlib.Path) -> Iterable[tuple[str, Blob | None]]:
+  """Returns the files in an archive, and None for each folder."""
+  with open(archive, 'rb', opener=_open_file) as file:
+    start = file.read(6)
+  if start.startswith(_ZIP):
+    return _zip_entries(archive)
+  opener = next((o for m, o in _MAGIC.items() if start.startswith(m)), None)
+  plain = _decompressed(archive, opener) if opener else archive
+  return _tar_entries(file_blob(plain))
+
+
+def _relative(name: str) -> str:
+  """Returns an archive's name for a member, as a relative path."""
+  return name.removeprefix('./').strip('/')
+
+
+def _tar_entries(archive: Blob) -> Iterator[tuple[str, Blob | None]]:
+  """Yields the entries of an uncompressed archive, read from their headers."""
   try:
     with open(archive.path, 'rb') as file:
       file.seek(archive.offset)
@@ -143,15 +229,34 @@ def _members(archive: Blob) -> Iterator[tuple[str, Blob]]:
             _check_inside(archive, member.name, blob)
           if blob:
             previous[member.name] = blob
-            yield member.name.removeprefix('./').lstrip('/'), blob
+          if blob or member.isdir():
+            yield _relative(member.name), blob
   # A damaged header makes tarfile raise almost anything.
   except (OSError, EOFError, ValueError, tarfile.TarError) as error:
     if isinstance(error, UserError):
       raise
     raise UserError(
       f'Cannot read {archive.path} as a tar archive: {error}. The originals '
-      'must be in a folder or a tar archive.'
+      'must be in a folder or in a tar or zip archive.'
     ) from error
+
+
+def _zip_entries(archive: pathlib.Path) -> list[tuple[str, Blob | None]]:
+  """Unpacks a zip archive into one temporary file; returns its entries."""
+  entries: list[tuple[str, Blob | None]] = []
+  modified = archive.stat().st_mtime_ns
+  with _unpacking(archive) as plain, zipfile.ZipFile(archive) as packed:
+    for member in packed.infolist():
+      name = _relative(member.filename.replace('\\', '/'))
+      if member.is_dir():
+        entries.append((name, None))
+      elif not stat.S_ISLNK(member.external_attr >> 16):
+        start = plain.tell()
+        with packed.open(member) as file:
+          _copy(file, plain, archive)
+        blob = Blob(plain.name, start, plain.tell() - start, modified)
+        entries.append((name, blob))
+  return entries
 
 
 def _check_inside(archive: Blob, name: str, blob: Blob) -> None:
@@ -161,25 +266,39 @@ def _check_inside(archive: Blob, name: str, blob: Blob) -> None:
     raise ValueError(f'{name!r} is truncated')
 
 
-def _decompressed(archive: pathlib.Path) -> pathlib.Path:
-  """Returns the archive, or a temporary copy without its compression.
+def _decompressed(
+  archive: pathlib.Path, opener: Callable[..., Any]
+) -> pathlib.Path:
+  """Returns a temporary copy of an archive without its compression.
 
   The copy has the archive's modification time.
   """
-  with archive.open('rb') as file:
-    start = file.read(6)
-  opener = next((o for m, o in _MAGIC.items() if start.startswith(m)), None)
-  if opener is None:
-    return archive
+  with _unpacking(archive) as plain, opener(archive) as packed:
+    _copy(packed, plain, archive)
+  shutil.copystat(archive, plain.name)
+  return pathlib.Path(plain.name)
+
+
+@contextlib.contextmanager
+def _unpacking(archive: pathlib.Path) -> Iterator[IO[bytes]]:
+  """Yields a temporary file for an archive's content.
+
+  Raises:
+    UserError: names the archive, instead of any error in the body.
+  """
   target = temporary_folder('unpacked_') / f'{archive.name}.tar'
-  limit = max(_ALWAYS_ALLOWED, MOST_EXPANSION * archive.stat().st_size)
   try:
-    with opener(archive) as packed, target.open('wb') as plain:
-      while chunk := packed.read(_CHUNK):
-        plain.write(chunk)
-        if plain.tell() > limit:
-          raise OSError(f'it grows beyond {limit:,} bytes')
-    shutil.copystat(archive, target)
-  except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+    with target.open('wb') as plain:
+      yield plain
+  # Damaged archives make the modules that read them raise almost anything.
+  except Exception as error:
     raise UserError(f'Cannot unpack {archive}: {error}.') from error
-  return target
+
+
+def _copy(packed: IO[bytes], plain: IO[bytes], archive: pathlib.Path) -> None:
+  """Appends a stream to a file; raises OSError if the archive is a bomb."""
+  limit = max(_ALWAYS_ALLOWED, MOST_EXPANSION * archive.stat().st_size)
+  while chunk := packed.read(_CHUNK):
+    plain.write(chunk)
+    if plain.tell() > limit:
+      raise OSError(f'it grows beyond {limit:,} bytes')

@@ -17,11 +17,11 @@ import pathlib
 import re
 import struct
 from collections.abc import Iterator
+from typing import Any
 
-import google_crc32c
 from absl import logging
 
-from datasets import example
+from datasets import example, record_files
 from datasets.dataset import Dataset
 from datasets.example_features import UnusableError
 from datasets.records import count_records
@@ -63,25 +63,18 @@ def find_bad_record(
   """
   channels = channels or dataset.channels
   with tf.Graph().as_default(), tf.device('/cpu:0'):
-    path, limit = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
-    records = (
-      tf.data.TFRecordDataset(path)
-      .take(limit)
-      .map(
-        lambda data: _decode(
-          data, channels, dataset.num_classes, labels_offset
-        ),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-      )
+    first = _FirstRecords()
+    records = first.records.map(
+      lambda data: _decode(data, channels, dataset.num_classes, labels_offset),
+      num_parallel_calls=tf.data.AUTOTUNE,
+      deterministic=True,
     )
     records = tf.data.make_initializable_iterator(records)
     decoded = records.get_next()
     with _session() as session:
       for file in dataset.files:
-        # TensorFlow would allocate whatever length a truncated record states.
         count, ends_well = count_records(pathlib.Path(file))
-        session.run(records.initializer, {path: file, limit: count})
+        session.run(records.initializer, first.feed(file, count))
         number, error = _first_failure(session, decoded)
         if number is not None and error is not None:
           return _describe(file, number, error, dataset, labels_offset)
@@ -152,34 +145,55 @@ def walk(path: str, checked: int = 0) -> Iterator[Record]:
     path: path of the record file.
     checked: number of leading records that are known to be intact.
   """
-  with tf.io.gfile.GFile(path, 'rb') as file:
-    number = offset = 0
-    size = file.size()
-    while header := file.read(12):
+  with record_files.open_bytes(path) as file:
+    number, offset, problem = 0, 0, None
+    while header := file.read(record_files.HEADER):
       problem = None if number < checked else _header_problem(header)
-      if problem is None:
-        (length,) = struct.unpack('<Q', header[:8])
-        if offset + length + 16 > size:
-          missing = offset + length + 16 - size
-          problem = f'is truncated: {missing} bytes are missing'
-      if problem is not None:
-        yield Record(number, offset, b'', problem)
-        return
-      data, checksum = file.read(length), file.read(4)
-      if number >= checked and _checksum(data) != checksum:
+      length = 0 if problem else struct.unpack('<Q', header[:8])[0]
+      if missing := file.missing(length + record_files.FOOTER):
+        problem = problem or f'is truncated: {missing} bytes are missing'
+      if problem:
+        break
+      data, checksum = file.read(length), file.read(record_files.FOOTER)
+      if number >= checked and record_files.checksum(data) != checksum:
         yield Record(number, offset, b'', 'is corrupt: wrong checksum')
       else:
         yield Record(number, offset, data)
       number, offset = number + 1, offset + length + 16
+    if problem or file.damage:
+      yield Record(number, offset, b'', file.damage or problem)
 
 
 def _header_problem(header: bytes) -> str | None:
   """Returns the problem of a record's length and its checksum, or None."""
-  if len(header) < 12:
-    return f'is truncated: {12 - len(header)} bytes of its length are missing'
-  if _checksum(header[:8]) != header[8:]:
+  missing = record_files.HEADER - len(header)
+  if missing:
+    return f'is truncated: {missing} bytes of its length are missing'
+  if not record_files.has_intact_length(header):
     return 'is corrupt, and so is its length: the rest of the file is lost'
   return None
+
+
+class _FirstRecords:
+  """The first records of a file; path and number are fed to the session.
+
+  TensorFlow would allocate whatever length a truncated record states.
+  """
+
+  def __init__(self) -> None:
+    self._path = tf.placeholder(tf.string, [])
+    self._compression = tf.placeholder(tf.string, [])
+    self._limit = tf.placeholder(tf.int64, [])
+    records = tf.data.TFRecordDataset(self._path, self._compression)
+    self.records = records.take(self._limit)
+
+  def feed(self, file: str, limit: int) -> dict[tf.Tensor, Any]:
+    """Returns the feed for the first `limit` records of a file."""
+    return {
+      self._path: file,
+      self._compression: record_files.compression(file),
+      self._limit: limit,
+    }
 
 
 def _decode(
@@ -267,13 +281,13 @@ def _reason(error: Exception) -> str:
 def count_readable(files: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
   """Yields (records before the first damage, whether intact) for each file."""
   with tf.Graph().as_default(), tf.device('/cpu:0'):
-    path, limit = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
-    records = tf.data.TFRecordDataset(path).take(limit)
-    strict, lenient = _count(records), _count(records.ignore_errors())
+    first = _FirstRecords()
+    strict = _count(first.records)
+    lenient = _count(first.records.ignore_errors())
     with _session() as session:
       for file in files:
         count, ends_well = count_records(pathlib.Path(file))
-        feed = {path: file, limit: count}
+        feed = first.feed(file, count)
         try:
           yield int(session.run(strict, feed)), ends_well
         except tf.errors.DataLossError:
@@ -306,7 +320,7 @@ def _copy_readable(source: str, target: str, readable: int) -> int:
 def _append_empty(path: str, count: int) -> None:
   """Appends empty records to a file."""
   length = bytes(8)
-  record = length + _checksum(length) + _checksum(b'')
+  record = length + record_files.checksum(length) + record_files.checksum(b'')
   with tf.io.gfile.GFile(path, 'ab') as file:
     file.write(record * count)
 
@@ -317,10 +331,3 @@ def _session() -> Iterator[tf.Session]:
   config = tf.ConfigProto(device_count={'GPU': 0})
   with tf.Session(config=config) as session:
     yield session
-
-
-def _checksum(data: bytes) -> bytes:
-  """Returns the masked CRC-32C of lengths and data in TFRecord files."""
-  crc = google_crc32c.value(data)
-  masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-  return struct.pack('<I', masked)

@@ -6,10 +6,12 @@ per line, as fractions of the image's sides.
 
 import csv
 import dataclasses
+import io
 import pathlib
 from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 
+from datasets import text_files
 from datasets.archive import Blob, list_files
 from errors import UserError
 
@@ -56,16 +58,14 @@ def read(source: Source | None, synset: str) -> tuple[Box, ...]:
   """Returns the boxes of a photo; from an annotation, those of its synset.
 
   Raises:
-    ValueError: if an annotation cannot be parsed.
+    ValueError: if an annotation cannot be read or parsed.
   """
   if not isinstance(source, Blob):
     return source or ()
-  if source.size > _MAX_XML:
-    raise ValueError(f'{source.path} has {source.size} bytes')
   try:
-    root = ElementTree.fromstring(source.read())
+    root = ElementTree.fromstring(source.read(_MAX_XML))
     return tuple(_parse(root, synset))
-  except (ElementTree.ParseError, ValueError) as error:
+  except (OSError, ElementTree.ParseError, ValueError) as error:
     raise ValueError(f'{source.path}: {error}') from error
 
 
@@ -101,12 +101,14 @@ def _read_csv(path: pathlib.Path) -> dict[str, tuple[Box, ...]]:
   """Reads lines of file name, xmin, ymin, xmax, ymax, in fractions."""
   boxes: dict[str, tuple[Box, ...]] = {}
   try:
-    with path.open(newline='', encoding='utf-8') as file:
-      for name, *sides in csv.reader(file, strict=True):
-        stem = pathlib.PurePosixPath(name).stem
-        new = tuple(_box(*map(float, sides)))
-        boxes[stem] = boxes.get(stem, ()) + new
-  except (OSError, ValueError, TypeError, csv.Error) as error:
+    lines = io.StringIO(text_files.read(path), newline='')
+    for name, *sides in csv.reader(lines, strict=True):
+      stem = pathlib.PurePosixPath(name).stem
+      new = tuple(_box(*map(float, sides)))
+      boxes[stem] = boxes.get(stem, ()) + new
+  except UserError:
+    raise
+  except (ValueError, TypeError, csv.Error) as error:
     raise UserError(
       f'Cannot read {path}: {error}. Each line must be: file name, xmin, ymin, '
       'xmax, ymax.'

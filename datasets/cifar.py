@@ -8,13 +8,13 @@ import functools
 import io
 import pathlib
 import pickle
-import tarfile
-import zlib
+import pickletools
 from collections.abc import Mapping
-from typing import IO, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 
+from datasets.archive import Blob, file_blob, members
 from datasets.download import Download
 from datasets.example_features import (
   ExampleFeatures,
@@ -55,6 +55,30 @@ _SIZE = 32
 _PIXELS = 3 * _SIZE * _SIZE
 # Twice the size of any batch.
 _MAX_BYTES = 2 * 50_000 * (2 + _PIXELS)
+# Opcodes that put a value into a pickle's memo, and those that make containers,
+# of which a batch has a dozen.
+_PUTS = ('PUT', 'BINPUT', 'LONG_BINPUT')
+_CONTAINERS = (
+  'TUPLE',
+  'TUPLE1',
+  'TUPLE2',
+  'TUPLE3',
+  'EMPTY_TUPLE',
+  'LIST',
+  'EMPTY_LIST',
+  'DICT',
+  'EMPTY_DICT',
+  'EMPTY_SET',
+  'FROZENSET',
+  'REDUCE',
+  'BUILD',
+  'NEWOBJ',
+  'NEWOBJ_EX',
+  'INST',
+  'OBJ',
+  'DUP',
+)
+_MAX_CONTAINERS = 1000
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -109,18 +133,49 @@ def parse_binary(data: bytes, num_labels: int = 1) -> Batch:
 
 
 def parse_pickle(data: bytes, labels: tuple[str, ...] = ('labels',)) -> Batch:
-  """Parses a pickled dict of arrays: ([N, 3072], [N, len(labels)])."""
+  """Parses a pickled dict of arrays: ([N, 3072], [N, len(labels)]).
+
+  Raises:
+    Exception: of any kind if the bytes are not such a pickle. No pickle makes
+      this run code, or take more memory than a few times its size.
+  """
+  _check_opcodes(data)
   batch = _ArrayUnpickler(io.BytesIO(data), encoding='bytes').load()
   if not isinstance(batch, dict):
     raise ValueError(f'it contains a {type(batch).__name__}, not a dict')
   batch = {_text(key): value for key, value in batch.items()}
-  images = np.asarray(batch['data'])
-  columns = np.stack([np.asarray(batch[key]) for key in labels], axis=-1)
+  images = batch['data']
+  columns = np.stack([_column(batch[key]) for key in labels], axis=-1)
+  if not isinstance(images, np.ndarray):
+    raise ValueError(f'its data are a {type(images).__name__}, not an array')
   if images.dtype != np.uint8 or images.shape != (len(columns), _PIXELS):
     raise ValueError(
       f'its data are {images.dtype} {images.shape} for {len(columns)} labels'
     )
   return images, columns
+
+
+def _check_opcodes(data: bytes) -> None:
+  """Raises ValueError for a pickle whose reading may exhaust the memory.
+
+  The unpickler allocates any length and any place in its memo that a pickle
+  states, and a deeply nested one overflows the stack. pickletools finds lengths
+  beyond the end.
+  """
+  containers = 0
+  for opcode, argument, _ in pickletools.genops(data):
+    containers += opcode.name in _CONTAINERS
+    if containers > _MAX_CONTAINERS:
+      raise ValueError('it contains too many containers')
+    if opcode.name in _PUTS and int(argument or 0) > len(data):
+      raise ValueError(f'it asks for {argument} places')
+
+
+def _column(values: Any) -> np.ndarray:
+  """Returns a list or array of whole numbers as an array."""
+  if isinstance(values, list) and any(type(v) is not int for v in values):
+    raise ValueError('its labels are not whole numbers')
+  return np.asarray(values)
 
 
 def _text(key: str | bytes) -> str:
@@ -137,50 +192,50 @@ class _ArrayUnpickler(pickle.Unpickler):
   _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
     # NumPy deprecates the form of the flags that follow the type.
     ('numpy', 'dtype'): lambda code, *_: np.dtype(code),
-    ('numpy', 'ndarray'): np.ndarray,
+    ('numpy', 'ndarray'): lambda *_: np.empty(0),
     # Python 3 writes bytes in this way for the protocol of Python 2.
     ('_codecs', 'encode'): lambda text, _: text.encode('latin1'),
   }
 
   def find_class(self, module: str, name: str) -> Any:
     if name == '_reconstruct' and module.endswith('core.multiarray'):
-      # numpy.core or numpy._core, by the version that wrote the pickle.
-      return np.empty(0).__reduce__()[0]
+      # numpy.core or numpy._core, by the version that wrote the pickle. The
+      # array takes shape and content from what follows.
+      return lambda *_: np.empty(0)
     if (module, name) not in self._ALLOWED:
       raise pickle.UnpicklingError(f'it asks for {module}.{name}')
     return self._ALLOWED[module, name]
 
 
-def _read_tarball(path: pathlib.Path, form: Form) -> dict[str, bytes]:
-  """Returns the batches' contents by file name; extracts nothing to disk."""
-  files = {}
+def _read_archive(path: pathlib.Path, form: Form) -> dict[str, bytes]:
+  """Returns the batches' contents by file name."""
+  found = ((pathlib.PurePath(name).name, blob) for name, blob in members(path))
+  return _read_batches(path, {n: b for n, b in found if n in form.files})
+
+
+def _read_batches(
+  where: pathlib.Path, blobs: Mapping[str, Blob]
+) -> dict[str, bytes]:
+  """Returns the contents by file name; raises UserError for an error."""
   try:
-    with tarfile.open(path) as tar:
-      for member in tar:
-        name = pathlib.PurePath(member.name).name
-        if name in form.files and member.isreg():
-          if member.size > _MAX_BYTES:
-            raise ValueError(f'{member.name} has {member.size:,} bytes')
-          files[name] = cast(IO[bytes], tar.extractfile(member)).read()
-  # A damaged header makes tarfile raise almost anything.
-  except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
-    raise UserError(f'Cannot read {path} as a tarball: {error}.') from error
-  return files
+    return {name: blob.read(_MAX_BYTES) for name, blob in blobs.items()}
+  except OSError as error:
+    raise UserError(f'Cannot read {where}: {error}.') from error
 
 
 def _read_files(
   source: pathlib.Path, form: Form
 ) -> tuple[pathlib.Path, dict[str, bytes]]:
-  """Returns (folder or tarball, contents of its batches by file name)."""
+  """Returns (folder or archive, contents of its batches by file name)."""
   if source.is_file():
-    return source, _read_tarball(source, form)
+    return source, _read_archive(source, form)
   first = find_any(source, form.files)
   if first is None:
     tarball = find(source, (*form.files[:2], *form.tarballs))
-    return tarball, _read_tarball(tarball, form)
+    return tarball, _read_archive(tarball, form)
   paths = [first.with_name(name) for name in form.files]
-  files = {path.name: path.read_bytes() for path in paths if path.is_file()}
-  return first.parent, files
+  files = {path.name: file_blob(path) for path in paths if path.is_file()}
+  return first.parent, _read_batches(first.parent, files)
 
 
 def _batch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import itertools
 import pathlib
@@ -14,7 +15,7 @@ from typing import Any
 import tqdm
 
 from datasets import manifest as manifests
-from datasets import photo_folder, tfds
+from datasets import photo, photo_folder, tfds
 from datasets.dataset_factory import DATASETS
 from datasets.download import fetch
 from datasets.example_features import ExampleFeatures
@@ -32,22 +33,19 @@ _DOWNLOADS = '.originals'
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-  """Options of a conversion.
+class Options(photo_folder.Options):
+  """Options of a conversion, beside those for a folder of photos.
 
   Attributes:
-    validation_fraction: fraction of the photos of each class that becomes the
-      validation split, if the originals have no splits of their own.
-    seed: seed of that choice, and of the order of a folder's photos.
     max_rejected_fraction: stop when a larger fraction of the originals cannot
       be used.
+    max_megapixels: size of the largest photo that can be used.
     num_processes: number of worker processes; one per processor if None.
     resume: continue a conversion that was interrupted.
   """
 
-  validation_fraction: float | None = None
-  seed: int = 0
   max_rejected_fraction: float = 0.05
+  max_megapixels: int = photo.MEGAPIXELS
   num_processes: int | None = None
   resume: bool = False
 
@@ -64,6 +62,8 @@ class Summary:
     splits: split -> number of records.
     rejected: number of originals that could not be used.
     notes: remark on an original or its conversion -> number of originals.
+    empty_classes: names of the classes without records; not known of a data set
+      that was complete.
     already_complete: True if the data set was complete before the call.
   """
 
@@ -74,6 +74,7 @@ class Summary:
   splits: Mapping[str, int]
   rejected: int = 0
   notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  empty_classes: tuple[str, ...] = ()
   already_complete: bool = False
 
 
@@ -100,7 +101,7 @@ def convert(
   """
   options = options or Options()
   folder = pathlib.Path(dataset_dir).expanduser()
-  staging = Staging(folder)
+  staging = Staging(folder, f'max_megapixels={options.max_megapixels}')
   try:
     staging.finish()
     if _is_complete(name, source_dir, folder):
@@ -110,6 +111,7 @@ def convert(
     make_folder(folder)
     originals = _originals(spec, source_dir, folder / _DOWNLOADS)
     reports = _convert(spec, originals, staging, options)
+    empty = _without(spec, _recorded(reports))
   except (OSError, tf.errors.OpError) as error:
     raise UserError(f'Cannot convert {name!r} into {folder}: {error}') from (
       error
@@ -117,7 +119,7 @@ def convert(
   finally:
     staging.discard_if_empty()
   shutil.rmtree(folder / _DOWNLOADS, ignore_errors=True)
-  return _summary(folder, reports)
+  return dataclasses.replace(_summary(folder, reports), empty_classes=empty)
 
 
 def make_folder(folder: pathlib.Path) -> None:
@@ -205,6 +207,10 @@ def _spec(name: str, source_dir: str | None, options: Options) -> DatasetSpec:
   source = pathlib.Path(source_dir).expanduser() if source_dir else None
   if source and not source.exists():
     raise UserError(f'--source_dir={source_dir} does not exist.')
+  if source and not source.is_dir() and not source.is_file():
+    raise UserError(
+      f'--source_dir={source_dir} is neither a folder nor a file.'
+    )
   if name.startswith(tfds.PREFIX):
     return tfds.spec(name, source, options.validation_fraction)
   if name in DATASETS:
@@ -215,9 +221,7 @@ def _spec(name: str, source_dir: str | None, options: Options) -> DatasetSpec:
       f'{unknown("data set", name, DATASETS)} Any other name needs '
       '--source_dir, a folder of photos.'
     )
-  return photo_folder.spec(
-    name, source, options.validation_fraction, options.seed
-  )
+  return photo_folder.spec(name, source, options)
 
 
 def _check_table_entry(
@@ -278,6 +282,12 @@ def _convert(
 ) -> list[ShardReport]:
   """Converts originals to shards, labels.txt and, last, dataset.json."""
   splits = spec.read(originals)
+  labels = _labels(splits)
+  if spec.folders:
+    folders = [name for name, label in spec.folders.items() if label in labels]
+    photo_folder.check_folders(
+      spec.name, originals, folders, spec.folders, options.keep_empty_classes
+    )
   parts = [
     part
     for split, items in splits.items()
@@ -291,7 +301,10 @@ def _convert(
     total=sum(map(len, splits.values())),
     max_fraction=options.max_rejected_fraction,
   )
-  reports = _write(spec, parts, staging, rejections, options.num_processes)
+  reports = _write(spec, parts, staging, rejections, options)
+  emptied = _without(spec, _recorded(reports), labels)
+  if emptied and not options.keep_empty_classes:
+    rejections.refuse_empty(emptied)
   staging.publish(
     _manifest(spec, parts, reports), spec.class_names, rejections.as_csv()
   )
@@ -303,12 +316,15 @@ def _write(
   parts: Sequence[_Part],
   staging: Staging,
   rejections: _Rejections,
-  num_processes: int | None,
+  options: Options,
 ) -> list[ShardReport]:
   """Writes the missing shards; returns the report of each shard."""
   total, reports = sum(len(part.items) for part in parts), []
+  encode = functools.partial(
+    photo.encode_within, options.max_megapixels, spec.encode
+  )
   with (
-    ProcessPool(spec.encode, num_processes, total) as pool,
+    ProcessPool(encode, options.num_processes, total) as pool,
     tqdm.tqdm(desc=spec.name, total=total, unit='', disable=None) as progress,
   ):
     finished = [staging.find(part.shard, part.items) for part in parts]
@@ -328,6 +344,34 @@ def _write(
         rejections.add(report.rejected)
       reports.append(report)
   return reports
+
+
+def _labels(splits: Mapping[str, Iterable[Any]]) -> set[int]:
+  """Returns the labels of the photos; nothing for other originals."""
+  return {
+    item.label
+    for items in splits.values()
+    if isinstance(items, list)
+    for item in items
+    if isinstance(item, photo.Photo)
+  }
+
+
+def _recorded(reports: Iterable[ShardReport]) -> set[int]:
+  """Returns the labels that records have."""
+  return {int(label) for report in reports for label in report.labels}
+
+
+def _without(
+  spec: DatasetSpec, recorded: set[int], labels: Iterable[int] | None = None
+) -> tuple[str, ...]:
+  """Returns the names of the classes, among `labels`, without a record."""
+  labels = (
+    range(spec.first_label, spec.num_classes) if labels is None else labels
+  )
+  return tuple(
+    spec.class_names[label] for label in sorted({*labels} - recorded)
+  )
 
 
 def _plan(
@@ -383,7 +427,7 @@ class _Rejections:
     self._rows.extend(rows)
     if len(self._rows) <= self._max_fraction * self._total:
       return
-    write_text(self._path, self.as_csv())
+    self._write()
     name, reason = self._rows[0]
     raise UserError(
       f'{len(self._rows)} of {self._total} originals cannot be used, more than '
@@ -391,6 +435,19 @@ class _Rejections:
       f'{self._path} lists those found so far: repair or remove them, or allow '
       'more, and continue with --resume.'
     )
+
+  def refuse_empty(self, classes: Sequence[str]) -> None:
+    """Raises UserError for classes of which no original can be used."""
+    self._write()
+    raise UserError(
+      f'No original can be used of {photo_folder.some(classes)}: see '
+      f'{self._path}. Repair the originals or remove their folders, or keep the '
+      'classes without records by --keep_empty_classes, and continue with '
+      '--resume.'
+    )
+
+  def _write(self) -> None:
+    write_text(self._path, self.as_csv())
 
   def as_csv(self) -> str:
     """Returns the content of rejected.csv; empty if nothing was rejected."""

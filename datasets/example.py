@@ -11,21 +11,23 @@ from google.protobuf import message as protobuf
 from datasets.example_features import UnusableError
 from tf_compat import tf
 
-# Key -> (field of tf.train.Feature with its one value, name of such values).
+# Required key -> field of tf.train.Feature with its one value, and what it is.
 REQUIRED = {
-  'image/encoded': ('bytes_list', 'texts or bytes'),
-  'image/class/label': ('int64_list', 'integers'),
+  'image/encoded': ('bytes_list', 'the bytes of one image'),
+  'image/class/label': ('int64_list', 'one integer'),
 }
+_FILENAME = 'image/filename'
+_TYPES = {'bytes_list': 'text', 'int64_list': 'integer', 'float_list': 'float'}
+_SHOWN = 30  # characters of a value in a message
 
 
 @functools.cache
 def features() -> dict[str, tf.io.FixedLenFeature]:
-  """Returns key -> how tf.io parses it."""
+  """Returns required key -> how tf.io parses it."""
+  dtypes = {'bytes_list': tf.string, 'int64_list': tf.int64}
   return {
-    'image/encoded': tf.io.FixedLenFeature([], tf.string),
-    'image/class/label': tf.io.FixedLenFeature([], tf.int64),
-    # Optional: only some converters write it.
-    'image/filename': tf.io.FixedLenFeature([], tf.string, default_value=''),
+    key: tf.io.FixedLenFeature([], dtypes[kind])
+    for key, (kind, _) in REQUIRED.items()
   }
 
 
@@ -33,6 +35,8 @@ def parse(
   data: tf.Tensor, num_classes: int, labels_offset: int
 ) -> dict[str, tf.Tensor]:
   """Parses features() of serialized examples.
+
+  All other keys are optional, and may have any type and number of values.
 
   Args:
     data: serialized examples, string [] or [N]; parsing many at once takes a
@@ -61,6 +65,41 @@ def parse(
   return values
 
 
+def filename(data: tf.Tensor) -> tf.Tensor:
+  """Returns image/filename of serialized examples: string, shaped like `data`.
+
+  It is '' unless it is one text. tf.io.parse_example would refuse records in
+  which an optional key has another type.
+  """
+  _, lists = _decode('Example', 'features', data)
+  _, entries = _decode('Features', 'feature', _only(lists))
+  _, keys = _decode('Features.FeatureEntry', 'key', entries)
+  _, values = _decode('Features.FeatureEntry', 'value', entries)
+  is_filename = tf.equal(_only(keys), _FILENAME)
+  value = _only(tf.where_v2(is_filename, _only(values), ''))
+  _, texts = _decode('Feature', 'bytes_list', value)
+  count, names = _decode('BytesList', 'value', _only(texts))
+  return tf.where_v2(tf.equal(count[..., 0], 1), _only(names), '')
+
+
+def _decode(
+  message: str, field: str, data: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the number of a field's values [..., 1], and the values [..., n].
+
+  Those of messages with fewer than n values are filled up with ''.
+  """
+  sizes, (values,) = tf.io.decode_proto(
+    data, f'tensorflow.{message}', [field], [tf.string]
+  )
+  return sizes, values
+
+
+def _only(values: tf.Tensor) -> tf.Tensor:
+  """Returns the one value along the last axis that is not ''; '' if none is."""
+  return tf.strings.reduce_join(values, -1)
+
+
 def read(
   data: bytes, num_classes: int, labels_offset: int
 ) -> Mapping[str, Any]:
@@ -74,17 +113,35 @@ def read(
     features = tf.train.Example.FromString(data).features.feature
   except protobuf.DecodeError as error:
     raise UnusableError('is not a tf.train.Example') from error
-  for key, (kind, values) in REQUIRED.items():
-    if not features[key].WhichOneof('kind'):
-      raise UnusableError(f'has no {key}')
-    count = len(getattr(features[key], kind).value)
-    if count != 1:
-      raise UnusableError(f'has {count} {values} under {key}, not one')
+  for key in REQUIRED:
+    _check_type(features[key], key)
   (label,) = features['image/class/label'].int64_list.value
   if not labels_offset <= label < num_classes:
     problem = label_problem(str(label), num_classes, labels_offset)
     raise UnusableError(f'has a wrong label: {problem}')
   return features
+
+
+def _check_type(feature: Any, key: str) -> None:
+  """Raises UnusableError unless the feature has what the key requires."""
+  kind, expected = REQUIRED[key]
+  found = feature.WhichOneof('kind')
+  if not found:
+    raise UnusableError(f'has no {key}')
+  values = getattr(feature, found).value
+  if found == kind and len(values) == 1:
+    return
+  stated = f'{len(values)} {_TYPES[found]}s'
+  if len(values) == 1:
+    stated = f'the {_TYPES[found]} {_shown(values[0])}'
+  raise UnusableError(f'has {stated} under {key}, not {expected}')
+
+
+def _shown(value: object) -> str:
+  """Returns a value of a feature for a message, shortened."""
+  text = value.decode(errors='replace') if isinstance(value, bytes) else value
+  shown = repr(text)
+  return shown if len(shown) <= _SHOWN else f'{shown[: _SHOWN - 1]}…'
 
 
 def label_problem(label: str, num_classes: int, labels_offset: int) -> str:

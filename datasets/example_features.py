@@ -17,6 +17,8 @@ from PIL import Image
 if TYPE_CHECKING:
   import numpy as np
 
+LABEL = 'image/class/label'
+
 Value = int | str | bytes | Sequence[int] | Sequence[float]
 
 

@@ -9,7 +9,7 @@ import random
 from datasets import photo
 from datasets.download import Download
 from datasets.example_features import ExampleFeatures
-from datasets.photo_folder import photos_in
+from datasets.photo_folder import check_folders, photos_in, warn_of_strays
 from datasets.spec import DatasetSpec
 from errors import UserError
 
@@ -27,11 +27,14 @@ def read(source: pathlib.Path) -> dict[str, list[photo.Photo]]:
     if (source / name).exists():
       source = source / name
       break
-  paths = photos_in(source)
+  paths = photos_in(source).files
+  tops = {path.partition('/')[0] for path in paths if '/' in path}
+  check_folders('flowers', source, tops, CLASSES, may_lack=True)
+  warn_of_strays(source, paths)
   photos = [
     photo.Photo(path, blob, CLASSES.index(path.split('/')[0]))
     for path, blob in paths.items()
-    if path.split('/')[0] in CLASSES
+    if '/' in path
   ]
   if len(photos) <= VALIDATION_RECORDS:
     raise UserError(
@@ -64,6 +67,7 @@ FLOWERS = DatasetSpec(
   encode=encode,
   max_shards={'train': _SHARDS, 'validation': _SHARDS},
   records_per_shard=1,
+  folders={name: label for label, name in enumerate(CLASSES)},
   downloads=(
     Download(f'{_HOST}{_TARBALL}', '6f87fb78e9cc9ab41eff2015b380011d'),
   ),

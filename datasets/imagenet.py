@@ -5,7 +5,7 @@ https://image-net.org/challenges/LSVRC/2012/
 Files that are read from --source_dir:
 - train/<synset>/*.JPEG, train/<synset>.tar, or ILSVRC2012_img_train.tar
 - validation/<synset>/*.JPEG; or validation/*.JPEG or ILSVRC2012_img_val.tar,
-  with TF-Slim's imagenet_2012_validation_synset_labels.txt
+  with TF-Slim's imagenet_2012_validation_synset_labels.txt; val/ is the same
 - annotations/…/*.xml or TF-Slim's imagenet_2012_bounding_boxes.csv: the boxes
 """
 
@@ -14,11 +14,12 @@ import functools
 import pathlib
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from datasets import bounding_boxes, photo
+from datasets import bounding_boxes, photo, shards, text_files
 from datasets.archive import Blob, list_files, members, members_of_member
 from datasets.example_features import ExampleFeatures, Value, image_features
+from datasets.photo_folder import check_folders
 from datasets.spec import DatasetSpec
 from errors import UserError
 
@@ -59,8 +60,14 @@ def labels() -> dict[str, int]:
 
 def read(source: pathlib.Path) -> dict[str, list[ImageNetPhoto]]:
   """Returns the photos of the splits in `source`, shuffled by a fixed seed."""
+  folders = {split: _folder(source, split) for split in SPLITS}
+  if source.is_dir():
+    _check_other_folders(source, {path.name for path in folders.values()})
   boxes = bounding_boxes.find(source) if source.is_dir() else {}
-  splits = {split: list(_photos(source, split, boxes)) for split in SPLITS}
+  splits = {
+    split: list(_photos(source, split, folders[split], boxes))
+    for split in SPLITS
+  }
   if not any(splits.values()):
     raise UserError(
       f'No photos in {source}: expected train/<synset>/*.JPEG or '
@@ -73,13 +80,37 @@ def read(source: pathlib.Path) -> dict[str, list[ImageNetPhoto]]:
   return {split: photos for split, photos in splits.items() if photos}
 
 
+def _folder(source: pathlib.Path, split: str) -> pathlib.Path:
+  """Returns the folder of a split, in the spelling that exists."""
+  words = (word for word in shards.SPLITS if shards.split_of(word) == split)
+  found = (source / word for word in words if (source / word).is_dir())
+  return next(found, source / split)
+
+
+def _check_other_folders(source: pathlib.Path, read: Collection[str]) -> None:
+  """Raises UserError if there are photos in folders that are not read."""
+  known = {*read, *bounding_boxes.FOLDERS}
+  others = [
+    path.name
+    for path in sorted(source.iterdir())
+    if path.is_dir() and path.name not in known and photo.has_photos(path)
+  ]
+  if others:
+    raise UserError(
+      f'{source} has photos in {", ".join(others)}, but the photos of imagenet '
+      f'are in {" and ".join(sorted(read))}: move the others away. Another '
+      '--dataset_name converts the photos as a data set of your own.'
+    )
+
+
 def _photos(
   source: pathlib.Path,
   split: str,
+  folder: pathlib.Path,
   boxes: Mapping[str, bounding_boxes.Source],
 ) -> Iterator[ImageNetPhoto]:
   """Yields the photos of a split, sorted by synset and file name."""
-  folder, archive = source / split, source / ARCHIVES[split]
+  archive = source / ARCHIVES[split]
   if folder.is_dir():
     files, where = list_files(folder), folder
   elif archive.is_file():
@@ -88,20 +119,17 @@ def _photos(
     return
   photos = photo.only_photos(dict(sorted(_unpacked(files))), where)
   listed = _validation_synsets(source, photos)
+  synset_of = {path: listed.get(path, path.split('/')[0]) for path in photos}
+  found = {*synset_of.values()}
+  check_folders('imagenet', where, found, labels(), may_lack=True)
   for path, blob in photos.items():
-    name = path.rpartition('/')[2]
-    synset = listed[path] if path in listed else path.partition('/')[0]
-    if synset not in labels():
-      raise UserError(
-        f"{where / path.partition('/')[0]} is not named after one of ImageNet's "
-        '1000 synsets, such as n01440764. Rename it or move it away.'
-      )
+    synset = synset_of[path]
     yield ImageNetPhoto(
       name=f'{split}/{path}',
       blob=blob,
       label=labels()[synset],
       synset=synset,
-      boxes=boxes.get(pathlib.PurePosixPath(name).stem),
+      boxes=boxes.get(pathlib.PurePosixPath(path).stem),
     )
 
 
@@ -123,13 +151,12 @@ def _validation_synsets(
   if not flat:
     return {}
   labels_file = source / VALIDATION_LABELS
-  try:
-    listed = labels_file.read_text(encoding='utf-8').split()
-  except (OSError, UnicodeDecodeError) as error:
+  if not labels_file.is_file():
     raise UserError(
-      f'{flat[0]} in {source} is not in the folder of a synset, and '
-      f'{labels_file}, which lists the classes, cannot be read: {error}.'
-    ) from error
+      f'{flat[0]} in {source} is not in the folder of a synset, and there is no '
+      f'{labels_file}, which lists the classes.'
+    )
+  listed = text_files.read(labels_file).split()
   synset_of = {}
   for path in flat:
     number = re.search(r'_val_(\d{8})\.', path)
@@ -199,4 +226,6 @@ IMAGENET = DatasetSpec(
   read=read,
   encode=encode,
   max_shards=SHARDS,
+  first_label=1,
+  folders=labels(),
 )

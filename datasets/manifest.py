@@ -1,7 +1,6 @@
 """dataset.json and labels.txt, which describe the records in their folder."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +8,26 @@ from typing import Any
 from absl import logging
 
 import files
+from datasets import text_files
 from datasets.records import count_records
 from errors import UserError
+from registry import abbreviated
 
 FORMAT = 1
 _MANIFEST, _LABELS = 'dataset.json', 'labels.txt'
+# What dataset.json must hold; see files.read_json.
+_KINDS = {
+  'format': int,
+  'name': str,
+  'num_classes': int,
+  'channels': int,
+  'splits': {str: {'files': {str: {'records': int, 'bytes': int}}}},
+  'source': str,
+  'complete': bool,
+  'file_pattern?': str,
+}
+_REMEDY = 'Delete it, and the records will be counted again.'
+_MAX_LABEL_DIGITS = 18  # those of any label in 64 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +53,8 @@ class Manifest:
     source: URL or path of the originals; empty if unknown.
     complete: True if a converter wrote this after all records; False if it
       only caches the record counts of another program's files.
+    file_pattern: names of the record files by --file_pattern; empty if they are
+      named as the converters name them.
   """
 
   name: str
@@ -47,6 +63,7 @@ class Manifest:
   splits: Mapping[str, Mapping[str, Shard]]
   source: str = ''
   complete: bool = False
+  file_pattern: str = ''
 
   def is_intact(self, folder: pathlib.Path) -> bool:
     """Whether a converter completed this set, and no file changed its size."""
@@ -72,12 +89,14 @@ def has_size(path: pathlib.Path, size: int) -> bool:
 def write(manifest: Manifest, folder: pathlib.Path) -> None:
   """Writes dataset.json atomically."""
   content = {'format': FORMAT, **dataclasses.asdict(manifest)}
+  if not manifest.file_pattern:
+    del content['file_pattern']
   counts = manifest.num_records()
   content['splits'] = {
     split: {'records': counts[split], 'files': shards}
     for split, shards in content['splits'].items()
   }
-  files.write_text(folder / _MANIFEST, json.dumps(content, indent=2) + '\n')
+  files.write_json(folder / _MANIFEST, content)
 
 
 def count(
@@ -176,39 +195,39 @@ def read(folder: pathlib.Path) -> Manifest | None:
     UserError: if it cannot be read or parsed.
   """
   path = folder / _MANIFEST
-  if not path.exists():
+  content = files.read_json(path, _KINDS, _REMEDY)
+  if content is None:
     return None
-  try:
-    content = json.loads(path.read_text(encoding='utf-8'))
-    return _parse(content)
-  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-    raise UserError(
-      f'Cannot read {path}: {error!r}. Delete it, and the records will be '
-      'counted again.'
-    ) from error
-
-
-def _parse(content: dict[str, Any]) -> Manifest:
-  """Converts parsed JSON to a manifest; raises if values are not valid."""
-  if content['format'] != FORMAT:
-    raise ValueError(f'format {content["format"]!r} is not {FORMAT}')
-  if content['num_classes'] < 1 or content['channels'] not in (1, 3):
-    raise ValueError('num_classes must be 1 or more, and channels 1 or 3')
+  problem = _problem(content)
+  if problem:
+    raise UserError(f'{path} {problem}. {_REMEDY}')
   splits = {
     split: {
-      name: Shard(int(file['records']), int(file['bytes']))
+      name: Shard(file['records'], file['bytes'])
       for name, file in value['files'].items()
     }
     for split, value in content['splits'].items()
   }
-  return Manifest(
-    name=str(content['name']),
-    num_classes=int(content['num_classes']),
-    channels=int(content['channels']),
-    splits=splits,
-    source=str(content['source']),
-    complete=bool(content['complete']),
-  )
+  known = {field.name for field in dataclasses.fields(Manifest)}
+  values = {key: content[key] for key in content if key in known}
+  return Manifest(**{**values, 'splits': splits})
+
+
+def _problem(content: Mapping[str, Any]) -> str | None:
+  """Returns what a converter cannot have written, of the right kinds."""
+  if content['format'] != FORMAT:
+    return f'has format {content["format"]}, not {FORMAT}'
+  if content['num_classes'] < 1:
+    return f'has num_classes {content["num_classes"]}, not 1 or more'
+  if content['channels'] not in (1, 3):
+    return f'has channels {content["channels"]}, not 1 or 3'
+  for split in content['splits'].values():
+    for name, file in split['files'].items():
+      if '/' in name or name in ('', '.', '..') or not files.is_text(name):
+        return f'has {name!r}, which is not the name of a file'
+      if file['records'] < 0:
+        return f'has {file["records"]} records of {name}'
+  return None
 
 
 def write_labels(class_names: Sequence[str], folder: pathlib.Path) -> None:
@@ -221,21 +240,28 @@ def read_labels(folder: pathlib.Path) -> dict[int, str]:
   """Reads label -> name from labels.txt; empty if there is none.
 
   Raises:
-    UserError: if a line is not 'label:name'.
+    UserError: if a line is not 'label:name', or repeats a label.
   """
   path = folder / _LABELS
   if not path.exists():
     return {}
-  names = {}
-  lines = path.read_text(encoding='utf-8', errors='replace').splitlines()
-  for number, line in enumerate(lines, start=1):
-    label, colon, name = line.partition(':')
+  names: dict[int, str] = {}
+  line_of: dict[int, int] = {}
+  for number, line in enumerate(text_files.lines(text_files.read(path)), 1):
+    text, colon, name = line.partition(':')
     if not line.strip():
       continue
-    if not colon or not label.strip().isdecimal():
+    text = text.strip()
+    if not colon or not text.isdecimal() or len(text) > _MAX_LABEL_DIGITS:
       raise UserError(
-        f'{path}, line {number}: {line!r} is not a label, a colon and a name, '
-        "such as '0:daisy'."
+        f'{path}, line {number}: {abbreviated(line)} is not a label, a colon '
+        "and a name, such as '0:daisy'."
       )
-    names[int(label)] = name
+    label = int(text)
+    if label in names:
+      raise UserError(
+        f'{path}, line {number}: {abbreviated(line)} names label {label} '
+        f'again, which line {line_of[label]} names {abbreviated(names[label])}.'
+      )
+    names[label], line_of[label] = name, number
   return names

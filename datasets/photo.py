@@ -3,20 +3,24 @@
 The bytes stay unchanged if TensorFlow decodes them to the intended pixels.
 Otherwise the photo is encoded again, as JPEG if its format is lossy and as PNG
 if not: rotated by its EXIF orientation, in RGB instead of CMYK, with 8 instead
-of 16 bits per channel, only the first frame of an animation, and composited on
-white if it is transparent.
+of 16 bits per channel, only the first frame of an animation, composited on
+white if it is transparent, and in half the size if it is too large to decode.
 """
 
 import collections
+import contextlib
+import contextvars
 import dataclasses
 import io
+import os
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from PIL import Image, ImageOps
 
-from datasets import strict_image_check
+from datasets import process_pool, strict_image_check
 from datasets.archive import Blob
 from datasets.example_features import (
   ExampleFeatures,
@@ -24,6 +28,12 @@ from datasets.example_features import (
   Value,
   image_features,
 )
+
+MEGAPIXELS = 300  # of the largest photo that is accepted by default
+_max_pixels = contextvars.ContextVar('max_pixels', default=MEGAPIXELS * 10**6)
+# A process decodes larger photos while no other does, to bound the memory.
+_LARGE = 50_000_000  # pixels
+_ENCODED = 64 << 20  # bytes that a file may have beside its pixels
 
 # Excludes formats for which Pillow runs other programs, such as EPS. Pillow
 # calls JPEGs that contain further images MPO.
@@ -46,6 +56,7 @@ SUFFIXES = {
   '.avif': 'AVIF',
 }
 _LOSSY = ('JPEG', 'MPO', 'WEBP')
+_GRAY = ('1', 'L', 'LA', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N')  # modes
 _AS_JPEG = {'format': 'JPEG', 'quality': 95, 'subsampling': 0}
 _ORIENTATION = 0x0112  # EXIF's tag
 _UPRIGHT = 1
@@ -93,8 +104,28 @@ def only_photos(
   return photos
 
 
+def has_photos(folder: pathlib.Path) -> bool:
+  """Whether a file below a folder has a photo's suffix."""
+  return any(
+    _suffix(name) in SUFFIXES
+    for _, _, names in os.walk(folder)
+    for name in names
+  )
+
+
 def _suffix(path: str) -> str:
   return pathlib.PurePosixPath(path).suffix.lower()
+
+
+def encode_within(
+  megapixels: int, encode: Callable[[Any], ExampleFeatures], item: Any
+) -> ExampleFeatures:
+  """Returns encode(item); photos may have that many megapixels meanwhile."""
+  before = _max_pixels.set(megapixels * 10**6)
+  try:
+    return encode(item)
+  finally:
+    _max_pixels.reset(before)
 
 
 def encode(photo: Photo) -> ExampleFeatures:
@@ -126,7 +157,7 @@ def check(photo: Photo, jpeg_only: bool = False) -> Picture:
     UnusableError: if it cannot be read or does not decode.
   """
   try:
-    data = photo.blob.read()
+    data = photo.blob.read(4 * _max_pixels.get() + _ENCODED)
   except OSError as error:
     raise UnusableError(f'cannot be read: {error.strerror or error}') from error
   return check_bytes(data, photo.name, jpeg_only)
@@ -134,22 +165,50 @@ def check(photo: Photo, jpeg_only: bool = False) -> Picture:
 
 def check_bytes(data: bytes, name: str, jpeg_only: bool = False) -> Picture:
   """Checks the bytes of a photo, as `check` does."""
+  with open_image(data) as image:
+    _check_size(image)
+    picture = _check(image, data, jpeg_only)
+    strict_image_check.check(data, image.format)
+    return _with_note_of_name(
+      picture, SUFFIXES.get(_suffix(name)), image.format
+    )
+
+
+@contextlib.contextmanager
+def open_image(data: bytes) -> Iterator[Image.Image]:
+  """Opens an image of an accepted format, without decoding it.
+
+  Raises:
+    UnusableError: if it cannot be opened, and instead of any error in the body.
+  """
+  # Pillow's limit to the size is constant; callers have their own.
+  Image.MAX_IMAGE_PIXELS = None
   try:
     with warnings.catch_warnings():
-      # Pillow warns of odd metadata, which is harmless, and of decompression
-      # bombs, which are not.
+      # Pillow warns of odd metadata, which is harmless.
       warnings.simplefilter('ignore')
-      warnings.simplefilter('error', Image.DecompressionBombWarning)
-      with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        picture = _check(image, data, jpeg_only)
-        strict_image_check.check(data, image.format)
-        expected = SUFFIXES.get(_suffix(name))
-        return _with_note_of_name(picture, expected, image.format)
+      with (
+        Image.open(io.BytesIO(data), formats=FORMATS) as image,
+        process_pool.one_at_a_time()
+        if image.width * image.height > _LARGE
+        else contextlib.nullcontext(),
+      ):
+        yield image
   except UnusableError:
     raise
   # Pillow raises SyntaxError, struct.error and others on damaged files.
   except Exception as error:
     raise UnusableError(_reason(error, data)) from error
+
+
+def _check_size(image: Image.Image) -> None:
+  """Raises UnusableError for an image of more pixels than are accepted."""
+  width, height = image.size
+  if width * height > _max_pixels.get():
+    raise UnusableError(
+      f'has {width} x {height} pixels, more than --max_megapixels='
+      f'{_max_pixels.get() // 10**6}'
+    )
 
 
 def _reason(error: Exception, data: bytes) -> str:
@@ -177,23 +236,32 @@ def _with_note_of_name(
 
 def _check(image: Image.Image, data: bytes, jpeg_only: bool) -> Picture:
   """Checks and converts an image that is open but not loaded."""
-  if _is_ordinary_jpeg(image):
-    width, height = image.size
+  width, height = image.size
+  lossy = jpeg_only or image.format in _LOSSY
+  target = 'JPEG' if lossy else 'PNG'
+  channels = 1 if image.mode in _GRAY else 3
+  factor = _factor(target, width, height, channels)
+  if _is_ordinary_jpeg(image) and factor == 1:
     # Decoding at an eighth of the size still reads and checks all compressed
     # data; it saves only the arithmetic.
     image.draft(None, (1, 1))
     image.load()
     return Picture(data, 'JPEG', height, width)
-  image.load()
   notes: list[str] = []
+  if factor > 1:
+    notes.append(f'reduced to 1/{factor} of its width and height')
+    image.draft(None, (width // factor, height // factor))
+  image.load()
   upright = _upright(image, notes)
   plain = _plain(upright, _has_16_bits(image, data), notes)
   if image.format == 'PNG' and not notes and not jpeg_only:
-    return Picture(data, 'PNG', image.height, image.width)
-  lossy = jpeg_only or image.format in _LOSSY
+    return Picture(data, 'PNG', height, width)
+  if strict_image_check.is_too_large(
+    target, plain.width, plain.height, channels
+  ):
+    plain = plain.reduce(factor)  # Only JPEGs are decoded in a smaller size.
   if getattr(image, 'n_frames', 1) > 1 and image.format != 'MPO':
     notes.append(f'first frame of {image.format}')
-  target = 'JPEG' if lossy else 'PNG'
   if target != image.format.replace('MPO', 'JPEG'):
     notes.append(f'{image.format} converted to {target}')
   file = io.BytesIO()
@@ -201,6 +269,16 @@ def _check(image: Image.Image, data: bytes, jpeg_only: bool) -> Picture:
   return Picture(
     file.getvalue(), target, plain.height, plain.width, tuple(notes)
   )
+
+
+def _factor(target: str, width: int, height: int, channels: int) -> int:
+  """Returns by which power of two to reduce, for TensorFlow to decode it."""
+  factor = 1
+  while strict_image_check.is_too_large(
+    target, -(-width // factor), -(-height // factor), channels
+  ):
+    factor *= 2
+  return factor
 
 
 def _is_ordinary_jpeg(image: Image.Image) -> bool:
@@ -259,4 +337,6 @@ def _plain(
       return Image.alpha_composite(white, color).convert('RGB')
   if image.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV'):
     notes.append(f'{image.mode} converted to RGB')
-  return image.convert('L' if image.mode in ('1', 'L', 'LA') else 'RGB')
+  mode = 'L' if image.mode in ('1', 'L', 'LA') else 'RGB'
+  # Pillow would copy the pixels even if there is nothing to convert.
+  return image if image.mode == mode else image.convert(mode)

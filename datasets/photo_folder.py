@@ -1,19 +1,17 @@
-"""A user's photos as a data set: folders, an archive, or a CSV file.
+"""A user's photos as a data set: folders, an archive, or a list.
 
 --source_dir is one of these:
 - photos/<class>/*.jpg
 - photos/{train,validation,test}/<class>/*.jpg
-- an archive of either (tar, also compressed)
-- a CSV file of path, label and optionally split; paths are relative to its
-  folder
+- an archive of either (zip, or tar, also compressed)
+- a list of path, label and optionally split (photo_list)
 
 Classes are numbered in the order of their names. If there is only a training
 split, a fraction of each class becomes the validation split.
 """
 
-import csv
+import dataclasses
 import itertools
-import os
 import pathlib
 import random
 import re
@@ -21,49 +19,50 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from absl import logging
 
-from datasets import photo
-from datasets.archive import Blob, file_blob, list_files, without_root
+from datasets import photo, photo_list
+from datasets.archive import Blob, Tree, list_tree
+from datasets.photo_list import Entry
+from datasets.shards import SPLITS, split_of
 from datasets.spec import DatasetSpec
 from errors import UserError
 
 VALIDATION_FRACTION = 0.1
-SPLITS = {
-  'train': 'train',
-  'training': 'train',
-  'validation': 'validation',
-  'valid': 'validation',
-  'val': 'validation',
-  'test': 'test',
-  'testing': 'test',
-}
 MAX_SHARDS = 1024
 MAX_LISTED = 5  # names in a warning
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
+_NUMBER = re.compile('[0-9]{1,18}')
 _LAYOUTS = (
   'expected <class>/*.jpg, or train/<class>/*.jpg together with validation/ or '
-  'test/, or a CSV file of path and label'
+  'test/, or a list of path and label'
 )
-_HEADER = {
-  'path': {'path', 'file', 'filename', 'image'},
-  'label': {'label', 'class'},
-  'split': {'split'},
-}
-
-# A photo's path, bytes, class, and split if it has one.
-Entry = tuple[str, Blob, str, str | None]
+_NO_SPLITS = '--nosplit_folders takes folders with such names as classes'
 
 
-def spec(
-  name: str, source: pathlib.Path, fraction: float | None, seed: int
-) -> DatasetSpec:
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How photos become a data set.
+
+  Attributes:
+    validation_fraction: fraction of each class for validation, if the photos
+      have no splits; None for VALIDATION_FRACTION.
+    seed: seed of that choice, and of the photos' order.
+    split_folders: whether folders with the names of splits hold splits.
+    keep_empty_classes: whether folders without photos are classes, too.
+  """
+
+  validation_fraction: float | None = None
+  seed: int = 0
+  split_folders: bool = True
+  keep_empty_classes: bool = False
+
+
+def spec(name: str, source: pathlib.Path, options: Options) -> DatasetSpec:
   """Returns the spec of the photos at `source`.
 
   Args:
     name: name for the data set.
-    source: a folder, an archive, or a CSV file.
-    fraction: fraction of each class for validation, if the photos have no
-      splits; None for VALIDATION_FRACTION.
-    seed: seed of that choice, and of the photos' order.
+    source: a folder, an archive, or a list.
+    options: how they become a data set.
 
   Raises:
     UserError: if there are no photos or fewer than two classes, or if a name
@@ -74,15 +73,25 @@ def spec(
       f'--dataset_name={name} becomes a part of file names: use letters and '
       'digits, with _ . - between them.'
     )
-  entries = _find(source)
-  classes = sorted({label for _, _, label, _ in entries})
-  _check_classes(classes, source)
-  splits = _split(entries, classes, fraction, seed)
+  entries, empty = _find(source, options.split_folders)
+  classes = {entry.label for entry in entries}
+  if options.keep_empty_classes:
+    classes |= {*empty}
+  elif empty:
+    logging.warning(
+      '%s: folders without photos are no classes: %s. --keep_empty_classes '
+      'keeps them as classes.',
+      source,
+      some(sorted(empty)),
+    )
+  names = _numbered(classes, source)
+  _check_classes(names, source)
+  splits = _split(entries, names, options)
   return DatasetSpec(
     name=name,
-    num_classes=len(classes),
+    num_classes=len(names),
     channels=3,
-    class_names=tuple(classes),
+    class_names=tuple(names),
     splits=tuple(splits),
     evaluation_split='validation' if 'validation' in splits else 'test',
     file_pattern=f'{name}_{{split}}-{{shard}}.tfrecord',
@@ -93,155 +102,149 @@ def spec(
   )
 
 
-def photos_in(source: pathlib.Path) -> dict[str, Blob]:
-  """Returns path -> photo of a folder or archive."""
-  files = list_files(source)
+def photos_in(source: pathlib.Path) -> Tree:
+  """Returns the photos of a folder or archive, and its folders."""
+  tree = list_tree(source)
   if not source.is_dir():
-    files = without_root(files)
-  return photo.only_photos(files, source)
+    tree = tree.without_root()
+  return Tree(photo.only_photos(tree.files, source), tree.folders)
 
 
-def _find(source: pathlib.Path) -> list[Entry]:
-  """Returns the photos of any of the layouts, sorted by path."""
-  if source.suffix.lower() == '.csv' and source.is_file():
-    return _read_csv(source)
-  photos = photos_in(source)
-  tops = {path.partition('/')[0] for path in photos if '/' in path}
-  splits = {_split_of(top) for top in tops}
-  # Folders such as test/ without train/ are not classes; _split rejects them.
-  if 'train' in splits or (splits and None not in splits):
-    entries = [_in_split(source, path, photos[path]) for path in photos]
-  else:
-    entries = [
-      (path, photos[path], path.split('/')[0], None)
-      for path in photos
-      if '/' in path
-    ]
+def check_folders(
+  name: str,
+  source: pathlib.Path | None,
+  found: Collection[str],
+  expected: Collection[str],
+  may_lack: bool,
+) -> None:
+  """Checks that a data set of the table has the folders of its classes.
+
+  Args:
+    name: the data set's name.
+    source: where the folders are.
+    found: names of the folders with photos.
+    expected: names of the folders of all classes.
+    may_lack: whether some of them may be missing.
+
+  Raises:
+    UserError: names the folders that are unknown, and those that are missing.
+  """
+  unknown = sorted({*found} - {*expected})
+  missing = sorted({*expected} - {*found})
+  if not unknown and (may_lack or not missing):
+    return
+  parts = {'unknown folders': unknown, 'no photos in': missing}
+  problem = '; '.join(f'{k}: {some(v)}' for k, v in parts.items() if v)
+  keep = ' --keep_empty_classes converts what there is.' if not unknown else ''
+  raise UserError(
+    f'{source} does not hold the classes of {name!r}: {problem}.{keep} Another '
+    f'name, such as --dataset_name=my_{name}, converts the photos as a data set '
+    'of your own.'
+  )
+
+
+def warn_of_strays(source: pathlib.Path, photos: Iterable[str]) -> None:
+  """Warns of photos that are not in a class folder."""
   strays = [path for path in photos if '/' not in path]
-  if not entries:
-    hint = f'; {len(strays)} are not in a class folder' if strays else ''
-    raise UserError(f'No photos of classes in {source}{hint}: {_LAYOUTS}.')
   if strays:
     logging.warning(
       '%s: ignored photos that are not in a class folder: %s',
       source,
-      _some(strays),
+      some(strays),
     )
-  return entries
 
 
-def _some(names: Collection[object]) -> str:
+def _find(
+  source: pathlib.Path, split_folders: bool
+) -> tuple[list[Entry], set[str]]:
+  """Returns the photos of any of the layouts, and class folders without any."""
+  if source.suffix.lower() in photo_list.SUFFIXES and source.is_file():
+    return photo_list.read(source), set()
+  tree = photos_in(source)
+  photos = tree.files
+  tops = {path.partition('/')[0] for path in photos if '/' in path}
+  splits = {split_of(top) for top in tops}
+  # Folders such as test/ without train/ are not classes; _split rejects them.
+  has_splits = split_folders and (
+    'train' in splits or bool(splits and None not in splits)
+  )
+  if has_splits:
+    entries = [_in_split(source, path, photos[path], tops) for path in photos]
+  else:
+    entries = [
+      Entry(path, photos[path], path.split('/')[0], None)
+      for path in photos
+      if '/' in path
+    ]
+    _warn_of_split_names(source, tops if split_folders else ())
+  if not entries:
+    count = len(photos)
+    hint = f'; {count} are not in a class folder' if count else ''
+    raise UserError(f'No photos of classes in {source}{hint}: {_LAYOUTS}.')
+  warn_of_strays(source, photos)
+  if has_splits:
+    _warn_of_empty_splits(source, tree.folders, tops)
+  parts = [folder.split('/') for folder in tree.folders]
+  depth = 1 if has_splits else 0
+  classes = {part[depth] for part in parts if len(part) == depth + 1}
+  return entries, classes - {entry.label for entry in entries}
+
+
+def _warn_of_split_names(
+  source: pathlib.Path, classes: Collection[str]
+) -> None:
+  """Warns of classes that may be meant as splits."""
+  if names := sorted(name for name in classes if split_of(name)):
+    logging.warning(
+      '%s: without a folder train, %s is taken as a class.', source, some(names)
+    )
+
+
+def _warn_of_empty_splits(
+  source: pathlib.Path, folders: Iterable[str], used: Collection[str]
+) -> None:
+  """Warns of top folders without photos beside those of splits."""
+  tops = {folder.partition('/')[0] for folder in folders}
+  if empty := sorted(tops - {*used}):
+    logging.warning('%s: no photos in %s.', source, some(empty))
+
+
+def some(names: Collection[object]) -> str:
   """Returns the first names, and the number of the others."""
   more = len(names) - MAX_LISTED
   first = ', '.join(map(str, itertools.islice(names, MAX_LISTED)))
   return f'{first} and {more} more' if more > 0 else first
 
 
-def _in_split(source: pathlib.Path, path: str, blob: Blob) -> Entry:
+def _in_split(
+  source: pathlib.Path, path: str, blob: Blob, tops: Collection[str]
+) -> Entry:
   """Returns the entry of a photo at <split>/<class>/; raises for others."""
   top, *below = path.split('/')
-  split = _split_of(top)
+  split = split_of(top)
   if split is None or len(below) < 2:
+    taken = ' and '.join(sorted(repr(name) for name in tops if split_of(name)))
     raise UserError(
-      f'{source} has folders of splits, but {path} is not in a class of a '
-      f'split: {_LAYOUTS}.'
+      f'{source}: {taken} is taken for a split by its name, but {path} is not in '
+      f'a class of a split. {_NO_SPLITS}; otherwise {_LAYOUTS}.'
     )
-  return path, blob, below[0], split
+  return Entry(path, blob, below[0], split)
 
 
-def _split_of(name: str) -> str | None:
-  """Returns the split for a name such as Train, val or testing, or None."""
-  return SPLITS.get(name.lower())
-
-
-def _read_csv(source: pathlib.Path) -> list[Entry]:
-  """Returns the photos in a CSV file, whose first line may name the columns."""
-  try:
-    with source.open(newline='', encoding='utf-8-sig') as file:
-      rows = [row for row in csv.reader(file, strict=True) if row]
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise UserError(
-      f'Cannot read {source} as CSV in UTF-8: {error}.'
-    ) from error
-  columns = _columns(rows[0]) if rows else None
-  if columns:
-    rows = rows[1:]
-  elif rows:
-    _check_first(source, rows[0])
-  columns = columns or {'path': 0, 'label': 1, 'split': 2}
-  entries = [_parse_row(source, row, columns) for row in rows]
-  if not entries:
-    raise UserError(f'{source} lists no photos: {_LAYOUTS}.')
-  if len({split is None for *_, split in entries}) > 1:
-    raise UserError(f'{source} names a split for some photos only.')
-  _check_entries(source, entries)
-  return sorted(entries, key=lambda entry: entry[0])
-
-
-def _check_entries(source: pathlib.Path, entries: Sequence[Entry]) -> None:
-  """Raises UserError for a path listed twice, or if no path exists."""
-  first_of: dict[str, Entry] = {}
-  for entry in entries:
-    first = first_of.setdefault(entry[0], entry)
-    if first is not entry:
-      uses = [', '.join(filter(None, use[2:])) for use in (first, entry)]
-      raise UserError(
-        f'{source} lists {entry[0]!r} twice ({" and ".join(uses)}): remove one.'
-      )
-  if not any(os.path.exists(blob.path) for _, blob, _, _ in entries):
-    raise UserError(
-      f'{source}: none of its {len(entries)} photos exists, such as '
-      f'{entries[0][0]!r}; paths are relative to {source.parent}.'
-    )
-
-
-def _columns(row: list[str]) -> dict[str, int] | None:
-  """Returns column -> index if the row names at least path and label."""
-  names = [name.strip().lower() for name in row]
-  indices = {
-    column: index
-    for index, name in enumerate(names)
-    for column, spellings in _HEADER.items()
-    if name in spellings
-  }
-  return indices if {'path', 'label'} <= set(indices) else None
-
-
-def _check_first(source: pathlib.Path, row: list[str]) -> None:
-  """Raises UserError if the first row seems to name unknown columns."""
-  path = source.parent / row[0].strip()
-  if path.suffix.lower() not in photo.SUFFIXES and not path.is_file():
-    known = ', '.join('/'.join(sorted(_HEADER[name])) for name in _HEADER)
-    raise UserError(
-      f'{source}: the first line, {",".join(row)!r}, names neither a photo nor '
-      f'the columns: {known}.'
-    )
-
-
-def _parse_row(
-  source: pathlib.Path, row: list[str], columns: dict[str, int]
-) -> Entry:
-  """Returns the photo of a row."""
-  values = {
-    column: row[index].strip()
-    for column, index in columns.items()
-    if index < len(row)
-  }
-  if not values.get('path') or not values.get('label'):
-    raise UserError(
-      f'{source}: {",".join(row)!r} is not a path and a label, separated by a '
-      'comma.'
-    )
-  split_name = values.get('split')
-  split = _split_of(split_name) if split_name else None
-  if split_name and not split:
-    raise UserError(
-      f'{source}: {split_name!r} in {",".join(row)!r} is not a split; known: '
-      f'{", ".join(SPLITS)}.'
-    )
-  path = source.parent / values['path']
-  blob = file_blob(path) if path.is_file() else Blob(str(path))
-  return values['path'], blob, values['label'], split
+def _numbered(classes: Collection[str], source: pathlib.Path) -> list[str]:
+  """Returns the class names in the order of their labels."""
+  if not all(_NUMBER.fullmatch(name) for name in classes):
+    return sorted(classes)
+  names = sorted(classes, key=lambda name: (int(name), name))
+  logging.warning(
+    '%s: the classes are numbers, and in their order: label 0 is %r, label %d is '
+    '%r.',
+    source,
+    names[0],
+    len(names) - 1,
+    names[-1],
+  )
+  return names
 
 
 def _check_classes(classes: list[str], source: pathlib.Path) -> None:
@@ -261,32 +264,30 @@ def _check_classes(classes: list[str], source: pathlib.Path) -> None:
   groups = [' / '.join(names) for names in spellings.values() if len(names) > 1]
   if groups:
     logging.warning(
-      '%s: classes that differ only by case: %s', source, _some(groups)
+      '%s: classes that differ only by case: %s', source, some(groups)
     )
 
 
 def _split(
-  entries: Iterable[Entry],
-  classes: list[str],
-  fraction: float | None,
-  seed: int,
+  entries: Iterable[Entry], classes: Sequence[str], options: Options
 ) -> dict[str, list[photo.Photo]]:
   """Returns split -> photos, shuffled by the seed."""
   labels = {name: label for label, name in enumerate(classes)}
   splits: dict[str, list[photo.Photo]] = {}
-  for path, blob, name, split in entries:
-    splits.setdefault(split or 'train', []).append(
-      photo.Photo(path, blob, labels[name])
+  for entry in entries:
+    splits.setdefault(entry.split or 'train', []).append(
+      photo.Photo(entry.path, entry.blob, labels[entry.label])
     )
+  fraction = options.validation_fraction
   _check_fraction(splits, fraction)
   if len(splits) == 1:
     fraction = VALIDATION_FRACTION if fraction is None else fraction
-    splits = _draw(splits['train'], fraction, seed)
+    splits = _draw(splits['train'], fraction, options.seed)
   if fraction != 0:
     _warn_of_missing_classes(splits, classes)
   for split, photos in splits.items():
     # Otherwise, a shard or the first batches would contain a single class.
-    random.Random(f'{seed} {split}').shuffle(photos)
+    random.Random(f'{options.seed} {split}').shuffle(photos)
   order = dict.fromkeys(SPLITS.values())
   return {split: splits[split] for split in order if splits.get(split)}
 
@@ -294,18 +295,24 @@ def _split(
 def _warn_of_missing_classes(
   splits: Mapping[str, Iterable[photo.Photo]], classes: Sequence[str]
 ) -> None:
-  """Warns of classes that a split does not contain."""
-  for split, photos in splits.items():
-    labels = {item.label for item in photos}
-    missing = [name for n, name in enumerate(classes) if n not in labels]
+  """Warns of classes that another split contains, and a split does not."""
+  labels = {
+    split: {item.label for item in photos} for split, photos in splits.items()
+  }
+  used = set().union(*labels.values())
+  for split, own in labels.items():
+    missing = [classes[label] for label in sorted(used - own)]
     if missing:
-      logging.warning('Classes without %s photos: %s', split, _some(missing))
+      logging.warning('Classes without %s photos: %s', split, some(missing))
 
 
 def _check_fraction(splits: Iterable[str], fraction: float | None) -> None:
   """Raises UserError without a training split, or for a needless fraction."""
   if 'train' not in splits:
-    raise UserError('There are no photos to train on: no split is train.')
+    raise UserError(
+      f'There are no photos to train on, only of {" and ".join(splits)}. '
+      f'{_NO_SPLITS}.'
+    )
   if fraction is not None and len(list(splits)) > 1:
     raise UserError(
       f'The photos are in splits ({", ".join(splits)}): omit '

@@ -5,6 +5,7 @@ second; neither may the main module of a program that starts them.
 """
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import multiprocessing
@@ -25,6 +26,14 @@ CHUNK = 16  # items sent in one message
 ITEMS_PER_WORKER = 256
 
 Result = TypeVar('Result')
+
+# In a worker, the lock that all workers of its pool share.
+_lock: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+
+
+def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
+  """Returns a context that one worker of the pool at a time can be in."""
+  return _lock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +67,10 @@ class ProcessPool(Generic[Result]):
 
   def __enter__(self) -> 'ProcessPool[Result]':
     if self._processes > 1:
+      # Forking a process with TensorFlow's threads can hang.
+      context = multiprocessing.get_context('spawn')
       self._pool = futures.ProcessPoolExecutor(
-        self._processes,
-        # Forking a process with TensorFlow's threads can hang.
-        multiprocessing.get_context('spawn'),
-        initializer=_initialize_worker,
+        self._processes, context, _initialize_worker, (context.Lock(),)
       )
     return self
 
@@ -117,9 +125,13 @@ def _encode_chunk(
   return results
 
 
-def _initialize_worker() -> None:
-  """Makes a worker ignore Ctrl-C, and exit when its parent process ends."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _initialize_worker(lock: contextlib.AbstractContextManager[Any]) -> None:
+  """Makes a worker ignore Ctrl-C and hang-ups, and end with its parent."""
+  global _lock
+  _lock = lock
+  # A terminal sends them to all processes; the parent ends the workers.
+  for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
   parent = multiprocessing.parent_process()
   if parent is None:
     return

@@ -39,7 +39,7 @@ from datasets import example, record_order
 from datasets.bad_records import check_ends, mend
 from datasets.dataset import Dataset
 from errors import UserError
-from tf_compat import tf
+from tf_compat import tf, without_autograph
 
 # Total size of the records that are preprocessed in one call.
 GROUP_BYTES = 128 << 10
@@ -64,6 +64,7 @@ class Preprocess(Protocol):
     """Converts a string [] or [N] to float32 [(N,) height, width, channels]."""
 
 
+@without_autograph
 def read(
   dataset: Dataset,
   preprocess: Preprocess,
@@ -101,7 +102,7 @@ def read(
 
   Returns:
     Dicts of `image` float32 [N, height, width, channels]; `label` int64 [N];
-    `index` int64 [N], the position in the split; `filename` string [N], or ''.
+    `index` int64 [N], place in the split; `filename` string [N] in evaluation.
 
   Raises:
     UserError: for too few records, too many to cache, or a truncated one.
@@ -117,13 +118,13 @@ def read(
     num_classes=dataset.num_classes,
     labels_offset=labels_offset,
     seed=seed + shard[1],
+    with_filename=not is_training,
   )
   if skip_bad_records:
     examples = _map_good(turns, make, threads, dataset.num_records)
   else:
     examples = _map(turns, make, threads, _group(dataset, batch_size))
-  batches = _batch(examples, batch_size, drop_remainder=is_training)
-  return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+  return _batch(examples, batch_size, is_training).with_options(options)
 
 
 def skipped_count() -> tf.Tensor:
@@ -217,10 +218,11 @@ def _map(
 def _batch(
   examples: tf.data.Dataset, size: int, drop_remainder: bool
 ) -> tf.data.Dataset:
-  """Returns batches of single examples, or of groups of examples."""
+  """Returns batches of single examples, or of groups, made in advance."""
   single = examples.element_spec['label'].shape.rank == 0
   batch = examples.batch if single else examples.rebatch
-  return batch(size, drop_remainder=drop_remainder)
+  batches = batch(size, drop_remainder=drop_remainder)
+  return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def _make(
@@ -232,6 +234,7 @@ def _make(
   num_classes: int,
   labels_offset: int,
   seed: int,
+  with_filename: bool,
 ) -> dict[str, tf.Tensor]:
   """Converts a record, or a group; `turn` is its position in the stream."""
   index, data = record
@@ -243,12 +246,14 @@ def _make(
     *shape,
     seed=tf.stack([tf.constant(seed, tf.int64), first]),
   )
-  return {
+  batch = {
     'image': images,
     'label': features['image/class/label'] - labels_offset,
     'index': index,
-    'filename': features['image/filename'],
   }
+  if with_filename:
+    batch['filename'] = example.filename(data)
+  return batch
 
 
 def _map_good(

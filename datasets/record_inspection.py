@@ -2,15 +2,11 @@
 
 import dataclasses
 import hashlib
-import io
-import warnings
 
-from PIL import Image
-
-from datasets import strict_image_check
+from datasets import photo, strict_image_check
 from datasets.example_features import UnusableError
 
-# Formats that the reader decodes; Pillow recognizes more.
+# Formats that the reader decodes; converters recognize more.
 DECODED = ('JPEG', 'MPO', 'PNG', 'GIF', 'BMP')
 
 Boxes = tuple[tuple[float, float, float, float], ...]
@@ -71,25 +67,29 @@ def inspect_record(info: RecordInfo) -> Look:
   if info.problem:
     raise UnusableError(info.problem)
   try:
-    with warnings.catch_warnings():
-      warnings.simplefilter('ignore')
-      with Image.open(io.BytesIO(info.encoded)) as image:
-        image_format, size = image.format, image.size
-        image.load()
-        strict_image_check.check(info.encoded, image_format)
-        content = f'{image.mode} {size} '.encode() + image.tobytes()
-  # Pillow raises SyntaxError, struct.error and others on damaged files.
-  except Exception as error:
-    raise UnusableError(
-      f'has an image that does not decode: {" ".join(str(error).split())}'
-    ) from error
-  if image_format not in DECODED:
-    raise UnusableError(
-      f'has a {image_format} image, which TensorFlow cannot decode'
-    )
+    with photo.open_image(info.encoded) as image:
+      image_format, size = image.format, image.size
+      _check_decoded(image_format, size, len(image.getbands()))
+      image.load()
+      strict_image_check.check(info.encoded, image_format)
+      content = f'{image.mode} {size} '.encode() + image.tobytes()
+      kind = f'{image_format} {image.mode}'
+  except UnusableError as error:
+    raise UnusableError(f'has an image that {error}') from error
   return Look(
-    f'{image_format} {image.mode}',
+    kind,
     size[0],
     size[1],
     hashlib.sha256(content).digest()[:16],
   )
+
+
+def _check_decoded(kind: str, size: tuple[int, int], channels: int) -> None:
+  """Raises UnusableError for an image that TensorFlow does not decode."""
+  if kind not in DECODED:
+    raise UnusableError(f'is {kind}, which TensorFlow cannot decode')
+  if strict_image_check.is_too_large(kind, *size, channels):
+    width, height = size
+    raise UnusableError(
+      f'has {width} x {height} pixels, too many for TensorFlow'
+    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+from datasets import record_files
 from datasets.dataset import Dataset
 from datasets.records import count_records
 from tf_compat import tf
@@ -36,7 +37,8 @@ def in_order(
   Returns:
     Pairs of int64 [], the position in the split, and string [], the record.
   """
-  records = tf.data.TFRecordDataset(list(dataset.files)).enumerate()
+  files = record_files.sources(dataset.files)
+  records = files.flat_map(tf.data.TFRecordDataset).enumerate()
   records = records.shard(*shard)
   return records.cache() if cache else records
 
@@ -77,7 +79,7 @@ def shuffled(
     first, skipped = divmod(start, _count(own, shard, is_divided))
 
   def read(file_seed: tf.Tensor | None = None) -> tf.data.Dataset:
-    files = tf.data.Dataset.from_tensor_slices(list(own))
+    files = record_files.sources(own)
     if file_seed is not None:
       files = _shuffle(files, len(own), file_seed)
     records = _interleave(files, len(own), num_readers, is_divided).enumerate()
@@ -101,8 +103,8 @@ def mean_size(dataset: Dataset) -> int:
 
 
 def size(dataset: Dataset) -> int:
-  """Returns the total size of the files in bytes."""
-  return sum(tf.io.gfile.stat(file).length for file in dataset.files)
+  """Returns the total size of the uncompressed files in bytes."""
+  return sum(map(record_files.uncompressed_size, dataset.files))
 
 
 def shuffle_buffer(dataset: Dataset) -> int:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pathlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from datasets import record_files
 from datasets.example_features import Value
 from tf_compat import tf
-
-# A record is its length (8 bytes), the length's checksum (4), the data, and
-# the data's checksum (4).
-_HEADER, _FOOTER = 12, 4
 
 
 def serialize(features: Mapping[str, Value]) -> bytes:
@@ -69,23 +65,12 @@ def count_records(path: pathlib.Path) -> tuple[int, bool]:
   Reads only the lengths; the reader verifies the checksums.
   """
   count = 0
-  end = size = path.stat().st_size
-  with path.open('rb') as file:
-    for end in _record_ends(file):
-      if end > size:
+  with record_files.open_bytes(path) as file:
+    while header := file.read(record_files.HEADER):
+      if len(header) < record_files.HEADER:
+        return count, False
+      (length,) = struct.unpack('<Q', header[:8])
+      if not file.skip(length + record_files.FOOTER):
         return count, False
       count += 1
-  return count, end == size
-
-
-def _record_ends(file: io.BufferedReader) -> Iterator[int]:
-  """Yields each record's end by its length: beyond the file if truncated."""
-  position = 0
-  while header := file.read(_HEADER):
-    if len(header) < _HEADER:
-      yield position + _HEADER
-      return
-    (length,) = struct.unpack('<Q', header[:8])
-    position += _HEADER + length + _FOOTER
-    yield position
-    file.seek(position)
+    return count, file.damage is None

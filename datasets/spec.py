@@ -31,6 +31,9 @@ class DatasetSpec:
       have fewer shards.
     downloads: files to download if no originals are given.
     embedded: True if a package contains the originals; `read` then takes None.
+    first_label: smallest label of the originals; records have no smaller one.
+    folders: folder of the originals -> label of the photos in it, for sets that
+      have a folder for each class.
   """
 
   name: str
@@ -47,3 +50,5 @@ class DatasetSpec:
   records_per_shard: int = 128
   downloads: tuple[Download, ...] = ()
   embedded: bool = False
+  first_label: int = 0
+  folders: Mapping[str, int] = dataclasses.field(default_factory=dict)

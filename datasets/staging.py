@@ -7,6 +7,7 @@ is written to the hidden folder, and everything moves to its final folder, the
 manifest last. If that is interrupted, the next call moves the rest.
 """
 
+import collections
 import dataclasses
 import hashlib
 import io
@@ -21,7 +22,7 @@ from typing import Any
 import files
 from datasets import manifest as manifests
 from datasets.archive import Blob
-from datasets.example_features import ExampleFeatures
+from datasets.example_features import LABEL, ExampleFeatures
 from datasets.manifest import Manifest
 from datasets.process_pool import Rejection
 from datasets.records import serialize, write_shard
@@ -41,6 +42,7 @@ class ShardReport:
     bytes: size of the shard.
     rejected: (name, reason) of each original that cannot be used.
     notes: note -> number of records.
+    labels: label, as JSON has it, -> number of records.
   """
 
   originals: str
@@ -48,6 +50,7 @@ class ShardReport:
   bytes: int
   rejected: tuple[tuple[str, str], ...]
   notes: dict[str, int]
+  labels: dict[str, int]
 
 
 def is_unfinished(folder: pathlib.Path) -> bool:
@@ -56,10 +59,17 @@ def is_unfinished(folder: pathlib.Path) -> bool:
 
 
 class Staging:
-  """The hidden folder of a conversion into `folder`."""
+  """The hidden folder of a conversion.
 
-  def __init__(self, folder: pathlib.Path):
+  Args:
+    folder: the final folder.
+    settings: what determines the records beside the originals; shards that were
+      finished with other settings are not resumed.
+  """
+
+  def __init__(self, folder: pathlib.Path, settings: str = ''):
     self.target = folder
+    self._settings = settings
     self._folder = folder / _FOLDER
 
   def open(self, shards: Collection[str], resume: bool) -> None:
@@ -87,7 +97,7 @@ class Staging:
       size = (self._folder / name).stat().st_size
     except (OSError, ValueError, TypeError):
       return None
-    if (report.originals, report.bytes) != (_digest(items), size):
+    if (report.originals, report.bytes) != (self._digest(items), size):
       return None
     rejected = tuple((name, reason) for name, reason in report.rejected)
     return dataclasses.replace(report, rejected=rejected)
@@ -100,25 +110,27 @@ class Staging:
   ) -> ShardReport:
     """Writes a shard, and then its report."""
     rejected: list[tuple[str, str]] = []
-    notes: dict[str, int] = {}
+    notes: collections.Counter[str] = collections.Counter()
+    labels: collections.Counter[str] = collections.Counter()
 
     def usable():
       for result in results:
         if isinstance(result, Rejection):
           rejected.append((result.name, result.reason))
           continue
-        for note in result.notes:
-          notes[note] = notes.get(note, 0) + 1
+        notes.update(result.notes)
+        labels[str(result.features[LABEL])] += 1
         yield result
 
     path = self._folder / name
     records = write_shard(path, usable(), lambda r: serialize(r.features))
     report = ShardReport(
-      originals=_digest(items),
+      originals=self._digest(items),
       records=records,
       bytes=path.stat().st_size,
       rejected=tuple(rejected),
-      notes=notes,
+      notes=dict(notes),
+      labels=dict(labels),
     )
     files.write_text(self._report(name), json.dumps(dataclasses.asdict(report)))
     return report
@@ -146,6 +158,15 @@ class Staging:
     manifests.move(self._folder, self.target)
     self.discard()
 
+  def _digest(self, items: Sequence[Any]) -> str:
+    """Returns a digest of the settings, and of the items in their order."""
+    digest = hashlib.sha256(self._settings.encode())
+    for item in items:
+      pickled = io.BytesIO()
+      _Pickler(pickled, protocol=4).dump(item)
+      digest.update(pickled.getbuffer())
+    return digest.hexdigest()
+
   def _report(self, name: str) -> pathlib.Path:
     return self._folder / f'{name}{_REPORT}'
 
@@ -160,13 +181,3 @@ class _Pickler(pickle.Pickler):
     if isinstance(value, Blob):
       return Blob, ('', value.offset, value.size, value.modified)
     return NotImplemented
-
-
-def _digest(items: Sequence[Any]) -> str:
-  """Returns a digest that depends on the items and their order."""
-  digest = hashlib.sha256()
-  for item in items:
-    pickled = io.BytesIO()
-    _Pickler(pickled, protocol=4).dump(item)
-    digest.update(pickled.getbuffer())
-  return digest.hexdigest()

@@ -10,6 +10,8 @@ _SCAN, _END = b'\xff\xda', b'\xff\xd9'
 _SIGNATURE = 8  # bytes
 _DEPTH = 24  # offset in the header
 _ANCILLARY = 0x20  # bit of a chunk's name: decoders may ignore the chunk
+# TensorFlow decodes JPEGs of fewer bytes, and PNGs of fewer pixels.
+_TOO_LARGE = 1 << 29
 
 
 def check(data: bytes, kind: str) -> None:
@@ -23,6 +25,12 @@ def check(data: bytes, kind: str) -> None:
       raise ValueError('JPEG without an end')
   elif kind == 'PNG':
     _check_chunks(data)
+
+
+def is_too_large(kind: str, width: int, height: int, channels: int) -> bool:
+  """Whether TensorFlow refuses a JPEG or PNG for its size."""
+  values = channels if kind in ('JPEG', 'MPO') else 1
+  return width * height * values >= _TOO_LARGE
 
 
 def png_depth(data: bytes) -> int:

@@ -59,13 +59,15 @@ class Confusion:
 
   def matrix(self) -> np.ndarray:
     """Returns int64 [C, C], the counts by true class (row) and predicted."""
-    matrix = np.zeros((self.num_classes, self.num_classes), np.int64)
+    matrix: np.ndarray = np.zeros(
+      (self.num_classes, self.num_classes), np.int64
+    )
     true, predicted, counts = self.pairs()
     matrix[true, predicted] = counts
     return matrix
 
   def _sum(self, classes: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Adds up counts by class."""
-    sums = np.zeros(self.num_classes, np.int64)
+    sums: np.ndarray = np.zeros(self.num_classes, np.int64)
     np.add.at(sums, classes, counts)
     return sums

@@ -8,9 +8,10 @@ import random
 from datasets import reader
 from engine.config.resolve import Setup
 from preprocessing import augmentation, preprocessing_factory
-from tf_compat import tf
+from tf_compat import tf, without_autograph
 
 
+@without_autograph
 def batches(
   setup: Setup,
   is_training: bool,

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw
 
+from datasets import photo
 from datasets.dataset import Dataset
 from datasets.record_inspection import RecordInfo
 from engine.plots import style as plot_style
@@ -126,7 +127,7 @@ def _outlines(record: RecordInfo, size: int) -> bytes:
 
   The lines are about two pixels of the network's input wide.
   """
-  with Image.open(io.BytesIO(record.encoded)) as stored:
+  with photo.open_image(record.encoded) as stored:
     width, height = stored.size
   image = Image.new('L', (width, height))
   line = max(1, round(2 * min(width, height) / size))
@@ -159,7 +160,7 @@ def _show_stored(
   panel: Axes, record: RecordInfo, class_names: Sequence[str], split: str
 ) -> None:
   """Draws the stored image with its boxes, class and split."""
-  with Image.open(io.BytesIO(record.encoded)) as image:
+  with photo.open_image(record.encoded) as image:
     width, height = image.size
     panel.imshow(image.convert('RGB'))
   for ymin, xmin, ymax, xmax in record.boxes:

@@ -1,13 +1,14 @@
 """Conversion of a data set to TFRecord files: download_and_convert_data.py."""
 
 import contextlib
+import dataclasses
 import pathlib
 import shlex
 from collections.abc import Collection, Iterator
 
 from datasets import convert as converters
-from datasets import staging
-from engine import console
+from datasets import photo_folder, staging
+from engine import console, signals
 from engine.config.jobs import ConvertJob
 from engine.run_dir import lock
 from errors import UserError
@@ -32,13 +33,8 @@ def convert(
   del explicit
   dataset_name = _require('dataset_name', job.dataset_name)
   dataset_dir = _require('dataset_dir', job.dataset_dir)
-  options = converters.Options(
-    validation_fraction=job.validation_fraction,
-    seed=job.seed,
-    max_rejected_fraction=job.max_rejected_fraction,
-    num_processes=job.num_processes,
-    resume=job.resume,
-  )
+  names = [field.name for field in dataclasses.fields(converters.Options)]
+  options = converters.Options(**{name: getattr(job, name) for name in names})
   with _locked(dataset_dir), _resume_hint(dataset_dir):
     summary = converters.convert(
       dataset_name, dataset_dir, job.source_dir, options
@@ -75,7 +71,7 @@ def _resume_hint(dataset_dir: str) -> Iterator[None]:
   """Prints how to resume if the body is interrupted after complete shards."""
   try:
     yield
-  except KeyboardInterrupt:
+  except (KeyboardInterrupt, signals.Terminated):
     if staging.is_unfinished(pathlib.Path(dataset_dir).expanduser()):
       console.say('To resume from here, add --resume to the same command.')
     raise
@@ -89,6 +85,11 @@ def _lines(summary: converters.Summary) -> Iterator[str]:
     yield (
       f'  {summary.rejected:,} of the originals cannot be used: see '
       f'{summary.dataset_dir}/{staging.REJECTED}'
+    )
+  if summary.empty_classes:
+    yield (
+      f'  classes without records: {len(summary.empty_classes):,} '
+      f'({photo_folder.some(summary.empty_classes)})'
     )
   splits = ', '.join(f'{n} {split}' for split, n in summary.splits.items())
   use = 'Train on' if 'train' in summary.splits else 'Evaluate on'

@@ -88,11 +88,12 @@ def inspect(job: InspectJob, explicit: Collection[str] = frozenset()) -> Report:
   network = nets_factory.NETWORKS[job.model_name]
   if job.output:
     contact_sheet.check_path(job.output)
+  pattern = job.file_pattern
   splits = {
     split: _inspect_split(
-      dataset_factory.get_dataset(name, split, job.dataset_dir), job
+      dataset_factory.get_dataset(name, split, job.dataset_dir, pattern), job
     )
-    for split in dataset_factory.splits(name, job.dataset_dir)
+    for split in dataset_factory.splits(name, job.dataset_dir, pattern)
   }
   report = Report(splits, tuple(_duplicates(splits.values())))
   _print('\n'.join(_lines(name, report)))
@@ -199,6 +200,19 @@ def _split_lines(split: Split) -> Iterator[str]:
   for record in split.bad[:LISTED]:
     yield f'  {record.name} {record.problem}'
   yield from _unlisted(bad)
+  yield from _empty_classes(split)
+
+
+def _empty_classes(split: Split) -> Iterator[str]:
+  """Yields a line about the classes of which a split has no usable record."""
+  names = enumerate(split.dataset.class_names)
+  empty = [f'{n}:{name}' for n, name in names if not split.classes[n]]
+  if empty:
+    more = len(empty) - LISTED
+    yield (
+      f'  {len(empty)} classes without usable records: '
+      f'{", ".join(empty[:LISTED])}{f" and {more} more" * (more > 0)}'
+    )
 
 
 def _range(values: Sequence[int]) -> str:

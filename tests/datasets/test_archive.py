@@ -1,6 +1,10 @@
 import gzip
 import io
+import os
+import shutil
+import stat
 import tarfile
+import zipfile
 
 import pytest
 from original_files import write_tarball, write_tree
@@ -45,11 +49,122 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
   assert contents(tmp_path / 'in') == {**FILES, 'd/4.jpg': b'four'}
 
 
-def test_the_only_top_folder_of_an_archive_is_removed():
-  inside = {'photos/a/1.jpg': 1, 'photos/LICENSE': 2}
-  assert archive.without_root(inside) == {'a/1.jpg': 1, 'LICENSE': 2}
-  for files in ({'a/1': 1, 'b/1': 2}, {'a': 1}, {}):
-    assert archive.without_root(files) == files
+def test_folders_are_listed_even_if_empty(tmp_path):
+  write_tree(tmp_path / 'in', FILES)
+  (tmp_path / 'in/empty/inner').mkdir(parents=True)
+  (tmp_path / 'in/.hidden').mkdir()
+  folders = {'a', 'a/b', 'é', 'empty', 'empty/inner'}
+  assert archive.list_tree(tmp_path / 'in').folders == folders
+  with tarfile.open(tmp_path / 'in.tar', 'w') as tar:
+    tar.add(tmp_path / 'in', '.')
+  assert archive.list_tree(tmp_path / 'in.tar').folders == folders
+  shutil.make_archive(str(tmp_path / 'in'), 'zip', tmp_path / 'in')
+  assert archive.list_tree(tmp_path / 'in.zip').folders == folders
+
+
+@pytest.mark.parametrize(
+  ('files', 'folders', 'removed'),
+  [
+    (['photos/a/1', 'photos/LICENSE'], ['photos/b'], True),
+    (['a/1', 'b/1'], [], False),
+    (['a/1'], ['b'], False),
+    (['a'], [], False),
+    ([], [], False),
+  ],
+)
+def test_the_only_top_folder_is_removed(files, folders, removed):
+  parents = {path.rpartition('/')[0] for path in (*files, *folders)}
+  tree = archive.Tree(
+    dict.fromkeys(files), frozenset({*folders, *parents} - {''})
+  )
+  inner = tree.without_root()
+  if not removed:
+    assert inner == tree
+    return
+  assert list(inner.files) == [path.partition('/')[2] for path in files]
+  assert inner.folders == {'a', 'b'}
+
+
+@pytest.mark.parametrize('path', ['/dev/zero', '/dev/tty', 'pipe', 'folder'])
+def test_devices_and_pipes_are_not_read(tmp_path, path):
+  os.mkfifo(tmp_path / 'pipe')
+  (tmp_path / 'folder').mkdir()
+  with pytest.raises(OSError, match=r'not a file|No such device'):
+    archive.Blob(str(tmp_path / path)).read()
+
+
+def test_what_is_not_a_file_is_listed_and_not_dropped(tmp_path):
+  os.mkfifo(tmp_path / 'pipe.jpg')
+  (tmp_path / 'zero.jpg').symlink_to('/dev/zero')
+  (tmp_path / 'gone.jpg').symlink_to('nowhere')
+  files = archive.list_files(tmp_path)
+  assert list(files) == ['gone.jpg', 'pipe.jpg', 'zero.jpg']
+  for blob in files.values():
+    with pytest.raises(OSError, match=r'not a file|No such file'):
+      blob.read()
+
+
+def test_more_bytes_than_accepted_are_not_read(tmp_path):
+  path = tmp_path / 'sparse'
+  path.touch()
+  os.truncate(path, 1 << 40)
+  for blob in (archive.file_blob(path), archive.Blob(str(path))):
+    with pytest.raises(OSError, match=r'it has 1,099,511,627,776 bytes, more'):
+      blob.read(1 << 20)
+
+
+def write_zip(path, files, **options):
+  with zipfile.ZipFile(path, 'w', **options) as packed:
+    for name, data in files.items():
+      packed.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+  'form', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]
+)
+def test_a_zip_archive_lists_the_same_files(tmp_path, form):
+  path = tmp_path / 'archive'
+  write_zip(
+    path, {f'./{name}': FILES[name] for name in FILES}, compression=form
+  )
+  assert contents(path) == FILES
+
+
+def test_a_zip_archive_writes_nothing_outside_and_follows_no_link(tmp_path):
+  link = zipfile.ZipInfo('link.jpg')
+  link.external_attr = (stat.S_IFLNK | 0o777) << 16
+  files = {
+    '../../outside.jpg': b'out',
+    '/etc/absolute.jpg': b'abs',
+    'a\\back.jpg': b'back',
+    link: b'/etc/passwd',
+  }
+  write_zip(tmp_path / 'in.zip', files)
+  found = contents(tmp_path / 'in.zip')
+  assert found == {'etc/absolute.jpg': b'abs', 'a/back.jpg': b'back'}
+  assert [p.name for p in tmp_path.iterdir()] == ['in.zip']
+
+
+@pytest.mark.parametrize(
+  ('damage', 'reason'),
+  [
+    (lambda data: data[: len(data) // 2], 'not a zip file'),
+    (lambda data: data.replace(b'one', b'two'), 'Bad CRC-32'),
+    # The bit of encryption, in the headers of both places.
+    (
+      lambda data: data.replace(
+        b'PK\x03\x04\x14\0\0', b'PK\x03\x04\x14\0\1'
+      ).replace(b'PK\x01\x02\x14\x03\x14\0\0', b'PK\x01\x02\x14\x03\x14\0\1'),
+      'encrypted',
+    ),
+  ],
+)
+def test_a_damaged_or_locked_zip_archive_is_named(tmp_path, damage, reason):
+  path = tmp_path / 'in.zip'
+  write_zip(path, {'a/1.jpg': b'one', 'a/2.jpg': b'more'})
+  path.write_bytes(damage(path.read_bytes()))
+  with pytest.raises(UserError, match=rf'Cannot unpack .*in\.zip: .*{reason}'):
+    archive.list_files(path)
 
 
 def add(tar, name, data=b'', **attributes):
@@ -103,10 +218,15 @@ def test_a_damaged_compression_is_named(tmp_path, cut):
     archive.list_files(path)
 
 
-def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+@pytest.mark.parametrize('form', ['gzip', 'zip'])
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch, form):
   monkeypatch.setattr(archive, '_ALWAYS_ALLOWED', 1 << 20)
   monkeypatch.setattr(archive, '_CHUNK', 1 << 16)
-  path = tmp_path / 'bomb.tgz'
-  path.write_bytes(gzip.compress(bytes(1 << 24)))
-  with pytest.raises(UserError, match=r'bomb\.tgz: it grows beyond 1,\d{3},'):
+  path = tmp_path / 'bomb'
+  if form == 'zip':
+    files = {f'{n}.jpg': bytes(1 << 23) for n in range(2)}
+    write_zip(path, files, compression=zipfile.ZIP_DEFLATED)
+  else:
+    path.write_bytes(gzip.compress(bytes(1 << 24)))
+  with pytest.raises(UserError, match=r'bomb: it grows beyond 1,\d{3},'):
     archive.list_files(path)

@@ -1,6 +1,8 @@
 import io
 import os
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -55,6 +57,15 @@ def test_round_trip(tmp_path, form, where):
     ours, our_labels = read_pixels(path)
     assert (ours == images).all()
     assert (our_labels == labels).all()
+
+
+def test_a_zip_archive_of_the_batches(tmp_path):
+  path = tmp_path / 'cifar.zip'
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as packed:
+    for name, data in cifar_files('python').items():
+      packed.writestr(f'cifar-10-batches-py/{name}', data)
+  summary = convert('cifar10', str(tmp_path / 'out'), str(path))
+  assert summary.splits == {'train': 20, 'test': 4}
 
 
 @pytest.mark.parametrize('where', ['folder', 'tarball'])
@@ -184,7 +195,7 @@ def test_a_damaged_tarball_is_named(tmp_path, cut):
   path = tmp_path / 'cifar-10-binary.tar.gz'
   write_tarball(path, cifar_files('binary'))
   path.write_bytes(path.read_bytes()[:cut] if cut else b'not a tarball')
-  with pytest.raises(UserError, match=r'Cannot read .*\.tar\.gz as a tarball'):
+  with pytest.raises(UserError, match=r'Cannot (read|unpack) .*\.tar\.gz'):
     convert('cifar10', str(tmp_path / 'out'), str(path))
 
 
@@ -202,6 +213,61 @@ def test_a_damaged_tarball_is_named(tmp_path, cut):
 def test_other_pickles_are_refused(content):
   with pytest.raises((ValueError, KeyError)):
     parse_pickle(pickle.dumps(content, protocol=2))
+
+
+def laughing() -> list:
+  """Returns lists of lists that contain a billion numbers in all."""
+  numbers = [1] * 10
+  for _ in range(27):
+    numbers = [numbers, numbers]
+  return numbers
+
+
+EIGHT_BYTES = (1 << 32).to_bytes(8, 'little')
+BOMBS = {
+  'bytes': b'\x80\x04\x8e' + EIGHT_BYTES,
+  'bytearray': b'\x80\x05\x96' + EIGHT_BYTES,
+  'text': b'\x80\x04\x8d' + EIGHT_BYTES,
+  'frame': b'\x80\x04\x95' + EIGHT_BYTES + b'N.',
+  'long': b'\x80\x02\x8b\xff\xff\xff\x7f',
+  'old text': b'T\xff\xff\xff\x7f',
+  'place': b'\x80\x02]r\xff\xff\xff\x3f.',
+  'place in text': b']p1000000000\n.',
+  'array': b'\x80\x02cnumpy\nndarray\n\x8a\x05\x00\x00\x00\x00\x08\x85R.',
+  'array of old': (
+    b'\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n'
+    b'\x8a\x05\x00\x00\x00\x00\x08\x85U\x01b\x87R.'
+  ),
+  'nested key': b'\x80\x02}N' + b'\x85' * 10**5 + b'Ns.',
+  'shared lists': pickle.dumps({'data': laughing(), 'labels': laughing()}, 2),
+}
+
+
+@pytest.mark.parametrize('name', BOMBS)
+def test_a_small_pickle_takes_little_memory(name):
+  tracemalloc.start()
+  try:
+    with pytest.raises((ValueError, TypeError, pickle.UnpicklingError)):
+      parse_pickle(BOMBS[name])
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+  finally:
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize('protocol', range(5))
+def test_a_batch_is_read_in_any_protocol(protocol):
+  planes, labels = cifar_batches()['data_batch_1']
+  batch = {'data': planes, 'labels': labels.tolist(), 'more': ['a.png'] * 5000}
+  images, columns = parse_pickle(pickle.dumps(batch, protocol))
+  np.testing.assert_array_equal(images, planes)
+  np.testing.assert_array_equal(columns[:, 0], labels)
+
+
+def test_a_batch_of_any_size_is_bounded(tmp_path):
+  write_files(tmp_path / 'in', cifar_files('binary'))
+  os.truncate(tmp_path / 'in/data_batch_2.bin', 1 << 40)
+  with pytest.raises(UserError, match=r'Cannot read .*in: it has 1,099,511,'):
+    convert('cifar10', str(tmp_path / 'out'), str(tmp_path / 'in'))
 
 
 def test_damaged_pickles_are_named(tmp_path):

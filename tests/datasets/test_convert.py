@@ -26,6 +26,8 @@ from errors import UserError
 from registry import Table
 
 ROOT = pathlib.Path(converters.__file__).parents[1]
+# For originals of a few of a data set's classes.
+SAMPLE = Options(keep_empty_classes=True)
 
 
 def contents(folder):
@@ -37,9 +39,9 @@ def test_every_set_converts_and_is_found(name, originals, tmp_path):
   source, records = originals[name]
   source = source and str(source)
   folder = tmp_path / 'records'
-  summary = convert(name, str(folder), source)
+  summary = convert(name, str(folder), source, SAMPLE)
   spec = DATASETS[name]
-  assert summary == Summary(
+  assert dataclasses.replace(summary, empty_classes=()) == Summary(
     name, str(folder), spec.num_classes, spec.channels, records
   )
   for split, count in records.items():
@@ -53,17 +55,21 @@ def test_every_set_converts_and_is_found(name, originals, tmp_path):
     ]
     assert len(labels) == count
     assert set(labels) <= set(range(spec.num_classes))
+    empty = {spec.class_names.index(name) for name in summary.empty_classes}
+    assert not empty & set(labels)
   first = contents(folder)
   again = convert(name, str(folder), source)
-  assert again == dataclasses.replace(summary, already_complete=True)
+  assert again == dataclasses.replace(
+    summary, empty_classes=(), already_complete=True
+  )
   assert contents(folder) == first
-  convert(name, str(tmp_path / 'again'), source)
+  convert(name, str(tmp_path / 'again'), source, SAMPLE)
   assert contents(tmp_path / 'again') == first
 
 
 @pytest.mark.parametrize('name', DATASETS)
 def test_labels_txt_as_tf_slim_has_it(name, originals, tmp_path):
-  convert(name, str(tmp_path / 'out'), originals[name][0])
+  convert(name, str(tmp_path / 'out'), originals[name][0], SAMPLE)
   lines = (tmp_path / 'out/labels.txt').read_text().splitlines()
   first = {
     'digits': '0:zero',
@@ -95,7 +101,7 @@ def test_shards_of_imagenet(split, records, shards):
 
 def test_shards_are_even_and_hold_everything(tmp_path):
   photos = write_photos(tmp_path / 'raw', 'validation', ['n01440764'], 300)
-  convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'raw'))
+  convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'raw'), SAMPLE)
   shards = sorted((tmp_path / 'out').glob('validation-*-of-00002'))
   examples = [read_examples(path) for path in shards]
   assert [len(shard) for shard in examples] == [150, 150]
@@ -183,7 +189,7 @@ def test_records_of_another_conversion_are_not_mixed(originals, tmp_path):
   folder.mkdir()
   (folder / 'train-00000-of-01024').touch()
   with pytest.raises(UserError, match=r'such as train-00000-of-01024: move'):
-    convert('imagenet', str(folder), originals['imagenet'][0])
+    convert('imagenet', str(folder), originals['imagenet'][0], SAMPLE)
 
 
 def test_without_a_source_the_originals_are_fetched(
@@ -497,7 +503,7 @@ if __name__ == '__main__':
 
   staging.write_shard = write
   process_pool.ITEMS_PER_WORKER = 100
-  options = converters.Options(num_processes=2)
+  options = converters.Options(num_processes=2, keep_empty_classes=True)
   converters.convert(*sys.argv[1:], options)
 """
 
@@ -518,7 +524,7 @@ def test_a_killed_conversion_leaves_no_half_set_and_no_workers(tmp_path):
   write_photos(tmp_path / 'raw', 'train', synsets, 320)
   expected, folder = tmp_path / 'expected', tmp_path / 'out'
   source = str(tmp_path / 'raw')
-  convert('imagenet', str(expected), source)
+  convert('imagenet', str(expected), source, SAMPLE)
   program = tmp_path / 'killed.py'
   program.write_text(KILLED)
   killed = subprocess.run(
@@ -535,9 +541,65 @@ def test_a_killed_conversion_leaves_no_half_set_and_no_workers(tmp_path):
   assert [path.name for path in folder.iterdir()] == ['.conversion']
   with pytest.raises(UserError, match='was interrupted'):
     get_dataset('imagenet', 'train', str(folder))
-  convert('imagenet', str(folder), source, Options(resume=True))
+  resumed = dataclasses.replace(SAMPLE, resume=True)
+  convert('imagenet', str(folder), source, resumed)
   assert contents(folder) == contents(expected)
   deadline = time.monotonic() + 30
   while any(map(is_alive, left_alone)):
     assert time.monotonic() < deadline
     time.sleep(0.05)
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'device'])
+def test_a_source_that_is_no_file_is_refused_at_once(tmp_path, kind):
+  source = pathlib.Path('/dev/zero')
+  if kind == 'pipe':
+    source = tmp_path / 'pipe.tar'
+    os.mkfifo(source)
+  with pytest.raises(UserError, match='is neither a folder nor a file'):
+    convert('birds', str(tmp_path / 'out'), str(source))
+
+
+def write_classes(folder, **photos):
+  """Writes class -> contents of its photos."""
+  write_tree(
+    folder,
+    {
+      f'{name}/{number}.jpg': data
+      for name, contents in photos.items()
+      for number, data in enumerate(contents)
+    },
+  )
+
+
+def test_a_class_whose_photos_are_all_rejected_is_refused_or_kept(tmp_path):
+  good = [photo_bytes(seed=seed) for seed in range(20)]
+  write_classes(tmp_path / 'in', crow=good, gull=[b'x'], wren=good)
+  folder, source = tmp_path / 'out', str(tmp_path / 'in')
+  options = Options(max_rejected_fraction=0.5, validation_fraction=0)
+  with pytest.raises(
+    UserError,
+    match=r'^No original can be used of gull: see .*rejected\.csv\. .*--resume',
+  ):
+    convert('birds', str(folder), source, options)
+  assert 'gull/0.jpg' in (folder / 'rejected.csv').read_text()
+  with pytest.raises(UserError, match='was interrupted'):
+    get_dataset('birds', 'train', str(folder))
+  kept = dataclasses.replace(options, keep_empty_classes=True, resume=True)
+  summary = convert('birds', str(folder), source, kept)
+  assert summary.empty_classes == ('gull',)
+  labels = (folder / 'labels.txt').read_text()
+  assert labels == '0:crow\n1:gull\n2:wren\n'
+
+
+def test_resume_does_not_trust_shards_of_another_bound(tmp_path):
+  """Photos that were too large then may be accepted now."""
+  folder = tmp_path / 'out'
+  folder.mkdir()
+  first = staging.Staging(folder, 'max_megapixels=1')
+  first.open(['a'], resume=False)
+  report = first.write('a', ['item'], [])
+  for settings, found in (('max_megapixels=1', report), ('', None)):
+    again = staging.Staging(folder, settings)
+    again.open(['a'], resume=True)
+    assert again.find('a', ['item']) == found

@@ -1,4 +1,6 @@
+import dataclasses
 import os
+import re
 import shutil
 
 import pytest
@@ -8,7 +10,12 @@ from tiny_data import encode_pixels
 
 from datasets import manifest as manifests
 from datasets.dataset import Dataset
-from datasets.dataset_factory import DATASETS, evaluation_split, get_dataset
+from datasets.dataset_factory import (
+  DATASETS,
+  evaluation_split,
+  get_dataset,
+  splits,
+)
 from datasets.manifest import Manifest
 from datasets.records import write_shard
 from errors import UserError
@@ -178,3 +185,117 @@ def test_files_without_read_permission_are_named(tmp_path, monkeypatch):
     UserError, match=r'test\.tfrecord cannot be read: .*chmod'
   ):
     get_dataset('mnist', None, str(tmp_path))
+
+
+def warned(monkeypatch):
+  """Returns the list that warnings are added to."""
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  return warnings
+
+
+NAMINGS = {
+  '%s.tfrecord': ('train.tfrecord', 'val.tfrecord'),
+  'x-%s.tfrecords': ('x-train.tfrecords', 'x-val.tfrecords'),
+  '%s-*': ('train-0000-of-0001', 'val-0000-of-0001'),
+  'x_%s_?.tfrecord': ('x_train_7.tfrecord', 'x_val_7.tfrecord'),
+}
+
+
+@pytest.mark.parametrize('pattern', NAMINGS)
+def test_a_file_pattern_names_the_records_and_is_kept(tmp_path, pattern):
+  train, validation = NAMINGS[pattern]
+  write(tmp_path, train, 3)
+  write(tmp_path, validation, 2)
+  (tmp_path / 'labels.txt').write_text('0:a\n1:b\n')
+  folder = str(tmp_path)
+  with pytest.raises(UserError, match=re.escape(train)) as caught:
+    get_dataset('birds', 'train', folder)
+  suggested = re.search(r"--file_pattern='?([^' ]+?)'?\.$", str(caught.value))
+  for flag in (suggested[1], None):
+    dataset = get_dataset('birds', 'train', folder, flag)
+    assert dataset.files == (str(tmp_path / train),)
+    assert dataset.num_records == 3
+  assert manifests.read(tmp_path).file_pattern == suggested[1]
+  # Without a flag, evaluation takes the split that means validation.
+  assert evaluation_split('birds', folder) == 'val'
+  for split in (None, 'validation', 'val'):
+    assert get_dataset('birds', split, folder).num_records == 2
+  assert splits('birds', folder) == ('train', 'val')
+  # Another pattern starts anew.
+  assert get_dataset('birds', 'train', folder, pattern).num_records == 3
+  assert manifests.read(tmp_path).file_pattern == pattern
+
+
+@pytest.mark.parametrize(
+  ('pattern', 'message'),
+  [
+    ('train.tfrecord', r'with %s once, in the place of the split'),
+    ('%s/%s', r'with %s once'),
+    ('../%s', r'must be the name of a file in --dataset_dir'),
+    ('y_%s', r'No file in .* is named like --file_pattern=y_%s'),
+    (r'\d%s', r'No file in .* is named like'),
+  ],
+)
+def test_a_file_pattern_that_finds_nothing_is_named(tmp_path, pattern, message):
+  write(tmp_path, '1train', 1)
+  with pytest.raises(UserError, match=message):
+    get_dataset('mnist', 'train', str(tmp_path), pattern)
+
+
+def test_a_file_pattern_does_not_change_a_converted_set(tmp_path):
+  write(tmp_path, 'mnist_train.tfrecord', 1)
+  write(tmp_path, 'x-train', 1)
+  get_dataset('mnist', 'train', str(tmp_path))
+  kept = dataclasses.replace(manifests.read(tmp_path), complete=True)
+  manifests.write(kept, tmp_path)
+  with pytest.raises(UserError, match=r"names x-train, but .* 'mnist' under"):
+    get_dataset('mnist', 'train', str(tmp_path), 'x-%s')
+  get_dataset('mnist', 'train', str(tmp_path), 'mnist_%s*')
+  assert manifests.read(tmp_path) == kept
+
+
+@pytest.mark.parametrize('label', [10**6, 10**12, 10**17])
+@pytest.mark.parametrize(
+  ('names', 'name', 'num_classes', 'stated'),
+  [
+    ([0, 1, 'last'], 'birds', None, r'labels\.txt names label {}'),
+    ([], 'birds', 1, r'dataset\.json has num_classes {}'),
+    ([0, 1], 'birds', 1, r'dataset\.json has num_classes {}'),
+    ([], 'mnist', 1, r'dataset\.json has num_classes {}'),
+  ],
+)
+def test_more_labels_than_records_can_hold_are_refused(
+  tmp_path, label, names, name, num_classes, stated
+):
+  write(tmp_path, f'{name}_train.tfrecord', 2)
+  if names:
+    lines = [f'{label if n == "last" else n}:name{n}\n' for n in names]
+    (tmp_path / 'labels.txt').write_text(''.join(lines))
+  if num_classes:
+    manifests.write(Manifest(name, label + num_classes, 3, {}), tmp_path)
+  stated = stated.format(label + (num_classes or 0))
+  with pytest.raises(UserError, match=rf'{stated}, more than 2 .*run from 0 '):
+    get_dataset(name, 'train', str(tmp_path))
+  # A corrected file is not answered by what was kept of the wrong one.
+  assert (tmp_path / 'dataset.json').exists() == bool(num_classes)
+
+
+def test_labels_far_apart_cause_a_warning(tmp_path, monkeypatch):
+  warnings = warned(monkeypatch)
+  write(tmp_path, 'birds_train.tfrecord', 2)
+  (tmp_path / 'labels.txt').write_text('1:a\n2:b\n9:c\n')
+  assert get_dataset('birds', 'train', str(tmp_path)).num_classes == 10
+  (warning,) = warnings
+  assert 'labels.txt names 3 of 10 labels: labels run from 0 to' in warning
+
+
+def test_names_beyond_the_classes_cause_a_warning(tmp_path, monkeypatch):
+  warnings = warned(monkeypatch)
+  write(tmp_path, 'mnist_train.tfrecord', 2)
+  (tmp_path / 'labels.txt').write_text('0:a\n16:b\n')
+  get_dataset('mnist', 'train', str(tmp_path))
+  (warning,) = warnings
+  assert "labels.txt names label 16, but 'mnist' has 10 classes" in warning

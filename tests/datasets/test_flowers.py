@@ -10,7 +10,7 @@ from original_files import (
   write_tree,
 )
 
-from datasets.convert import convert
+from datasets.convert import Options, convert
 from errors import UserError
 
 FOLDER = 'flower_photos'
@@ -72,3 +72,37 @@ def test_too_few_photos_are_refused(tmp_path):
     UserError, match=r'^Only 350 photos of flowers in .*\.tgz, or'
   ):
     convert('flowers', str(tmp_path / 'out'), str(tmp_path / 'in'))
+
+
+def test_folders_of_other_names_are_refused_and_lose_no_photo(tmp_path):
+  """Today's names of the same photos: three of them would vanish."""
+  files = {
+    path.replace('s/', '/'): data for path, data in flower_files(150).items()
+  }
+  write_tree(tmp_path / 'in', files)
+  with pytest.raises(
+    UserError,
+    match=r"does not hold the classes of 'flowers': unknown folders: rose, "
+    r'sunflower, tulip; no photos in: roses, sunflowers, tulips\. Another '
+    r'name, such as --dataset_name=my_flowers, converts',
+  ):
+    convert('flowers', str(tmp_path / 'out'), str(tmp_path / 'in'))
+
+
+@pytest.mark.parametrize('ending', ['', '.txt'])
+def test_a_class_without_photos_is_refused_or_kept(tmp_path, ending):
+  files = {
+    path.replace('.jpg', ending) if path.startswith('tulips/') else path: data
+    for path, data in flower_files(100).items()
+  }
+  write_tree(tmp_path / 'in', files)
+  with pytest.raises(
+    UserError, match=r'no photos in: tulips\. --keep_empty_classes converts'
+  ):
+    convert('flowers', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  options = Options(keep_empty_classes=True)
+  summary = convert(
+    'flowers', str(tmp_path / 'out'), str(tmp_path / 'in'), options
+  )
+  assert summary.empty_classes == ('tulips',)
+  assert summary.splits == {'train': 50, 'validation': 350}

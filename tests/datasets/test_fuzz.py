@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasets import bad_records, reader
+from datasets import bad_records, reader, record_files
 from datasets.dataset import Dataset
 from datasets.records import count_records
 from preprocessing import decoding
@@ -59,7 +59,7 @@ def serialize(encoded: bytes, label: int) -> bytes:
 def frame(data: bytes, length: int | None = None) -> bytes:
   """Returns a record with correct checksums, even of a wrong length."""
   header = struct.pack('<Q', len(data) if length is None else length)
-  check = bad_records._checksum
+  check = record_files.checksum
   return header + check(header) + data + check(data)
 
 

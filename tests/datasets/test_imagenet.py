@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import tarfile
 
 import numpy as np
@@ -14,7 +15,7 @@ from original_files import (
 )
 from PIL import Image
 
-from datasets.convert import convert
+from datasets.convert import Options, convert
 from datasets.imagenet import labels, read, synsets
 from errors import UserError
 
@@ -24,9 +25,15 @@ def only(folder):
   return example
 
 
+def convert_sample(source, target):
+  """Converts photos of a few of the thousand classes."""
+  options = Options(keep_empty_classes=True)
+  return convert('imagenet', str(target), str(source), options)
+
+
 def convert_one(tmp_path, data, name='photo.JPEG'):
   write_files(tmp_path / 'in/validation/n02123045', {name: data})
-  convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  convert_sample(tmp_path / 'in', tmp_path / 'out')
   return only(tmp_path / 'out')
 
 
@@ -98,19 +105,54 @@ def test_order_is_shuffled_and_reproducible(tmp_path):
   assert sorted(order) == sorted(names * 4)
 
 
+def test_missing_synsets_are_named_and_kept_by_an_option(tmp_path):
+  write_photos(tmp_path / 'in', 'train', ['n01440764', 'n02123045'])
+  with pytest.raises(
+    UserError,
+    match=r'no photos in: n01443537, .* and 993 more\. --keep_empty_c',
+  ):
+    convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  summary = convert_sample(tmp_path / 'in', tmp_path / 'out')
+  assert summary.num_classes == 1001
+  assert len(summary.empty_classes) == 998
+  # Label 0 has no originals.
+  assert 'background' not in summary.empty_classes
+
+
+@pytest.mark.parametrize('other', ['test', 'val', 'n01440764'])
+def test_photos_in_folders_that_are_not_read_are_refused(tmp_path, other):
+  write_photos(tmp_path / 'in', 'train', ['n01440764'])
+  write_photos(tmp_path / 'in', 'validation', ['n01440764'])
+  write_photos(tmp_path / 'in', other, ['n02123045'])
+  with pytest.raises(
+    UserError,
+    match=rf'has photos in {other}, but .* in train and validation: move',
+  ):
+    convert_sample(tmp_path / 'in', tmp_path / 'out')
+
+
+def test_the_validation_photos_may_be_in_val(tmp_path):
+  write_photos(tmp_path / 'in', 'train', ['n01440764'])
+  write_photos(tmp_path / 'in', 'val', ['n02123045'])
+  summary = convert_sample(tmp_path / 'in', tmp_path / 'out')
+  assert summary.splits == {'train': 2, 'validation': 2}
+
+
 @pytest.mark.parametrize('split', ['train', 'validation'])
 def test_one_split_alone(tmp_path, split):
   write_photos(tmp_path / 'in', split, ['n01440764'])
-  summary = convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  summary = convert_sample(tmp_path / 'in', tmp_path / 'out')
   assert summary.splits == {split: 2}
 
 
 def test_an_unknown_synset_is_named(tmp_path):
   write_photos(tmp_path / 'in', 'train', ['n01440764', 'n99999999'])
   with pytest.raises(
-    UserError, match=r'train/n99999999 is not named after one'
+    UserError,
+    match=r"train does not hold the classes of 'imagenet': unknown folders: "
+    r'n99999999; no photos in: n01443537, .* and 994 more\. .*=my_imagenet',
   ):
-    convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+    convert_sample(tmp_path / 'in', tmp_path / 'out')
 
 
 @pytest.mark.parametrize('cut', [0, 1, 100, 300])
@@ -175,7 +217,7 @@ def write_official(folder):
 
 def test_the_official_archives(tmp_path):
   train, validation = write_official(tmp_path / 'in')
-  convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  convert_sample(tmp_path / 'in', tmp_path / 'out')
   for split, files in (('train', train), ('validation', validation)):
     examples = read_examples(tmp_path / 'out' / f'{split}-00000-of-00001')
     found = {
@@ -208,7 +250,7 @@ def test_archives_and_folders_make_the_same_records(tmp_path):
       write_files(half / 'train', {member.name: data})
   written = []
   for source in (tmp_path / 'in', whole, half):
-    convert('imagenet', str(source / 'out'), str(source))
+    convert_sample(source, source / 'out')
     shards = sorted((source / 'out').glob('*-of-*'))
     written.append([shard.read_bytes() for shard in shards])
   assert written[0] == written[1] == written[2]
@@ -228,7 +270,11 @@ def test_archives_and_folders_make_the_same_records(tmp_path):
       r'is not one of the 1 photos',
     ),
     (b'n02123045', 'mine.JPEG', r'mine\.JPEG in .* is not one of the 1 photos'),
-    (b'cat', 'ILSVRC2012_val_00000001.JPEG', r'is not named after one of'),
+    (
+      b'cat',
+      'ILSVRC2012_val_00000001.JPEG',
+      r'unknown folders: cat; no photos',
+    ),
   ],
 )
 def test_validation_photos_without_a_label(tmp_path, listed, name, message):
@@ -237,7 +283,7 @@ def test_validation_photos_without_a_label(tmp_path, listed, name, message):
     list_name = 'imagenet_2012_validation_synset_labels.txt'
     write_files(tmp_path, {list_name: listed})
   with pytest.raises(UserError, match=message):
-    convert('imagenet', str(tmp_path / 'out'), str(tmp_path))
+    convert_sample(tmp_path, tmp_path / 'out')
 
 
 ANNOTATION = """<annotation><filename>photo</filename>
@@ -307,8 +353,16 @@ def test_unreadable_annotations_cost_only_the_boxes(tmp_path, text):
   files = {'annotations/photo.xml': text.encode()}
   write_tree(tmp_path / 'in', files)
   write_files(tmp_path / 'in/train/n02123045', {'photo.JPEG': photo_bytes()})
-  summary = convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  summary = convert_sample(tmp_path / 'in', tmp_path / 'out')
   assert summary.splits == {'train': 1}
+  assert summary.notes == {'unreadable boxes skipped': 1}
+
+
+def test_an_annotation_that_is_a_pipe_costs_only_the_boxes(tmp_path):
+  (tmp_path / 'in/annotations').mkdir(parents=True)
+  os.mkfifo(tmp_path / 'in/annotations/photo.xml')
+  write_files(tmp_path / 'in/train/n02123045', {'photo.JPEG': photo_bytes()})
+  summary = convert_sample(tmp_path / 'in', tmp_path / 'out')
   assert summary.notes == {'unreadable boxes skipped': 1}
 
 
@@ -317,4 +371,4 @@ def test_a_damaged_list_of_boxes_is_named(tmp_path, line):
   write_files(tmp_path, {'bounding_boxes.csv': line.encode()})
   write_files(tmp_path / 'train/n02123045', {'a.JPEG': photo_bytes()})
   with pytest.raises(UserError, match=r'bounding_boxes\.csv: .*xmin, ymin'):
-    convert('imagenet', str(tmp_path / 'out'), str(tmp_path))
+    convert_sample(tmp_path, tmp_path / 'out')

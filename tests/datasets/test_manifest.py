@@ -49,24 +49,48 @@ def test_a_set_is_intact_if_every_file_has_its_size(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'text',
+  ('changes', 'problem'),
   [
-    '',
-    '[]',
-    '{"format": 1}',
-    '{"format": 2}',
-    '\x00',
-    '{"format": 1, "num_classes": 0, "channels": 3}',
-    '{"format": 1, "num_classes": 2, "channels": 4}',
-    '{"format": 1, "num_classes": 2, "channels": 3, "splits": {"train": 1}}',
-    '{"format": 1, "num_classes": "many", "channels": 3, "splits": {}}',
+    ({'format': 2}, 'has format 2, not 1'),
+    ({'num_classes': 0}, 'has num_classes 0, not 1 or more'),
+    ({'num_classes': 'many'}, 'has "many" for num_classes, not a whole number'),
+    ({'num_classes': float('inf')}, 'has Infinity for num_classes, not a'),
+    ({'num_classes': True}, 'has true for num_classes, not a whole number'),
+    ({'channels': 4}, 'has channels 4, not 1 or 3'),
+    ({'channels': [3]}, r'has \[3\] for channels, not a whole number'),
+    ({'name': None}, 'has null for name, not valid text'),
+    ({'splits': {'train': 1}}, 'has 1 for splits.train, not an object'),
+    (
+      {'splits': {'train': {'files': {'../a': {'records': 2, 'bytes': 1}}}}},
+      "has '../a', which is not the name of a file",
+    ),
+    (
+      {'splits': {'train': {'files': {'a': {'records': -2, 'bytes': 1}}}}},
+      'has -2 records of a',
+    ),
   ],
 )
-def test_a_broken_file_is_named(tmp_path, text):
-  (tmp_path / 'dataset.json').write_text(text)
-  with pytest.raises(
-    UserError, match=r'Cannot read .*dataset\.json.*Delete it'
-  ):
+def test_a_value_of_another_kind_is_named(tmp_path, changes, problem):
+  manifests.write(WHOLE, tmp_path)
+  path = tmp_path / 'dataset.json'
+  path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+  with pytest.raises(UserError, match=rf'{path} {problem}.*\. Delete it, and'):
+    manifests.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  'text', ['', '[]', '{}', '\x00', '[' * 10**5, '\udce9']
+)
+def test_a_damaged_file_is_named(tmp_path, text):
+  path = tmp_path / 'dataset.json'
+  path.write_bytes(text.encode(errors='surrogateescape'))
+  with pytest.raises(UserError, match=rf'{path} .*\. Delete it, and'):
+    manifests.read(tmp_path)
+
+
+def test_a_folder_in_its_place_is_named(tmp_path):
+  (tmp_path / 'dataset.json').mkdir()
+  with pytest.raises(UserError, match=r'dataset\.json is a folder\.'):
     manifests.read(tmp_path)
 
 
@@ -93,10 +117,40 @@ def test_labels_of_tf_slim(slim_test_data):
   }
 
 
-@pytest.mark.parametrize('line', ['daisy', 'a:daisy', ':daisy', '-1:daisy'])
+@pytest.mark.parametrize(
+  'line',
+  ['daisy', 'a:daisy', ':daisy', '-1:daisy', f'{"9" * 5000}:daisy', '²:daisy'],
+)
 def test_a_broken_label_is_named(tmp_path, line):
   (tmp_path / 'labels.txt').write_text(f'0:rose\n\n{line}\n')
   with pytest.raises(UserError, match=r'labels\.txt, line 3: '):
+    manifests.read_labels(tmp_path)
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+@pytest.mark.parametrize('end', ['\n', '\r\n'])
+def test_labels_with_a_byte_order_mark_are_read(tmp_path, encoding, end):
+  text = f'0:rosé{end}1:tulip\u2028{end}'
+  (tmp_path / 'labels.txt').write_bytes(text.encode(encoding))
+  assert manifests.read_labels(tmp_path) == {0: 'rosé', 1: 'tulip\u2028'}
+
+
+@pytest.mark.parametrize(
+  ('data', 'problem'),
+  [
+    ('0:lys\n1:rosé\n'.encode('latin1'), 'line 2 is not text in UTF-8: save'),
+    (b'0:lys\n1:ro\0se\n', 'line 2 contains a zero byte'),
+    (
+      b'0:lys\n1:rose\n\n0:tulip\n',
+      "line 4: '0:tulip' names label 0 again, which line 1 names 'lys'",
+    ),
+  ],
+)
+def test_labels_that_would_be_misread_are_refused_by_line(
+  tmp_path, data, problem
+):
+  (tmp_path / 'labels.txt').write_bytes(data)
+  with pytest.raises(UserError, match=rf'labels\.txt, {problem}'):
     manifests.read_labels(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Odd photos: unchanged ones decode as in Pillow, others are converted."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -9,7 +10,7 @@ import pytest
 from original_files import made
 from PIL import Image
 
-from datasets import photo
+from datasets import photo, strict_image_check
 from datasets.example_features import UnusableError
 
 
@@ -224,7 +225,10 @@ def huge():
     (b'%!PS-Adobe-3.0 EPSF-3.0', 'is not an image in a known format'),
     (encoded(scene(), 'JPEG')[:-30], 'does not decode: .*truncated'),
     (encoded(scene(), 'PNG')[:-30], 'does not decode'),
-    (huge(), 'does not decode: Image size .* exceeds limit'),
+    (
+      huge(),
+      'has 40000 x 40000 pixels, more than --max_megapixels=300',
+    ),
     (encoded(scene('F'), 'TIFF'), r'has 32-bit pixels of unknown range \(F\)'),
   ],
 )
@@ -237,3 +241,82 @@ def test_a_missing_photo_is_refused():
   gone = photo.Photo('a.jpg', photo.Blob('no/such.jpg'), 0)
   with pytest.raises(UnusableError, match='cannot be read: No such file'):
     photo.encode(gone)
+
+
+@pytest.mark.parametrize('path', ['/dev/zero', 'pipe.jpg', 'link.jpg'])
+def test_devices_and_pipes_are_refused_and_not_read(tmp_path, path):
+  os.mkfifo(tmp_path / 'pipe.jpg')
+  (tmp_path / 'link.jpg').symlink_to('/dev/zero')
+  endless = photo.Photo('a.jpg', photo.Blob(str(tmp_path / path)), 0)
+  with pytest.raises(
+    UnusableError, match=r'^cannot be read: it is a device or pipe, not a file$'
+  ):
+    photo.encode(endless)
+
+
+def test_a_file_larger_than_any_photo_is_not_read(tmp_path):
+  path = tmp_path / 'a.bmp'
+  path.touch()
+  os.truncate(path, 1 << 40)
+  item = photo.Photo('a.bmp', photo.Blob(str(path)), 0)
+  with pytest.raises(UnusableError, match=r'^cannot be read: it has 1,099,511'):
+    photo.encode(item)
+
+
+def large(kind, width, height, **options):
+  """Returns an image of a few KB."""
+  return encoded(Image.new('1', (width, height)).convert('L'), kind, **options)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
+def test_photos_of_100_megapixels_are_accepted(kind):
+  data = large(kind, 12_000, 9_000)
+  picture = photo.check_bytes(data, 'a')
+  assert picture.data == data
+  assert (picture.width, picture.height) == (12_000, 9_000)
+
+
+@pytest.mark.parametrize(('megapixels', 'accepted'), [(1, False), (2, True)])
+def test_a_flag_bounds_the_megapixels(megapixels, accepted):
+  def check(item):
+    return photo.check_bytes(item, 'a')
+
+  data = large('JPEG', 1000, 1001)
+  if accepted:
+    assert photo.encode_within(megapixels, check, data).data == data
+  else:
+    with pytest.raises(UnusableError, match=r'than --max_megapixels=1$'):
+      photo.encode_within(megapixels, check, data)
+  assert photo.check_bytes(data, 'a').data == data
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'TIFF', 'turned'])
+@pytest.mark.parametrize('jpeg_only', [True, False])
+def test_photos_too_large_for_tensorflow_are_reduced(
+  monkeypatch, kind, jpeg_only
+):
+  """As if it decoded 300 bytes of a JPEG, or pixels of a PNG, at most."""
+  monkeypatch.setattr(strict_image_check, '_TOO_LARGE', 301)
+  if kind == 'turned':
+    data = encoded(**turned(scene(), 6), kind='JPEG')
+  else:
+    data = encoded(scene(), kind)
+  picture = photo.check_bytes(data, 'a', jpeg_only)
+  assert 'reduced to 1/2 of its width and height' in picture.notes
+  image = Image.open(io.BytesIO(picture.data))
+  size = (8, 12) if kind == 'turned' else (12, 8)
+  assert image.size == size == (picture.width, picture.height)
+  expected = scene().reduce(2)
+  if kind == 'turned':
+    expected = expected.transpose(Image.Transpose.ROTATE_270)
+  off = np.asarray(image.convert('RGB'), int) - np.asarray(expected, int)
+  assert np.abs(off).max() <= 24
+
+
+def test_a_reduced_photo_is_within_what_tensorflow_decodes():
+  for target, sides in (('JPEG', (20_000, 15_000)), ('PNG', (30_000, 20_001))):
+    factor = photo._factor(target, *sides, 3)
+    assert factor == 2
+    half = [-(-side // factor) for side in sides]
+    assert not strict_image_check.is_too_large(target, *half, 3)
+    assert strict_image_check.is_too_large(target, *sides, 3)

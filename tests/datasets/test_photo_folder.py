@@ -1,5 +1,6 @@
 import collections
 import os
+import zipfile
 
 import pytest
 from absl import logging
@@ -143,11 +144,18 @@ def test_file_names_that_are_not_utf_8_keep_their_bytes(tmp_path):
   assert b'crow/\xe8.jpg,' in (tmp_path / 'out/rejected.csv').read_bytes()
 
 
+@pytest.mark.parametrize('form', ['tar.gz', 'zip'])
 @pytest.mark.parametrize('root', ['', 'photos/'])
-def test_an_archive_of_them(tmp_path, root):
+def test_an_archive_of_them(tmp_path, root, form):
   files = birds()
-  path = tmp_path / 'birds.tar.gz'
-  write_tarball(path, {f'{root}{name}': files[name] for name in files})
+  path = tmp_path / f'birds.{form}'
+  inner = {f'{root}{name}': files[name] for name in files}
+  if form == 'zip':
+    with zipfile.ZipFile(path, 'w') as packed:
+      for name, data in inner.items():
+        packed.writestr(name, data)
+  else:
+    write_tarball(path, inner)
   assert convert_birds(tmp_path, path).splits == {'train': 27, 'validation': 3}
   splits = read_all(tmp_path / 'out')
   assert {*splits['train'], *splits['validation']} == expected(files)
@@ -209,9 +217,12 @@ def test_a_missing_photo_of_a_csv_file_is_rejected(tmp_path):
     ('a.jpg,x,test\nb.jpg,y,test', r'no photos to train on'),
     ('"a.jpg', r'Cannot read .*list\.csv as CSV'),
     (
-      'image_id,label\na.jpg,x\nb.jpg,y',
-      r"'image_id,label', names neither a photo nor the columns: file/filename/",
+      'species,where\nx,a.jpg\ny,b.jpg',
+      r"'species,where', names neither a photo nor the columns \(path: path, fi",
     ),
+    ('where,what\nx,a.jpg', r"'where,what', names neither a photo nor the col"),
+    ('a.jpg,x\nb.jpg,y\n\xe9.jpg,x', r'list\.csv, line 3 is not text in UTF-8'),
+    ('a.jpg,x\nb\0.jpg,y', r'list\.csv, line 2 contains a zero byte'),
     ('a.jpg,x\nb.jpg,y\na.jpg,y', r"lists 'a\.jpg' twice \(x and y\)"),
     ('a.jpg,x,train\na.jpg,x,test', r'twice \(x, train and x, test\): remove'),
     ('c.jpg,x\nd.jpg,y', r"none of its 2 photos exists, such as 'c\.jpg'"),
@@ -219,7 +230,7 @@ def test_a_missing_photo_of_a_csv_file_is_rejected(tmp_path):
 )
 def test_wrong_csv_files(tmp_path, text, message):
   write_tree(tmp_path, dict.fromkeys(['a.jpg', 'b.jpg'], photo_bytes()))
-  (tmp_path / 'list.csv').write_text(text)
+  (tmp_path / 'list.csv').write_bytes(text.encode('latin1'))
   with pytest.raises(UserError, match=message):
     convert_birds(tmp_path, tmp_path / 'list.csv')
 
@@ -232,7 +243,17 @@ def test_wrong_csv_files(tmp_path, text, message):
     (['a/1.jpg', 'a/2.jpg'], {}, r"of one class only, 'a'"),
     (['train/1.jpg'], {}, r'train/1\.jpg is not in a class of a split'),
     (['train/a/1.jpg', 'more/a/1.jpg'], {}, r'more/a/1\.jpg is not in a class'),
-    (['test/a/1.jpg', 'val/b/1.jpg'], {}, r'no photos to train on: no split'),
+    (
+      ['test/a/1.jpg', 'val/b/1.jpg'],
+      {},
+      r'no photos to train on, only of test and validation\. --nosplit_folders',
+    ),
+    (
+      ['train/1.jpg', 'bus/1.jpg'],
+      {},
+      r"'train' is taken for a split by its name, but bus/1\.jpg is not in a "
+      r'class of a split\. --nosplit_folders takes folders with such names as',
+    ),
     (
       ['train/a/1.jpg', 'test/b/1.jpg'],
       {'validation_fraction': 0.1},
@@ -282,7 +303,8 @@ def test_other_files_and_stray_photos_cause_warnings(tmp_path, monkeypatch):
     (['Crow/1.jpg', 'Crow/2.jpg', 'crow/1.jpg', 'crow/2.jpg'], ['Crow / crow']),
     (['a/1.jpg', 'b/1.jpg', 'b/2.jpg'], ['Classes without validation', ': a']),
     (['train/a/1.jpg', 'val/b/1.jpg'], ['train photos: b', 'tion photos: a']),
-    ([f'{n}/1.jpg' for n in range(8)], ['0, 1, 2, 3, 4 and 3 more']),
+    ([f'{n}/1.jpg' for n in 'abcdefgh'], ['a, b, c, d, e and 3 more']),
+    (['crow/1.jpg', 'test/1.jpg'], ['train, test is taken as a class']),
   ],
 )
 def test_likely_mistakes_cause_warnings(tmp_path, monkeypatch, files, told):
@@ -317,3 +339,162 @@ def test_a_set_of_other_photos_is_refused(tmp_path):
     UserError, match=r"already contains 'birds' made of .*/in: "
   ):
     convert_birds(tmp_path, tmp_path / 'others')
+
+
+LISTS = {
+  'tabs': ('list.txt', 'path\tlabel\n', '{path}\t{label}\n'),
+  'tabs without names': ('list.tsv', '', '{path}\t{label}\n'),
+  'semicolons': ('list.csv', 'filename;breed\n', '{path};{label}\n'),
+  'spaces': ('list.txt', '', '{path}  {label}\n'),
+  'bars': ('list.txt', 'image|class\n', '{path}|{label}\n'),
+  'ids': ('list.csv', 'id,breed\n', '{stem},{label}\n'),
+  'ids without names': ('list.csv', '', '{stem},{label}\n'),
+  'ids of images': ('list.csv', 'label,image_id,n\n', '{label},{stem},7\n'),
+  'paths of Windows': ('list.csv', '', '{windows},{label}\n'),
+  'further columns': (
+    'list.csv',
+    'id,species,image,n\n',
+    '{n},{label},{path},"a;b\tc"\n',
+  ),
+}
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+@pytest.mark.parametrize('form', LISTS)
+def test_a_list_is_read_whatever_its_delimiter_and_columns(
+  tmp_path, form, encoding
+):
+  name, head, row = LISTS[form]
+  files = birds(2, 'all/')
+  write_tree(tmp_path / 'in', files)
+  rows = [
+    row.format(
+      path=path,
+      stem=path.removesuffix('.jpg'),
+      windows=path.replace('/', '\\'),
+      label=path.split('/')[1],
+      n=number,
+    )
+    for number, path in enumerate(files)
+  ]
+  text = (head + ''.join(rows)).encode(encoding)
+  (tmp_path / 'in' / name).write_bytes(text)
+  convert_birds(tmp_path, tmp_path / 'in' / name, validation_fraction=0)
+  assert set(read_all(tmp_path / 'out')['train']) == expected(files)
+
+
+def test_the_photos_of_a_list_may_be_in_a_folder_beside_it(
+  tmp_path, monkeypatch
+):
+  """As in competitions: labels.csv, train/<id>.jpg and test/."""
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  photos = {f'train/00{n}.jpg': photo_bytes(seed=n) for n in range(4)}
+  write_tree(tmp_path / 'in', {**photos, 'test/009.jpg': photo_bytes(seed=9)})
+  text = 'id,breed\n' + ''.join(f'00{n},{"cd"[n % 2]}\n' for n in range(4))
+  source = tmp_path / 'in/labels.csv'
+  source.write_text(text)
+  convert_birds(tmp_path, source, validation_fraction=0)
+  found = read_all(tmp_path / 'out')['train']
+  assert {(path, data) for path, data, _ in found} == {*photos.items()}
+  assert warnings == [f'{source}: its photos are in {tmp_path / "in/train"}.']
+
+
+def test_a_column_that_is_chosen_among_several_is_named(tmp_path, monkeypatch):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  write_tree(tmp_path / 'in', birds(2))
+  rows = [f'{path},{path.split("/")[0]},7\n' for path in birds(2)]
+  (tmp_path / 'in/list.csv').write_text('file,label,class\n' + ''.join(rows))
+  convert_birds(tmp_path, tmp_path / 'in/list.csv')
+  assert "the column 'label' is taken as label, not 'class'." in warnings[0]
+
+
+def test_devices_and_pipes_among_photos_are_rejected_rows(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  os.mkfifo(tmp_path / 'in/crow/pipe.jpg')
+  (tmp_path / 'in/gull/zero.jpg').symlink_to('/dev/zero')
+  for source in (tmp_path / 'in', tmp_path / 'in/list.csv'):
+    if source.suffix:
+      rows = [f'{path},{path.split("/")[0]}\n' for path in birds(2)]
+      rows += ['/dev/zero,crow\n', 'crow/pipe.jpg,gull\n']
+      source.write_text(''.join(rows))
+    out = tmp_path / f'out{source.suffix}'
+    options = Options(max_rejected_fraction=0.5)
+    assert convert('birds', str(out), str(source), options).rejected == 2
+    rejected = (out / 'rejected.csv').read_text()
+    assert rejected.count('cannot be read: it is a device or pipe') == 2
+
+
+def test_empty_folders_are_named_and_kept_by_an_option(tmp_path, monkeypatch):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  write_tree(tmp_path / 'in', {**birds(2), 'emu/1': photo_bytes()})
+  (tmp_path / 'in/dodo').mkdir()
+  assert convert_birds(tmp_path).num_classes == 3
+  assert (
+    f'{tmp_path / "in"}: folders without photos are no classes: dodo, emu. '
+    '--keep_empty_classes keeps them as classes.'
+  ) in warnings
+  options = Options(keep_empty_classes=True)
+  kept = convert('birds', str(tmp_path / 'k'), str(tmp_path / 'in'), options)
+  assert kept.num_classes == 5
+  assert kept.empty_classes == ('dodo', 'emu')
+  labels = (tmp_path / 'k/labels.txt').read_text()
+  assert labels == '0:crow\n1:dodo\n2:emu\n3:gull\n4:wren\n'
+
+
+def test_an_empty_folder_of_a_split_is_named(tmp_path, monkeypatch):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  write_tree(tmp_path / 'in', birds(2, 'train/'))
+  (tmp_path / 'in/val/crow').mkdir(parents=True)
+  summary = convert_birds(tmp_path, keep_empty_classes=True)
+  assert summary.splits == {'train': 3, 'validation': 3}
+  assert summary.num_classes == 3
+  assert warnings == [f'{tmp_path / "in"}: no photos in val.']
+
+
+def test_folders_named_like_splits_are_classes_on_request(tmp_path):
+  files = {
+    f'{name}/{n}.jpg': photo_bytes(seed=n)
+    for name in ('bus', 'train', 'test')
+    for n in range(2)
+  }
+  write_tree(tmp_path / 'in', files)
+  summary = convert_birds(tmp_path, split_folders=False)
+  assert summary.splits == {'train': 3, 'validation': 3}
+  labels = (tmp_path / 'out/labels.txt').read_text()
+  assert labels == '0:bus\n1:test\n2:train\n'
+
+
+@pytest.mark.parametrize(
+  ('names', 'order'),
+  [
+    (['10', '9', '1'], ['1', '9', '10']),
+    (['02', '2', '11'], ['02', '2', '11']),
+    (['10', '9', 'x'], ['10', '9', 'x']),
+  ],
+)
+def test_classes_that_are_all_numbers_are_sorted_as_numbers(
+  tmp_path, monkeypatch, names, order
+):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  paths = [f'{name}/{n}.jpg' for name in names for n in range(2)]
+  write_tree(tmp_path / 'in', dict.fromkeys(paths, photo_bytes()))
+  convert_birds(tmp_path)
+  labels = (tmp_path / 'out/labels.txt').read_text().split()
+  assert [label.partition(':')[2] for label in labels] == order
+  told = f'the classes are numbers, and in their order: label 0 is {order[0]!r}'
+  assert (told in ' '.join(warnings)) == ('x' not in names)

@@ -2,6 +2,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -87,3 +88,19 @@ def test_few_items_are_not_worth_a_process():
   ) as pool:
     (result,) = pool.encode([Item(1)])
   assert result.features['process'] == os.getpid()
+
+
+def alone(folder):
+  """Returns whether another worker is between these lines meanwhile."""
+  with process_pool.one_at_a_time():
+    mark = pathlib.Path(folder, 'mark')
+    is_other = mark.exists()
+    mark.touch()
+    time.sleep(0.01)
+    mark.unlink()
+  return is_other
+
+
+def test_one_worker_at_a_time_uses_much_memory(small, tmp_path):
+  with process_pool.ProcessPool(alone, 2, 20) as pool:
+    assert not any(pool.encode([str(tmp_path)] * 20))

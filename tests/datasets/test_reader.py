@@ -570,7 +570,7 @@ BAD = {
   'label in words': (
     [0, 1, record(2, **{'class/label': b'two'}), 3, 4, 5],
     whole,
-    r'record 2 .* has 0 integers under image/class/label, not one$',
+    r"record 2 .* has the text 'two' under image/class/label, not one integer$",
     [0, 1, 3, 4, 5],
   ),
   'no example': (

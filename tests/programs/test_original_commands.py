@@ -36,7 +36,7 @@ def photos(slim_test_data, server, tmp_path_factory) -> pathlib.Path:
       shutil.copytree(synset, folder / 'raw' / split / synset.name)
   process = server.start(
     'convert', cwd=folder, dataset_name='imagenet', dataset_dir='records',
-    source_dir='raw',
+    source_dir='raw', keep_empty_classes=True,
   )  # fmt: skip
   assert process.wait() == 0, process.stderr
   return folder / 'records'

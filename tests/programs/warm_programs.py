@@ -72,7 +72,8 @@ def _set_up(request: dict) -> str:
     importlib.import_module('tiny_network').register()
   sys.argv = [program, *request['flags']]
   if request['cold']:
-    os.execve(sys.executable, [sys.executable, *sys.argv], _ENVIRONMENT)
+    environ = {**_ENVIRONMENT, **request['environ']}
+    os.execve(sys.executable, [sys.executable, *sys.argv], environ)
   return program
 
 
@@ -81,7 +82,11 @@ if __name__ == '__main__':
   sys.path[0] = str(CHECKOUT)
   sys.path.append(str(CHECKOUT / 'tests'))
   from engine.evaluation import continuous  # noqa: F401
+  from engine.training import loop  # noqa: F401
+  from tf_compat import tf
 
+  # Modules load TensorFlow at their first use of it.
+  assert tf.VERSION
   request = main()
   if request is not None:
     runpy.run_path(_set_up(request), run_name='__main__')

@@ -1,8 +1,10 @@
 """Reports on data sets with known defects."""
 
+import gzip
 import io
 import os
 import struct
+import subprocess
 import sys
 
 import numpy as np
@@ -11,7 +13,7 @@ from original_files import made, photo_bytes
 from PIL import Image
 from tiny_data import encode_example
 
-from datasets import bad_records, records
+from datasets import record_files, records
 from engine.config.jobs import InspectJob
 from errors import UserError
 from tools import inspection
@@ -61,9 +63,8 @@ def folder(tmp_path_factory):
 
 
 def inspect(folder, capsys, **options):
-  job = InspectJob(
-    dataset_dir=str(folder), dataset_name='digits', num_processes=1, **options
-  )
+  options = {'dataset_name': 'digits', 'num_processes': 1, **options}
+  job = InspectJob(dataset_dir=str(folder), **options)
   report = inspection.inspect(job)
   printed = capsys.readouterr()
   assert printed.err == ''
@@ -83,6 +84,40 @@ def test_usable_and_bad_records_are_counted(folder, capsys):
   assert report.exit_code == 1
 
 
+def test_classes_without_records_are_named(folder, capsys):
+  _, text = inspect(folder[0], capsys)
+  # Label 12 is outside the classes, and the records of 1 cannot be used.
+  assert (
+    '\n  7 classes without usable records: 0:zero, 1:one, 2:two, 6:six, '
+    '7:seven, 8:eight, 9:nine\ntest: '
+  ) in text
+  assert '\n  8 classes without usable records: 1:one, 2:two, 3:' in text
+
+
+def test_of_many_classes_without_records_the_first_are_named(tmp_path, capsys):
+  records.write_shard(
+    tmp_path / 'wide_train.tfrecord',
+    [record(photo_bytes('PNG'), label) for label in (0, 29)],
+    bytes,
+  )
+  (tmp_path / 'labels.txt').write_text(
+    ''.join(f'{label}:name{label}\n' for label in range(30))
+  )
+  _, text = inspect(tmp_path, capsys, dataset_name='wide')
+  assert '\n  28 classes without usable records: 1:name1, 2:name2, ' in text
+  assert ', 20:name20 and 8 more\n' in text
+
+
+def test_compressed_files_have_the_same_report(folder, tmp_path, capsys):
+  for path in folder[0].glob('*.tfrecord'):
+    packed = tmp_path / f'{path.name}.gz'
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+  _, expected = inspect(folder[0], capsys)
+  _, text = inspect(tmp_path, capsys)
+  text = text.replace(f'{tmp_path}/', f'{folder[0]}/')
+  assert text.replace('.tfrecord.gz', '.tfrecord') == expected
+
+
 def test_bad_records_are_listed_with_file_and_offset(folder, capsys):
   folder, train = folder
   _, text = inspect(folder, capsys)
@@ -90,13 +125,32 @@ def test_bad_records_are_listed_with_file_and_offset(folder, capsys):
   offsets = np.cumsum([0] + [len(data) + 16 for data in train])
   for number, problem in (
     (2, 'has a wrong label: label 12 is outside 0..9'),
-    (3, 'has an image that does not decode: cannot identify image file'),
+    (3, 'has an image that is not an image in a known format: it begins with'),
     (4, 'is not a tf.train.Example'),
-    (5, 'has a WEBP image, which TensorFlow cannot decode'),
+    (5, 'has an image that is WEBP, which TensorFlow cannot decode'),
     (7, 'has an image that does not decode: PNG without an end'),
   ):
     record_name = f'record {number} (from 0) at byte {offsets[number]}'
     assert f'{path}: {record_name} {problem}' in text
+
+
+EPS = (
+  b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 14 10\n%%EndComments\n'
+  b'(never run) print\n%%EOF\n'
+)
+
+
+def test_an_image_for_which_pillow_starts_a_program_is_not_opened(
+  tmp_path, capsys, monkeypatch
+):
+  with Image.open(io.BytesIO(EPS)) as image:
+    assert image.format == 'EPS'  # Pillow would open it.
+  monkeypatch.setattr(subprocess, 'Popen', None)
+  records.write_shard(
+    tmp_path / 'digits_train.tfrecord', [record(EPS, 3)], bytes
+  )
+  _, text = inspect(tmp_path, capsys)
+  assert 'record 0 (from 0) at byte 0 has an image that is not an image' in text
 
 
 def test_images_in_several_splits_are_recognized_by_their_pixels(
@@ -121,7 +175,7 @@ def truncate(data):
 def claim_a_huge_length(data):
   """A length larger than any memory, with a correct checksum."""
   data[:8] = struct.pack('<Q', 1 << 50)
-  data[8:12] = bad_records._checksum(bytes(data[:8]))
+  data[8:12] = record_files.checksum(bytes(data[:8]))
 
 
 @pytest.mark.parametrize(
