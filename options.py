@@ -2,15 +2,20 @@
 
 import dataclasses
 import math
+import os
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from errors import UserError
+from files import is_text
 from registry import unknown
 
 # How --help and the documentation group the flags.
 GROUPS = ('basic', 'data', 'optimization', 'advanced', 'cluster')
+
+# TensorFlow's numbers have 64 bits.
+_LARGEST_INT = (1 << 63) - 1
 
 
 def option(
@@ -23,6 +28,7 @@ def option(
   above: float | None = None,
   upper: float | None = None,
   structure: bool = False,
+  path: bool = False,
 ) -> Any:
   """Defines a field of an options class.
 
@@ -36,6 +42,7 @@ def option(
     upper: the largest value.
     structure: whether it shapes the variables, so that a run cannot be
       resumed with another value.
+    path: whether it is the path of a file or folder: ~ is expanded.
   """
   return dataclasses.field(
     default=default,
@@ -47,14 +54,17 @@ def option(
       'above': above,
       'upper': upper,
       'structure': structure,
+      'path': path,
     },
   )
 
 
 def _check(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
   """Raises UserError unless an option accepts the value."""
-  if value is None:
-    return
+  if isinstance(value, str) and not is_text(value):
+    raise UserError(f'--{name}={value!r}: must be UTF-8 text without NUL.')
+  if isinstance(value, int) and abs(value) > _LARGEST_INT:
+    raise UserError(f'--{name}={value}: must be at most {_LARGEST_INT}.')
   known = metadata['known']
   if known is not None and value not in known:
     raise UserError(unknown(f'--{name}', value, known))
@@ -68,13 +78,32 @@ def _check(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
     raise UserError(f'--{name}={value}: must be at most {upper}.')
 
 
+def expand_path(path: str) -> str:
+  """Expands ~, which shells leave alone after '--flag='."""
+  return os.path.expanduser(path)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-  """Base of all options classes: checks every value when it is created."""
+  """Base of all options classes: checks every value when it is created.
+
+  In options that are paths, it also expands ~.
+  """
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
-      _check(field.name, getattr(self, field.name), field.metadata)
+      value = getattr(self, field.name)
+      if value is None:
+        continue
+      _check(field.name, value, field.metadata)
+      if field.metadata['path']:
+        object.__setattr__(self, field.name, expand_path(value))
+
+
+def kinds_of(options: type[Options]) -> dict[str, Any]:
+  """Returns what files.read_json must find for these options, as far as set."""
+  hints = typing.get_type_hints(options)
+  return {f'{name}?': hint for name, hint in hints.items()}
 
 
 def types_of(options: type[Options]) -> dict[str, type]:

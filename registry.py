@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import reprlib
 import sys
 import types
 import typing
@@ -11,6 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Protocol, TypeVar
 
 from errors import UserError
+
+# Options are numbers of TensorFlow, the smallest of which have 32 bits.
+_TOO_LARGE = 1 << 31
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
 class Named(Protocol):
@@ -67,7 +73,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     other for other in known if name and other.startswith(name)
   ]
   hint = f' Did you mean {similar[0]!r}?' if similar else ''
-  return f'Unknown {kind} {name!r}.{hint} Known: {", ".join(_folded(known))}.'
+  return (
+    f'Unknown {kind} {abbreviated(name)}.{hint} Known: '
+    f'{", ".join(_folded(known))}.'
+  )
 
 
 def _folded(names: Iterable[str]) -> Iterator[str]:
@@ -78,6 +87,11 @@ def _folded(names: Iterable[str]) -> Iterator[str]:
     is_shared = stem == previous and stem and '/' not in stem
     yield separator + end if is_shared else name
     previous = stem
+
+
+def abbreviated(value: object) -> str:
+  """Returns a value as Python spells it, if long without its middle."""
+  return _SHORT.repr(value)
 
 
 def parse_name(text: str) -> tuple[str, dict[str, Any]]:
@@ -94,16 +108,24 @@ def parse_name(text: str) -> tuple[str, dict[str, Any]]:
       return tree.id, {}
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
       raise SyntaxError
-    if tree.args or any(keyword.arg is None for keyword in tree.keywords):
+    names = [keyword.arg for keyword in tree.keywords]
+    if tree.args or None in names or len({*names}) < len(names):
       raise SyntaxError
     options = {
       str(keyword.arg): ast.literal_eval(keyword.value)
       for keyword in tree.keywords
     }
-  except (SyntaxError, ValueError) as error:
+  # A key that is a list is a TypeError; the others are of deep nesting.
+  except (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    RecursionError,
+    MemoryError,
+  ) as error:
     raise UserError(
-      f'Cannot read {text!r}: write a name, or a name with options such as '
-      "'cbam_block(ratio=16)'; strings need quotes."
+      f'Cannot read {abbreviated(text)}: write a name, or a name with options '
+      "such as 'cbam_block(ratio=16)'; strings need quotes."
     ) from error
   return tree.func.id, options
 
@@ -165,13 +187,18 @@ class Adjustable:
           f'{self.name} has no option {option!r}. Its options and defaults: '
           f'{_spell(self.name, self.defaults)}.'
         )
+      if isinstance(value, int | float) and not abs(value) < _TOO_LARGE:
+        raise UserError(
+          f'{option}={abbreviated(value)} of {self.name} must be below '
+          f'{_TOO_LARGE}. Its defaults: {_spell(self.name, self.defaults)}.'
+        )
       for rule in getattr(hints[option], '__metadata__', ()):
         if not isinstance(rule, Rule):
           continue
         if not rule.holds(value):
           raise UserError(
-            f'{option}={value!r} of {self.name} must be {rule.text}. Its '
-            f'defaults: {_spell(self.name, self.defaults)}.'
+            f'{option}={abbreviated(value)} of {self.name} must be {rule.text}. '
+            f'Its defaults: {_spell(self.name, self.defaults)}.'
           )
         canonical[option] = rule.spell(value)
     return canonical

@@ -6,16 +6,16 @@ the flags --worker_hosts, --ps_hosts, --job_name and --task do.
 
 import collections
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+import files
 from deployment.options import PS, WORKER, ClusterOptions
 from errors import UserError
+from registry import abbreviated
 
 _LAST_PORT = 65535
-ADDRESS = re.compile(r'([^\s,/]+):(\d+)', re.ASCII)
+ADDRESS = re.compile(r'([^\s,/]+):(\d{1,5})', re.ASCII)
 _EXAMPLE = (
   '{"cluster": {"worker": ["host:port", …]}, '
   '"task": {"type": "worker", "index": 0}}'
@@ -116,23 +116,15 @@ def _split(hosts: str | None) -> list[str]:
 
 def _parse_config(text: str) -> Cluster | None:
   """Returns the cluster in TF_CONFIG, with a chief as the first worker."""
-  try:
-    config = json.loads(text)
-    hosts = {
-      job: [str(address) for address in _list(addresses)]
-      for job, addresses in config['cluster'].items()
-    }
-    kind, task = config['task']['type'], int(config['task']['index'])
-  except KeyError as error:
-    if error.args == ('cluster',):
-      return None
-    raise UserError(
-      f'TF_CONFIG={text}: {error} is missing; write it like {_EXAMPLE}.'
-    ) from error
-  except (ValueError, TypeError, AttributeError) as error:
-    raise UserError(
-      f'TF_CONFIG={text} cannot be parsed ({error}); write it like {_EXAMPLE}.'
-    ) from error
+  remedy = f'Write it like {_EXAMPLE}.'
+  kinds = {'cluster?': {str: [str]}, 'task?': {'type': str, 'index': int}}
+  config = files.parse_json(text, kinds, 'TF_CONFIG', remedy)
+  if 'cluster' not in config:
+    return None
+  if 'task' not in config:
+    raise UserError(f'TF_CONFIG lacks task. {remedy}')
+  hosts, kind = config['cluster'], config['task']['type']
+  task = config['task']['index']
   chiefs = hosts.get('chief', hosts.get('master', []))
   if len(chiefs) > 1:
     raise UserError(f'TF_CONFIG has {len(chiefs)} chiefs: only one is allowed.')
@@ -150,13 +142,6 @@ def _parse_config(text: str) -> Cluster | None:
   )
 
 
-def _list(addresses: Any) -> list[Any]:
-  """Returns the argument; raises TypeError unless it is a list."""
-  if not isinstance(addresses, list):
-    raise TypeError(f'{addresses!r} is not a list')
-  return addresses
-
-
 def _checked(
   workers: Sequence[str], servers: Sequence[str], job_name: str, task: int
 ) -> Cluster:
@@ -171,7 +156,7 @@ def _checked(
     parts = ADDRESS.fullmatch(address)
     if not (parts and 0 < int(parts[2]) <= _LAST_PORT):
       raise UserError(
-        f'{address!r} is not an address: write each as host:port, separated by '
+        f'{abbreviated(address)} is not an address: write each as host:port, separated by '
         'commas.'
       )
   if not workers:

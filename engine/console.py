@@ -3,6 +3,7 @@
 Packages below engine/ log warnings instead; take_logs() prints them here.
 """
 
+import functools
 import logging
 import sys
 
@@ -13,6 +14,12 @@ def say(text: str) -> None:
   """Prints a line to stderr, above the progress bar if there is one."""
   tqdm.tqdm.write(text, file=sys.stderr)
   sys.stderr.flush()
+
+
+@functools.cache
+def say_once(text: str) -> None:
+  """Prints a line that this process has not printed yet."""
+  say(text)
 
 
 def bar(total: int | None, initial: int = 0, unit: str = 'step') -> tqdm.tqdm:

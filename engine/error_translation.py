@@ -1,10 +1,11 @@
-"""Translates errors of the input and of a full disk into UserErrors."""
+"""Translates errors of the input and of files into UserErrors."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 
 from datasets.bad_records import find_bad_record, refusal
@@ -41,8 +42,16 @@ def refuse_bad_record(dataset: Dataset, labels_offset: int) -> None:
     )
   console.say('Searching for the bad record.')
   bad = find_bad_record(dataset, labels_offset=labels_offset)
-  if bad is not None:
-    raise refusal(bad)
+  if bad is None:
+    return
+  label = re.search(r'label (\d+) is outside .*labels_offset', bad)
+  if label and int(label[1]) < labels_offset:
+    # To skip such records would drop a class.
+    raise UserError(
+      f'{bad}. The labels of {dataset.name} start at {label[1]}: omit '
+      '--labels_offset, which drops a background class that it does not have.'
+    )
+  raise refusal(bad)
 
 
 # The system's messages: TensorFlow passes on the text, not the error number.
@@ -58,17 +67,20 @@ def disk_full_reason(error: BaseException) -> str | None:
 
 
 @contextlib.contextmanager
-def translate_disk_errors() -> Iterator[None]:
-  """Raises UserError if the body fails because the disk is full."""
+def translate_file_errors() -> Iterator[None]:
+  """Raises UserError if the body fails by a full disk or a file's state."""
   try:
     yield
   except UserError:
     raise
   except Exception as error:
     line = disk_full_reason(error)
-    if line is None:
-      raise
-    raise UserError(
-      f'The disk is full: {line}. Complete files remain; free disk space, and '
-      'the same command resumes.'
-    ) from error
+    if line is not None:
+      raise UserError(
+        f'The disk is full: {line}. Complete files remain; free disk space, '
+        'and the same command resumes.'
+      ) from error
+    if isinstance(error, OSError) and error.filename is not None:
+      path = error.filename2 or error.filename
+      raise UserError(f'Cannot use {path}: {error.strerror}.') from error
+    raise

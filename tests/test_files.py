@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and temporary folders."""
+"""Files that appear complete or not at all, checked JSON, temporary folders."""
 
 import os
 import pathlib
@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import files
+from errors import UserError
 
 ROOT = pathlib.Path(files.__file__).parent
 
@@ -149,6 +150,126 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
   with pytest.raises((NotADirectoryError, FileExistsError), match='file'):
     files.write_text(tmp_path / 'file/a.txt', 'new')
   assert contents(tmp_path) == {'file': b'text'}
+
+
+KINDS = {
+  'name': str,
+  'sides': {'height': int, 'width?': int | None},
+  'rate?': float,
+  'flags?': [bool],
+  'shards?': {str: {'records': int}},
+  'any?': object,
+}
+LEAST = {'name': 'x', 'sides': {'height': 3}}
+
+
+def json_file(tmp_path, text):
+  path = tmp_path / 'set.json'
+  path.write_bytes(text if isinstance(text, bytes) else text.encode())
+  return path
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    LEAST,
+    {**LEAST, 'unknown': [1e-3, None]},
+    {**LEAST, 'sides': {'height': -(10**18 - 1), 'width': None}},
+    {**LEAST, 'sides': {'height': 3, 'width': 4}, 'rate': 1},
+    {**LEAST, 'rate': 0.5, 'flags': [], 'shards': {}, 'any': None},
+    {**LEAST, 'flags': [True, False], 'shards': {'é': {'records': 2}}},
+  ],
+)
+def test_json_of_the_right_kinds_is_read_as_it_was_written(tmp_path, content):
+  files.write_json(tmp_path / 'set.json', content)
+  assert files.read_json(tmp_path / 'set.json', KINDS) == content
+
+
+def test_a_byte_order_mark_before_json_is_no_part_of_it(tmp_path):
+  path = json_file(tmp_path, '\ufeff{"a": 1}')
+  assert files.read_json(path, {'a': int}) == {'a': 1}
+
+
+def test_json_that_is_not_there_is_none(tmp_path):
+  assert files.read_json(tmp_path / 'set.json', KINDS) is None
+  (tmp_path / 'file').touch()
+  assert files.read_json(tmp_path / 'file' / 'set.json', KINDS) is None
+
+
+SIDES = '{"name": "x", "sides": {"height": %s}}'
+# Text of the file -> the message after its path.
+DAMAGED = {
+  '': r'is not JSON \(Expecting value, line 1 column 1\)',
+  '{"name": "x",\n "sides"': r'is not JSON \(.*, line 2 column 9\)',
+  '[1]': r'has \[1\] for its content, not an object',
+  'null': 'has null for its content, not an object',
+  '{}': 'lacks name',
+  '{"name": "x", "sides": {}}': r'lacks sides\.height',
+  '{"name": null, "sides": {}}': 'has null for name, not valid text',
+  '{"name": 3, "sides": {}}': 'has 3 for name, not valid text',
+  '{"name": "a\\u0000", "sides": {}}': r'has "a\\u0000" for name, not valid',
+  '{"name": "\\ud800", "sides": {}}': 'for name, not valid text',
+  SIDES % '"3"': r'has "3" for sides\.height, not a whole number',
+  SIDES % '3.5': r'has 3\.5 for sides\.height, not a whole number',
+  SIDES % 'true': r'has true for sides\.height, not a whole number',
+  SIDES % '1e999': r'has 1e999 for sides\.height, not a whole number',
+  SIDES % ('9' * 5000): r'has 9{57}\.\.\. for sides\.height, not a whole',
+  SIDES % '3, "width": []': r'for sides\.width, not a whole number or null',
+  SIDES % '3}, "rate": {"a": 1': 'for rate, not a number',
+  SIDES % '3}, "rate": {"a": 1}, "rate": NaN, "b": {': 'has NaN for rate',
+  SIDES % '3}, "any": -Infinity, "b": {': 'has -Infinity for any, not a value',
+  SIDES % '3}, "flags": [true, 1], "b": {': r'has 1 for flags\.1, not true',
+  SIDES % '3}, "flags": {"0": true': 'for flags, not a list',
+  SIDES % '3}, "shards": {"a": {}': r'lacks shards\.a\.records',
+  '[' * 100_000: 'is nested too deep',
+  '{"a":' * 100_000: 'is nested too deep',
+  b'{"name": "caf\xe9"}': r'is not UTF-8 \(byte 13\)',
+}
+
+
+@pytest.mark.parametrize('text', DAMAGED, ids=lambda text: str(text)[:40])
+def test_damaged_json_is_named_with_its_key_and_value(tmp_path, text):
+  path = json_file(tmp_path, text)
+  with pytest.raises(UserError, match=DAMAGED[text]) as refused:
+    files.read_json(path, KINDS, 'Delete it.')
+  message = str(refused.value)
+  assert message.startswith(f'{path} ')
+  assert message.endswith('. Delete it.')
+  assert len(message) < len(str(path)) + 130
+
+
+def test_what_is_no_file_is_not_read_as_json(tmp_path):
+  (tmp_path / 'folder').mkdir()
+  os.mkfifo(tmp_path / 'pipe')
+  (tmp_path / 'device').symlink_to('/dev/zero')
+  for name, problem in (
+    ('folder', 'is a folder'),
+    ('pipe', 'is not a file'),
+    ('device', 'is not a file'),
+  ):
+    with pytest.raises(UserError, match=f'{name} {problem}'):
+      files.read_json(tmp_path / name, KINDS)
+
+
+def test_a_huge_file_is_not_read_as_json(tmp_path):
+  path = tmp_path / 'set.json'
+  with path.open('wb') as file:
+    file.truncate(1 << 40)
+  with pytest.raises(UserError, match='has more than 64 MB'):
+    files.read_json(path, KINDS)
+
+
+def test_json_without_a_file_is_checked_alike():
+  assert files.parse_json('{"a": 1}', {'a': int}, 'TF_CONFIG') == {'a': 1}
+  with pytest.raises(UserError, match=r'^TF_CONFIG lacks b\. Set it\.$'):
+    files.parse_json('{"a": 1}', {'b': int}, 'TF_CONFIG', 'Set it.')
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('-inf')])
+def test_numbers_that_json_lacks_are_not_written(tmp_path, value):
+  with pytest.raises(ValueError, match='not JSON compliant'):
+    files.write_json(tmp_path / 'set.json', {'value': value})
+  assert contents(tmp_path) == {}
 
 
 FOLDERS = """

@@ -128,6 +128,8 @@ def test_a_name_and_its_options_are_parsed(text, name, options):
     'se_block(ratio=[n for n in (1, 2)])',
     'se_block; cbam_block',
     'se_block\x00',
+    'se_block(ratio={[]: 1})',
+    'se_block(ratio=8, ratio=16)',
   ],
 )
 def test_other_texts_are_refused_with_an_example(text):
@@ -137,6 +139,15 @@ def test_other_texts_are_refused_with_an_example(text):
     r"'cbam_block\(ratio=16\)'.*quotes\.$",
   ):
     parse_name(text)
+
+
+@pytest.mark.parametrize(
+  'value', ['9' * 5000, '[' * 50_000, '(' * 50_000, '-' * 50_000 + '1']
+)
+def test_values_that_python_cannot_parse_are_refused_in_a_short_line(value):
+  with pytest.raises(UserError, match=r'^Cannot read .*\.\.\.') as refused:
+    parse_name(f'se_block(ratio={value})')
+  assert len(str(refused.value)) < 300
 
 
 def test_the_value_of_an_option_is_never_evaluated(tmp_path):
@@ -224,6 +235,9 @@ BLUR_TEXT = r"blur\(size=3, pool='max', odd=1, free=None\)\.$"
     ({'size': 3, 'pool': 'sum'}, "^pool='sum' of blur must be max or avg"),
     ({'odd': 'x'}, "^odd='x' of blur must be a number"),
     ({'odd': 4}, '^odd=4 of blur must be odd'),
+    ({'free': float('inf')}, '^free=inf of blur must be below 2147483648'),
+    ({'free': float('nan')}, '^free=nan of blur must be below'),
+    ({'size': 1 << 31}, '^size=2147483648 of blur must be below'),
   ],
 )
 def test_unknown_options_and_values_against_their_rule_are_refused(

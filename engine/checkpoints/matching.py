@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from engine import console
 from engine.optimization.optimizers import OPTIMIZERS
 from errors import UserError
 from nets.attention import attention_factory
@@ -67,21 +68,45 @@ def split_by_scopes(
   """
   variables = list(variables)
   requested = [s.strip() for s in (scopes or '').split(',') if s.strip()]
-  for scope in requested:
-    if not any(in_scope(v.op.name, scope) for v in variables):
-      known = _all_scopes(v.op.name for v in variables)
-      near = difflib.get_close_matches(scope, known, n=3, cutoff=0.4)
-      hint = near or sorted(known, key=lambda s: (s.count('/'), s))[:5]
-      raise UserError(
-        f'--{flag}: no variable is in scope {scope!r}. Similar: '
-        f'{", ".join(hint)}.'
-      )
+  if scopes and not requested:
+    raise UserError(f'--{flag}={scopes} names no scope: omit it, or name one.')
+  names = [v.op.name for v in variables]
+  taken = {
+    scope for text in requested for scope in _matching_scopes(text, names, flag)
+  }
   inside = [
-    v
-    for v in variables
-    if any(in_scope(v.op.name, scope) for scope in requested)
+    v for v in variables if any(in_scope(v.op.name, scope) for scope in taken)
   ]
   return inside, [v for v in variables if v not in set(inside)]
+
+
+def _matching_scopes(
+  text: str, names: Sequence[str], flag: str
+) -> Sequence[str]:
+  """Returns the scope that a text names, or else those that it begins.
+
+  TF-Slim took scopes as beginnings: 'InceptionV3/AuxLogit' for AuxLogits.
+  """
+  if any(in_scope(name, text) for name in names):
+    return [text]
+  begin = text.strip('/')
+  scopes = dict.fromkeys(
+    begin + name[len(begin) :].split('/')[0]
+    for name in names
+    if name.startswith(begin)
+  )
+  if scopes:
+    console.say_once(
+      f'--{flag}: no scope is called {text!r}; taken as the beginning of '
+      f'{", ".join(scopes)}.'
+    )
+    return [*scopes]
+  known = _all_scopes(names)
+  near = difflib.get_close_matches(text, known, n=3, cutoff=0.4)
+  hint = near or sorted(known, key=lambda s: (s.count('/'), s))[:5]
+  raise UserError(
+    f'--{flag}: no variable is in scope {text!r}. Similar: {", ".join(hint)}.'
+  )
 
 
 def _all_scopes(names: Iterable[str]) -> list[str]:
@@ -202,7 +227,7 @@ def _remedy(
 
 def _shape_remedy(difference: Difference) -> str:
   """Returns the sentence for a checkpoint in which only shapes differ."""
-  counts = {(a[-1], b[-1]) for a, b in difference.reshaped.values()}
+  counts = {(a[-1], b[-1]) for a, b in difference.reshaped.values() if a and b}
   inputs = {
     (a[-2], b[-2]) for a, b in difference.reshaped.values() if len(a) == 4
   }

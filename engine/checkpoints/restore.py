@@ -69,8 +69,7 @@ def resuming(model_name: str, checkpoint: str) -> Restore:
   Raises:
     UserError: if the checkpoint is of another network or optimizer.
   """
-  contents = _read(checkpoint, model_name)
-  _refuse_other_network(checkpoint, contents.weights)
+  contents = check_resumable(model_name, checkpoint)
   mapping, averaged, missing = {}, 0, []
   for variable in tf.global_variables():
     name = variable.op.name
@@ -94,6 +93,17 @@ def resuming(model_name: str, checkpoint: str) -> Restore:
       f'{checkpoint} has none of them.'
     )
   return restorer(mapping)
+
+
+def check_resumable(model_name: str, checkpoint: str) -> _Contents:
+  """Checks that a run of the default graph's network saved a checkpoint.
+
+  Raises:
+    UserError: if its variables are of another network.
+  """
+  contents = _read(checkpoint, model_name)
+  _refuse_other_network(checkpoint, contents.weights)
+  return contents
 
 
 def _refuse_other_network(checkpoint: str, weights: matching.Shapes) -> None:
@@ -243,6 +253,6 @@ def restorer(mapping: Mapping[tf.Variable, str]) -> Restore:
 
   def restore(session: tf.Session, checkpoint: str) -> None:
     for saver in savers:
-      saver.restore(session, checkpoint)
+      store.restore(saver, session, checkpoint)
 
   return restore

@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
+import functools
+import glob
 import os
 import pathlib
 import re
 import shutil
+from typing import Any
 
+import files
 from engine import console
+from engine.checkpoints import state_file
 from errors import UserError
 from tf_compat import tf
 
 PREFIX = 'model.ckpt'
+# TensorFlow reads paths with these characters as patterns.
+_PATTERN = re.compile(r'[][*?\\]')
+
+
+def is_pattern(path: str) -> bool:
+  """Whether TensorFlow would read a path as a pattern of paths."""
+  return bool(_PATTERN.search(path))
+
+
+def plain_path(checkpoint: str) -> str:
+  """Returns a path of the same checkpoint that is no pattern.
+
+  Raises:
+    UserError: if the name itself is one.
+  """
+  folder, name = os.path.split(checkpoint)
+  if is_pattern(name):
+    raise UserError(
+      f'{checkpoint}: TensorFlow reads a name with any of [ ] * ? \\ as a '
+      'pattern. Rename the checkpoint, or name a single one.'
+    )
+  if not is_pattern(folder):
+    return checkpoint
+  return os.path.join(_plain_folder(os.path.abspath(folder)), name)
+
+
+@functools.cache
+def _plain_folder(folder: str) -> str:
+  """Makes a link to a folder, in $TMPDIR until the program ends."""
+  link = files.temporary_folder('slim_link_') / 'folder'
+  if is_pattern(str(link)):
+    raise UserError(
+      f'{folder} and the temporary folder {link.parent} both contain one of '
+      '[ ] * ? \\, which TensorFlow reads as a pattern: set TMPDIR.'
+    )
+  link.symlink_to(folder)
+  return str(link)
+
+
+def open_reader(checkpoint: str) -> Any:
+  """Opens a checkpoint; raises one of read_errors() if that fails."""
+  return tf.train.load_checkpoint(plain_path(checkpoint))
+
+
+def restore(
+  saver: tf.train.Saver, session: tf.Session, checkpoint: str
+) -> None:
+  """Restores a saver's variables from a checkpoint."""
+  saver.restore(session, plain_path(checkpoint))
 
 
 def read_errors() -> tuple[type[Exception], ...]:
@@ -35,13 +89,19 @@ def step_of(checkpoint: str | pathlib.Path) -> int:
 
 
 def global_step(checkpoint: str) -> int:
-  """Returns the training step of a checkpoint; 0 if it does not record one."""
+  """Returns the step in a checkpoint's name, or in it; 0 if neither has one."""
   if step_of(checkpoint) >= 0:
     return step_of(checkpoint)
-  reader = tf.train.load_checkpoint(checkpoint)
+  return recorded_step(checkpoint) or 0
+
+
+def recorded_step(checkpoint: str) -> int | None:
+  """Returns the step that a checkpoint's variables have; None without one."""
+  reader = open_reader(checkpoint)
   if not reader.has_tensor('global_step'):
-    return 0
-  return int(reader.get_tensor('global_step'))
+    return None
+  step = reader.get_tensor('global_step')
+  return int(step) if step.shape == () and step.dtype.kind in 'iu' else None
 
 
 def written_at(checkpoint: str) -> int | None:
@@ -54,14 +114,54 @@ def written_at(checkpoint: str) -> int | None:
 
 def in_folder(folder: str | pathlib.Path) -> list[str]:
   """Lists the checkpoints in a folder, lowest step first."""
-  indices = pathlib.Path(folder).glob('*.index')
+  indices = pathlib.Path(folder).glob('[!.]*.index')
   return sorted((str(i.with_suffix('')) for i in indices), key=step_of)
+
+
+def newest_first(folder: str | pathlib.Path, verbose: bool = True) -> list[str]:
+  """Lists the checkpoints in a folder, newest first.
+
+  The newest is that of the highest step, or the one that the file `checkpoint`
+  names if it was edited: all others were there when it was written.
+
+  Args:
+    folder: the folder.
+    verbose: whether to print that the file is followed.
+  """
+  checkpoints = in_folder(folder)[::-1]
+  state = state_file.read(folder)
+  if state is None or not checkpoints:
+    return checkpoints
+  named = str(pathlib.Path(folder, state.newest))
+  if named not in checkpoints:
+    if verbose:
+      console.say(
+        f'{pathlib.Path(folder, state_file.FILE)} names {state.newest}, which is '
+        f'not there; {os.path.basename(checkpoints[0])} is the newest.'
+      )
+    return checkpoints
+  later = checkpoints[: checkpoints.index(named)]
+  # A kill may have come between a checkpoint and its entry in the file.
+  unlisted = [
+    checkpoint
+    for checkpoint in later
+    if os.path.basename(checkpoint) not in state.listed
+    and (written_at(checkpoint) or 0) > state.written_at
+  ]
+  if later and not unlisted and verbose:
+    console.say(
+      f'{pathlib.Path(folder, state_file.FILE)} names {state.newest} as the '
+      f'newest checkpoint, so {os.path.basename(checkpoints[0])} is passed over; '
+      'delete that file to start from the highest step.'
+    )
+  rest = [checkpoint for checkpoint in later if checkpoint not in unlisted]
+  return [*unlisted, *checkpoints[checkpoints.index(named) :], *rest]
 
 
 def read_problem(checkpoint: str) -> str | None:
   """Returns why a checkpoint is damaged; None if every tensor can be read."""
   try:
-    reader = tf.train.load_checkpoint(checkpoint)
+    reader = open_reader(checkpoint)
     for name in reader.get_variable_to_shape_map():
       reader.get_tensor(name)
   except read_errors() as error:
@@ -78,9 +178,9 @@ def newest_readable(
 
   Args:
     folder: the folder.
-    verbose: whether to print the checkpoints that are skipped.
+    verbose: whether to print which checkpoints are skipped, and why.
   """
-  for checkpoint in reversed(in_folder(folder)):
+  for checkpoint in newest_first(folder, verbose):
     problem = read_problem(checkpoint)
     if problem is None:
       return checkpoint
@@ -89,18 +189,23 @@ def newest_readable(
   return None
 
 
+def folder_of(path: str) -> pathlib.Path:
+  """Returns the folder of the checkpoints that --checkpoint_path names."""
+  return pathlib.Path(path if os.path.isdir(path) else os.path.dirname(path))
+
+
 def find(path: str) -> str:
   """Finds the checkpoint that --checkpoint_path names.
 
   Args:
     path: a checkpoint, with or without its '.index' or '.data-…' ending, or a
-      folder, whose newest readable checkpoint is returned.
+      folder or the `checkpoint` file in it, for its newest readable checkpoint.
 
   Raises:
     UserError: if there is none, or the named one is damaged.
   """
-  if pathlib.Path(path).is_dir():
-    checkpoint = newest_readable(path)
+  if os.path.isdir(path) or state_file.is_state_file(path):
+    checkpoint = newest_readable(folder_of(path))
     if checkpoint is None:
       raise UserError(
         f'No checkpoint in {path}: set --checkpoint_path to a checkpoint, or '
@@ -108,8 +213,8 @@ def find(path: str) -> str:
       )
     return checkpoint
   checkpoint = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
-  # True also for the oldest format of TF-Slim, a single file.
-  if not tf.train.checkpoint_exists(checkpoint):
+  # The oldest format of TF-Slim is a single file.
+  if not (os.path.isfile(f'{checkpoint}.index') or os.path.isfile(checkpoint)):
     raise UserError(
       f'No checkpoint {path}: pass a folder of checkpoints, or the path of one '
       'without ".index".' + _other_checkpoints_hint(checkpoint)
@@ -133,7 +238,7 @@ def _other_checkpoints_hint(checkpoint: str) -> str:
 
 def shapes(checkpoint: str) -> dict[str, list[int]]:
   """Returns name -> shape of every tensor in a checkpoint."""
-  return tf.train.load_checkpoint(checkpoint).get_variable_to_shape_map()
+  return open_reader(checkpoint).get_variable_to_shape_map()
 
 
 def copy(checkpoint: str, folder: str | pathlib.Path) -> str:
@@ -150,7 +255,7 @@ def copy(checkpoint: str, folder: str | pathlib.Path) -> str:
   folder.mkdir(parents=True, exist_ok=True)
   source = pathlib.Path(checkpoint)
   parts = sorted(
-    source.parent.glob(f'{source.name}.*'),
+    source.parent.glob(f'{glob.escape(source.name)}.*'),
     key=lambda part: part.suffix == '.index',
   )
   if not parts or parts[-1].suffix != '.index':
@@ -182,7 +287,8 @@ def delete(checkpoint: str) -> None:
   """Deletes a checkpoint, its index first."""
   path = pathlib.Path(checkpoint)
   for part in sorted(
-    path.parent.glob(f'{path.name}.*'), key=lambda part: part.suffix != '.index'
+    path.parent.glob(f'{glob.escape(path.name)}.*'),
+    key=lambda part: part.suffix != '.index',
   ):
     part.unlink(missing_ok=True)
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import platform
 from collections.abc import Mapping
 from typing import Any
 
 import files
-from engine.config.jobs import TrainJob
+from engine.config.jobs import MOST_CLASSES, TrainJob
 from errors import UserError
+from options import kinds_of
 from tf_compat import versions
+
+_REMEDY = (
+  'Repair it, or delete it: the network is then recognized by the '
+  "checkpoint's variables and flags alone."
+)
 
 
 def write(job: TrainJob, facts: Mapping[str, Any]) -> None:
@@ -27,8 +32,7 @@ def write(job: TrainJob, facts: Mapping[str, Any]) -> None:
     **facts,
     'versions': {'python': platform.python_version(), **versions()},
   }
-  path = pathlib.Path(job.train_dir, 'job.json')
-  files.write_text(path, json.dumps(content, indent=2) + '\n')
+  files.write_json(pathlib.Path(job.train_dir, 'job.json'), content)
 
 
 def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
@@ -38,16 +42,27 @@ def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
     UserError: if the file is not a valid job.
   """
   path = pathlib.Path(folder, 'job.json')
-  try:
-    content = json.loads(path.read_text())
-    for name in ('model_name', 'attention_module', 'dataset_name'):
-      content['options'][name]
-    int(content['num_classes'])
-  except FileNotFoundError:
+  content = files.read_json(path, _kinds(), _REMEDY)
+  if content is None:
     return None
-  except (ValueError, KeyError, TypeError) as error:
-    raise UserError(
-      f'{path} is damaged ({error}): delete it, and the network is recognized '
-      "by the checkpoint's variables and flags alone."
-    ) from error
+  for name, valid in (
+    ('num_classes', range(2, MOST_CLASSES + 1)),
+    ('channels', (1, 3)),
+  ):
+    if name in content and content[name] not in valid:
+      raise UserError(f'{path} has {content[name]} for {name}. {_REMEDY}')
   return content
+
+
+def _kinds() -> dict[str, Any]:
+  """Returns what job.json holds; other versions may have other options."""
+  return {
+    'options': {
+      **kinds_of(TrainJob),
+      'model_name': str,
+      'attention_module': str | None,
+      'dataset_name': str,
+    },
+    'num_classes': int,
+    'channels?': int,
+  }

@@ -32,7 +32,17 @@ BEST_METRICS = (
   'macro_f1',
 )
 
-TEMP_MODEL = os.path.join(tempfile.gettempdir(), 'tfmodel', '')
+# A meaning that two programs share.
+FILE_PATTERN = (
+  'Names of the record files, with %s for the split and * for any text, such as '
+  "'%s-*.tfrecords'; those of the converters, or as used last, if not set."
+)
+
+# More would need a name for each in memory, and are a mistake.
+MOST_CLASSES = 10_000_000
+
+# TF-Slim's /tmp/tfmodel/, but not one for all users of the machine.
+TEMP_MODEL = os.path.join(tempfile.gettempdir(), f'tfmodel-{os.getuid()}', '')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,11 +54,15 @@ class ConvertJob(Options):
     f"The data set: {', '.join(DATASETS)}; 'tfds:' and the name of a TensorFlow "
     'Datasets set; or any other name, for a folder of photos.',
   )
-  dataset_dir: str | None = option(None, 'Folder to write the records to.')
+  dataset_dir: str | None = option(
+    None, 'Folder to write the records to.', path=True
+  )
   source_dir: str | None = option(
     None,
-    'The originals: a folder, an archive, or a CSV file of path and label. If '
-    'not set, they are downloaded and their checksum is verified.',
+    'The originals: a folder, a tar or zip archive, or a list of path and label '
+    '(CSV or text). If not set, they are downloaded and their checksum is '
+    'verified.',
+    path=True,
   )
   validation_fraction: float | None = option(
     None,
@@ -59,6 +73,22 @@ class ConvertJob(Options):
   )
   seed: int = option(
     0, 'Seed of the held-out choice and of the order of photos.', lower=0
+  )
+  split_folders: bool = option(
+    True,
+    'Take folders named train, validation or test for splits, not for classes.',
+  )
+  keep_empty_classes: bool = option(
+    False,
+    'Keep classes without a usable photo, as labels without records, instead of '
+    'leaving out empty folders and refusing other such classes.',
+  )
+  max_megapixels: int = option(
+    300,
+    'Size of the largest photo to accept. Larger ones cannot be used; those that '
+    'TensorFlow cannot decode are halved.',
+    lower=1,
+    upper=4000,
   )
   max_rejected_fraction: float = option(
     0.05,
@@ -80,12 +110,15 @@ class ConvertJob(Options):
 class InspectJob(Options):
   """Options of inspect_data.py."""
 
-  dataset_dir: str | None = option(None, 'Folder that holds the records.')
+  dataset_dir: str | None = option(
+    None, 'Folder that holds the records.', path=True
+  )
   dataset_name: str | None = option(
     None, 'The data set; the one named in dataset.json if not set.'
   )
+  file_pattern: str | None = option(None, FILE_PATTERN)
   output: str | None = option(
-    None, 'PNG file to draw images into, raw and preprocessed.'
+    None, 'PNG file to draw images into, raw and preprocessed.', path=True
   )
   num_images: int = option(12, 'Images of each split to draw.', lower=1)
   model_name: str = option(
@@ -149,6 +182,7 @@ class ListJob(NetworkOptions):
     'Number of classes; if not set 1000, or 10 for networks whose images are '
     'smaller than 64 pixels.',
     lower=1,
+    upper=MOST_CLASSES,
   )
   image_size: int | None = option(
     None,
@@ -163,8 +197,9 @@ class ModelOptions(NetworkOptions, SessionOptions):
 
   dataset_name: str = option('imagenet', 'The data set.', group='data')
   dataset_dir: str | None = option(
-    None, 'Folder that holds its records.', group='data'
+    None, 'Folder that holds its records.', group='data', path=True
   )
+  file_pattern: str | None = option(None, FILE_PATTERN, group='data')
   labels_offset: int = option(
     0,
     'Number subtracted from every label: 1 drops a background class that the '
@@ -260,6 +295,7 @@ class TrainJob(
   train_dir: str = option(
     TEMP_MODEL,
     'The run folder: receives checkpoints, events, curves and job.json.',
+    path=True,
   )
   dataset_split_name: str = option(
     'train', 'The split to train on.', group='data'
@@ -284,9 +320,9 @@ class TrainJob(
   )
   seed: int | None = option(
     None,
-    'Seed of weights, shuffling, augmentation and dropout. With one input '
-    'thread (--num_readers=1 --num_preprocessing_threads=1) a run repeats '
-    'exactly on the same machine (on GPUs also set TF_DETERMINISTIC_OPS=1).',
+    'Seed of weights, shuffling, augmentation and dropout. A run repeats '
+    'exactly on the same machine, also if it is stopped and resumed (on GPUs '
+    'also set TF_DETERMINISTIC_OPS=1).',
     lower=0,
   )
 
@@ -328,7 +364,7 @@ class TrainJob(
   )
 
   checkpoint_path: str | None = option(
-    None, 'Checkpoint, or folder of checkpoints, to fine-tune from.'
+    None, 'Checkpoint, or folder of checkpoints, to fine-tune from.', path=True
   )
   checkpoint_exclude_scopes: str | None = option(
     None, 'Scopes not to restore from --checkpoint_path, separated by commas.'
@@ -373,6 +409,7 @@ class CheckpointOptions(ModelOptions):
   checkpoint_path: str = option(
     TEMP_MODEL,
     'Checkpoint, or folder whose newest checkpoint is used.',
+    path=True,
   )
   dataset_split_name: str | None = option(
     None, "The split; the data set's evaluation split if not set.", group='data'
@@ -396,14 +433,18 @@ class EvalJob(CheckpointOptions, CloneOptions):
   """Options of eval_image_classifier.py."""
 
   eval_dir: str | None = option(
-    None, "Folder for results; 'eval' beside the checkpoint if not set."
+    None,
+    "Folder for results; 'eval' beside the checkpoint if not set.",
+    path=True,
   )
   batch_size: int = option(100, 'Images per step and clone.', lower=1)
   max_num_batches: int | None = option(
     None, 'Largest number of batches to evaluate; all if not set.', lower=1
   )
   predictions_file: str | None = option(
-    None, 'CSV file for the label and five best classes of each record.'
+    None,
+    'CSV file for the label and five best classes of each record.',
+    path=True,
   )
 
 
@@ -436,6 +477,7 @@ class VisualizeJob(CheckpointOptions):
     None,
     'Number of classes, if neither job.json nor the data set says it.',
     lower=2,
+    upper=MOST_CLASSES,
   )
   class_name: str | None = option(
     None,
@@ -455,11 +497,13 @@ class VisualizeJob(CheckpointOptions):
     None,
     'Folder for one picture per map and the arrays (.npz) of each image; not '
     'written if not set.',
+    path=True,
   )
   output_file: str | None = option(
     None,
     'PNG file for the grid of maps; if not set, attention.png in --output_dir '
     'or beside the checkpoint.',
+    path=True,
   )
 
   @property
@@ -476,6 +520,7 @@ class CompareJob(TrainJob):
     None,
     'Folder of the comparison: receives the table, and a run folder for each '
     'run.',
+    path=True,
   )
   attention_modules: str = option(
     'none;se_block;cbam_block',

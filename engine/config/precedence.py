@@ -11,6 +11,7 @@ from engine.config import job_file
 from engine.config.jobs import ModelOptions, TrainJob
 from errors import UserError
 from nets.attention import attention_factory
+from options import expand_path
 
 JobT = TypeVar('JobT', bound=ModelOptions)
 
@@ -28,6 +29,7 @@ INHERITED_BY_EVALUATION = (
   *INHERITED_BY_FINE_TUNING,
   'dataset_name',
   'dataset_dir',
+  'file_pattern',
   'labels_offset',
   'moving_average_decay',
 )
@@ -60,11 +62,6 @@ _MAY_DIFFER_BETWEEN_PROCESSES = (
   'num_preprocessing_threads',
   'cache',
 )
-
-
-def absolute_path(path: str) -> str:
-  """Returns the absolute path, with ~ expanded."""
-  return os.path.abspath(os.path.expanduser(path))
 
 
 def canonical_attention(options: Mapping[str, Any]) -> dict[str, str | None]:
@@ -120,7 +117,10 @@ def inherit(
       f'From {source}: '
       + ' '.join(f'--{n}={v}' for n, v in sorted(changed.items()))
     )
-  return dataclasses.replace(job, **taken)
+  try:
+    return dataclasses.replace(job, **taken)
+  except UserError as error:
+    raise UserError(f'In {source}: {error}') from error
 
 
 def _is_same(name: str, one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
@@ -132,7 +132,8 @@ def _is_same(name: str, one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
     return canonical_attention(one)[name] == canonical_attention(two)[name]
   first, second = one.get(name), two.get(name)
   if name == 'dataset_dir' and first and second:
-    return absolute_path(first) == absolute_path(second)
+    # Written by a version that did not expand ~.
+    return os.path.abspath(first) == os.path.abspath(expand_path(second))
   return first == second
 
 

@@ -113,22 +113,26 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
     UserError: for wrong input.
   """
   _require(job, 'train_dir', 'the folder for checkpoints and events')
+  _check_paths(job)
   cluster = find_cluster(job)
   if cluster is None:
     grpc_server.check_master(job.master)
   _check_devices(job)
+  is_remote = bool(job.master or (cluster and cluster.servers))
+  _check_pattern(job.train_dir, 'train_dir', is_remote)
   checkpoint = _newest(job.train_dir)
   is_resumed = checkpoint is not None
   recorded = job_file.read(job.train_dir) if is_resumed else None
+  source = os.path.join(job.train_dir, 'job.json')
   if recorded:
     names = {*recorded['options']} - {*precedence.NOT_INHERITED_ON_RESUME}
-    job = precedence.inherit(
-      job, explicit, recorded, names, 'train_dir/job.json'
-    )
+    job = precedence.inherit(job, explicit, recorded, names, source)
     precedence.refuse_other_structure(job, recorded)
   elif not is_resumed and job.checkpoint_path:
+    _check_pattern(job.checkpoint_path, 'checkpoint_path', is_remote)
     checkpoint = store.find(job.checkpoint_path)
     job = _fine_tuning(job, explicit, checkpoint)
+  check_data_dir(job, recorded, source)
   job, dataset = read_data(job, job.dataset_split_name)
   setup = _setup(job, dataset, 'train_image_size')
   if recorded:
@@ -137,7 +141,7 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
     setup, cluster=cluster, checkpoint=checkpoint, is_resumed=is_resumed
   )
   if setup.is_chief:
-    check_writable(job.train_dir)
+    check_writable(job.train_dir, '--train_dir')
   return setup
 
 
@@ -151,11 +155,16 @@ def evaluation(job: EvalJob, explicit: Collection[str]) -> Setup[EvalJob]:
   Raises:
     UserError: for wrong input.
   """
+  _check_paths(job)
   _check_devices(job)
   job, recorded, folder = _complete_from_checkpoint(job, explicit)
-  if job.eval_dir is None:
-    job = dataclasses.replace(job, eval_dir=str(folder / 'eval'))
-  return _on_records(job, recorded, folder)
+  eval_dir = job.eval_dir or str(folder / 'eval')
+  job = dataclasses.replace(job, eval_dir=eval_dir)
+  setup = _on_records(job, recorded, folder)
+  check_writable(eval_dir, '--eval_dir')
+  if job.predictions_file:
+    check_writable(os.path.dirname(job.predictions_file), '--predictions_file')
+  return setup
 
 
 def visualization(
@@ -172,6 +181,7 @@ def visualization(
   Raises:
     UserError: for wrong input.
   """
+  _check_paths(job)
   job, recorded, folder = _complete_from_checkpoint(job, explicit)
   if job.images is None:
     setup = _on_records(job, recorded, folder)
@@ -192,8 +202,8 @@ def _complete_from_checkpoint(
 ) -> tuple[CheckpointJobT, Mapping[str, Any] | None, pathlib.Path]:
   """Returns the job completed from job.json, its content or None, its folder."""
   grpc_server.check_master(job.master)
-  path = pathlib.Path(job.checkpoint_path)
-  folder = path if path.is_dir() else path.parent
+  _check_pattern(job.checkpoint_path, 'checkpoint_path', bool(job.master))
+  folder = store.folder_of(job.checkpoint_path)
   recorded = job_file.read(folder)
   if recorded:
     names: Collection[str] = precedence.INHERITED_BY_EVALUATION
@@ -201,6 +211,8 @@ def _complete_from_checkpoint(
       job.dataset_name != recorded['options']['dataset_name']
     ):
       names = [name for name in names if name != 'dataset_dir']
+    if {'dataset_name', 'dataset_dir'} & {*explicit}:
+      names = [name for name in names if name != 'file_pattern']
     job = precedence.inherit(
       job, explicit, recorded, names, f'{folder}/job.json'
     )
@@ -212,9 +224,12 @@ def _on_records(
   job: CheckpointJobT, recorded: Mapping[str, Any] | None, folder: pathlib.Path
 ) -> Setup[CheckpointJobT]:
   """Returns the setup of a trained network on the records of a split."""
+  check_data_dir(job, recorded, f'{folder}/job.json')
   split = job.dataset_split_name
   if split is None and job.dataset_dir:
-    split = dataset_factory.evaluation_split(job.dataset_name, job.dataset_dir)
+    split = dataset_factory.evaluation_split(
+      job.dataset_name, job.dataset_dir, job.file_pattern
+    )
   job, dataset = read_data(job, split)
   setup = _setup(job, dataset, 'eval_image_size')
   if recorded:
@@ -239,9 +254,7 @@ def _without_records(
       'The number of classes is unknown: set --num_classes, or --dataset_name '
       f'to one of {", ".join(DATASETS)}.'
     )
-  folder = (
-    pathlib.Path(job.dataset_dir).expanduser() if job.dataset_dir else None
-  )
+  folder = pathlib.Path(job.dataset_dir) if job.dataset_dir else None
   channels = DATASETS[name].channels if known else 3
   return Dataset(
     name=name,
@@ -268,7 +281,51 @@ def _newest(train_dir: str) -> str | None:
       f'{best} holds the best checkpoint of an earlier run, whose other '
       'checkpoints are deleted: move it away, or start in another --train_dir.'
     )
+  if newest:
+    _check_step(newest)
   return newest
+
+
+def _check_step(checkpoint: str) -> None:
+  """Raises UserError unless a checkpoint is of the step that its name says."""
+  step = store.recorded_step(checkpoint)
+  if step is None or store.step_of(checkpoint) < 0:
+    raise UserError(
+      f'{checkpoint} is no checkpoint of a run, which would be named '
+      f'{store.PREFIX}-N after its global_step. To start from its weights, move '
+      'it out of --train_dir, and set --checkpoint_path to it.'
+    )
+  if step != store.step_of(checkpoint):
+    raise UserError(
+      f'{checkpoint} was saved at step {step}, contrary to its name: rename its '
+      f'files to {store.PREFIX}-{step}.*.'
+    )
+
+
+def _check_paths(job: Options) -> None:
+  """Raises UserError for a path that TensorFlow cannot take."""
+  for field in dataclasses.fields(job):
+    path = getattr(job, field.name)
+    if field.metadata['path'] and path:
+      try:
+        path.encode()
+      except UnicodeEncodeError as error:
+        raise UserError(
+          f'--{field.name}={path}: TensorFlow takes only paths in UTF-8: rename '
+          'the folder or file.'
+        ) from error
+
+
+def _check_pattern(path: str, flag: str, is_remote: bool) -> None:
+  """Raises UserError if another process would read the path as a pattern.
+
+  In this process, a link stands for the folder; others do not see it.
+  """
+  if is_remote and store.is_pattern(path):
+    raise UserError(
+      f'--{flag}={path}: TensorFlow servers read a path with any of [ ] * ? \\ '
+      'as a pattern: rename the folder.'
+    )
 
 
 def _require(job: Options, name: str, meaning: str) -> None:
@@ -295,16 +352,34 @@ def find_cluster(options: DeploymentOptions) -> Cluster | None:
   return cluster
 
 
-def check_writable(folder: str) -> None:
-  """Creates a folder; raises UserError unless it is writable."""
+def check_writable(folder: str, flag: str) -> None:
+  """Raises UserError unless files can be written into a folder.
+
+  Args:
+    folder: the folder, which need not exist.
+    flag: the flag that chooses it.
+  """
+  path = pathlib.Path(folder).absolute()
+  existing = next(p for p in (path, *path.parents) if os.path.lexists(p))
   try:
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as probe:
+    with tempfile.TemporaryFile(dir=existing) as probe:
       probe.write(b'.')
   except OSError as error:
     raise UserError(
-      f'Cannot write to {folder}: {error.strerror}. Choose another folder.'
+      f'Cannot write to {folder}: {error.strerror}. Choose another {flag}.'
     ) from error
+
+
+def check_data_dir(
+  job: ModelOptions, recorded: Mapping[str, Any] | None, source: str
+) -> None:
+  """Raises UserError if a recorded job names a folder that is not here."""
+  folder = recorded['options'].get('dataset_dir') if recorded else None
+  if folder and job.dataset_dir == folder and not os.path.isdir(folder):
+    raise UserError(
+      f'{source} names --dataset_dir={folder}, which is not on this machine '
+      f'(any more): set --dataset_dir to the folder of {job.dataset_name} here.'
+    )
 
 
 def read_data(job: JobT, split: str | None) -> tuple[JobT, Dataset]:
@@ -323,10 +398,12 @@ def read_data(job: JobT, split: str | None) -> tuple[JobT, Dataset]:
     'the folder that download_and_convert_data.py wrote records to',
   )
   # Absolute, as job.json is also read from other working directories.
-  folder = precedence.absolute_path(job.dataset_dir or '')
+  folder = os.path.abspath(job.dataset_dir or '')
   changes: dict[str, Any] = {'dataset_dir': folder, 'dataset_split_name': split}
   job = dataclasses.replace(job, **changes)
-  dataset = dataset_factory.get_dataset(job.dataset_name, split, folder)
+  dataset = dataset_factory.get_dataset(
+    job.dataset_name, split, folder, job.file_pattern
+  )
   if not job.skip_bad_records:
     check_ends(dataset)
   return job, dataset

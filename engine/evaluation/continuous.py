@@ -4,36 +4,41 @@ eval_image_classifier_loop.py uses it beside training, and
 --eval_every_n_steps within training.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
-import json
 import math
 import os
 import pathlib
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import files
 from engine import console
-from engine.checkpoints import store
+from engine.checkpoints import state_file, store
 from engine.config import resolve
 from engine.config.jobs import ContinuousEvaluationOptions, EvalJob, EvalLoopJob
 from engine.config.resolve import Setup
+from engine.evaluation import results
 from engine.evaluation.evaluator import Evaluator, evaluate
 from engine.evaluation.metrics import TOP
 from engine.evaluation.results import Result
-from engine.run_dir import run_status
+from engine.run_dir import lock, results_csv, run_status
 from errors import UserError
 
-BEST = 'best'
+BEST, BEST_JSON = 'best', 'best.json'
 # Seconds between checks whether training has finished, which are cheap.
 _TICK_SECONDS = 1.0
 
 
 class ContinuousEvaluation:
   """Evaluates checkpoints, saves the best and decides on early stopping.
+
+  It is a context manager: within it, no other process saves the best checkpoint
+  of the same train_dir.
 
   Attributes:
     patience_exhausted: whether training should stop.
@@ -44,6 +49,7 @@ class ContinuousEvaluation:
     setup: Setup,
     options: ContinuousEvaluationOptions,
     train_dir: str | os.PathLike,
+    flag: str = '--checkpoint_path',
   ):
     """Builds the evaluator.
 
@@ -51,9 +57,11 @@ class ContinuousEvaluation:
       setup: the resolved evaluation.
       options: --best_metric and --early_stop_patience.
       train_dir: the folder with the checkpoints; best/ is created in it.
+      flag: the flag that names it.
 
     Raises:
-      UserError: if the metric is always 1 on this data set.
+      UserError: if the metric is always 1 on this data set, or best.json is
+        damaged.
     """
     self._metric, self._patience = (
       options.best_metric,
@@ -64,8 +72,8 @@ class ContinuousEvaluation:
         f'--best_metric=Recall_5 is always 1 with {setup.num_classes} classes: '
         'choose Accuracy or loss.'
       )
-    self._train_dir = pathlib.Path(train_dir)
-    self._evaluator = Evaluator(setup)
+    self._train_dir, self._flag = pathlib.Path(train_dir), flag
+    self._results = pathlib.Path(setup.job.eval_dir, results_csv.FILE)
     # Only values of the same metric and records can be compared.
     self._criterion = {
       'metric': self._metric,
@@ -74,10 +82,14 @@ class ContinuousEvaluation:
     }
     self._best = self._recorded_best()
     self._since_best = 0
+    self._evaluator = Evaluator(setup)
+    self._lock = contextlib.ExitStack()
+    self._keeps_best = True
+    self._leftovers: list[str] = []
     self.patience_exhausted = False
 
   @classmethod
-  def within(cls, setup: Setup) -> 'ContinuousEvaluation':
+  def within(cls, setup: Setup) -> ContinuousEvaluation:
     """Returns the evaluation of a training run, with the job's own options."""
     job = setup.job
     options = {
@@ -91,10 +103,51 @@ class ContinuousEvaluation:
       'eval_image_size': job.train_image_size,
     }
     evaluation = resolve.evaluation(EvalJob(**options), frozenset(options))
-    return cls(evaluation, job, job.train_dir)
+    return cls(evaluation, job, job.train_dir, '--train_dir')
+
+  def __enter__(self) -> ContinuousEvaluation:
+    try:
+      self._lock.enter_context(
+        lock.exclusive(
+          self._train_dir / BEST,
+          'saving the best checkpoint in',
+          self._flag,
+        )
+      )
+      # Another process may have saved a better one since.
+      self._best = self._recorded_best()
+      self._leftovers = store.in_folder(self._candidate)
+      self._delete_all_but_best()
+    except UserError as error:
+      self._keeps_best = False
+      console.say(f'{error} This one evaluates, and saves no best checkpoint.')
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._lock.close()
+
+  def is_evaluated(self, step: int) -> bool:
+    """Whether a step was evaluated on the split; its best is then saved."""
+    return any(
+      (row.get('global_step'), row.get('split'))
+      == (step, self._criterion['split'])
+      for row in results_csv.read(self._results)
+    )
 
   def check(self, checkpoint: str) -> Result:
+    """Evaluates a checkpoint, and first one that a kill interrupted."""
+    leftovers, self._leftovers = self._leftovers, []
+    for leftover in leftovers:
+      if not (self._train_dir / f'{os.path.basename(leftover)}.index').exists():
+        with _skipping(leftover):
+          self._check(leftover)
+    return self._check(checkpoint)
+
+  def _check(self, checkpoint: str) -> Result:
     """Evaluates a checkpoint; saves the best, and counts those that are not.
+
+    The best is saved before results.csv records the evaluation, so that a kill
+    in between loses neither.
 
     Raises:
       FileNotFoundError: if it was deleted meanwhile.
@@ -104,16 +157,27 @@ class ContinuousEvaluation:
       result = self._evaluator.evaluate(checkpoint)
       value = result.metrics[self._metric]
       if self._is_better(value):
-        self._best, self._since_best = self._save_best(pinned, result), 0
+        self._since_best = 0
+        self._best = {
+          **self._criterion,
+          'value': value,
+          'global_step': result.global_step,
+          'checkpoint': pathlib.Path(checkpoint).name,
+        }
+        if self._keeps_best:
+          self._save_best(pinned, result, self._best)
       elif not self._best or result.global_step > self._best['global_step']:
         # A restarted loop evaluates those before the best again.
         self._since_best += 1
+    self._evaluator.publish(result)
     if self._patience and self._since_best >= self._patience:
       self._request_stop()
     return result
 
   def _request_stop(self) -> None:
-    """Requests that training stops early."""
+    """Requests that training stops early, once."""
+    if self.patience_exhausted:
+      return
     self.patience_exhausted = True
     best = f'{self._best["value"]:.5f}' if self._best else 'none'
     why = (
@@ -121,17 +185,26 @@ class ContinuousEvaluation:
       'evaluations'
     )
     console.say(f'Requesting an early stop: {why}.')
-    run_status.request_stop(self._train_dir, why)
+    try:
+      run_status.request_stop(self._train_dir, why)
+    except OSError as error:
+      console.say(f'Training is not stopped: {error}.')
 
   @contextlib.contextmanager
   def _pinned(self, checkpoint: str) -> Iterator[str]:
     """Links the checkpoint, so that it outlives its deletion in the body."""
-    folder = self._train_dir / BEST / '.candidate'
-    shutil.rmtree(folder, ignore_errors=True)
+    if not self._keeps_best:
+      yield checkpoint
+      return
     try:
-      yield store.copy(checkpoint, folder)
+      yield store.copy(checkpoint, self._candidate)
     finally:
-      shutil.rmtree(folder, ignore_errors=True)
+      shutil.rmtree(self._candidate, ignore_errors=True)
+
+  @property
+  def _candidate(self) -> pathlib.Path:
+    """The folder of the checkpoint that is being evaluated."""
+    return self._train_dir / BEST / '.candidate'
 
   def _is_better(self, value: float) -> bool:
     """Whether a value is better than the best; a lower loss is better."""
@@ -144,35 +217,53 @@ class ContinuousEvaluation:
 
   def _recorded_best(self) -> dict[str, Any] | None:
     """Reads best.json; None without one for the same metric and records."""
-    try:
-      best = json.loads((self._train_dir / BEST / 'best.json').read_text())
-      criterion = {name: best[name] for name in self._criterion}
-      best = best | {'value': float(best['value'])}
-      int(best['global_step'])
-    except (OSError, ValueError, KeyError, TypeError):
+    path = self._train_dir / BEST / BEST_JSON
+    best = files.read_json(
+      path,
+      dict.fromkeys((*self._criterion, 'checkpoint'), str)
+      | {'value': float, 'global_step': int},
+      f'Restore it, or move {path.parent} away.',
+    )
+    if best is None:
       return None
-    return best if criterion == self._criterion else None
+    criterion = {name: best[name] for name in self._criterion}
+    if criterion == self._criterion:
+      return best
+    console.say_once(
+      f'{path.parent} holds the best checkpoint by {_spell(criterion)}: the best '
+      f'by {_spell(self._criterion)} replaces it.'
+    )
+    return None
 
-  def _save_best(self, checkpoint: str, result: Result) -> dict[str, Any]:
-    """Copies a checkpoint and job.json to best/; deletes the earlier one."""
+  def _save_best(
+    self, checkpoint: str, result: Result, best: Mapping[str, Any]
+  ) -> None:
+    """Copies a checkpoint, its job.json and report; deletes the earlier one."""
     folder = self._train_dir / BEST
-    before = store.in_folder(folder)
     saved = store.copy(checkpoint, folder)
     job = self._train_dir / 'job.json'
-    if job.exists():
-      files.write_text(folder / 'job.json', job.read_text())
-    best = {
-      **self._criterion,
-      'value': result.metrics[self._metric],
-      'global_step': result.global_step,
-      'checkpoint': pathlib.Path(saved).name,
-    }
-    files.write_text(folder / 'best.json', json.dumps(best, indent=2) + '\n')
-    for checkpoint in before:
-      if checkpoint != saved:
-        store.delete(checkpoint)
+    if job.is_file():
+      with files.replacing(folder / 'job.json') as copy:
+        shutil.copyfile(job, copy)
+    results.write_report(result, folder)
+    files.write_json(folder / BEST_JSON, best)
+    self._delete_all_but_best()
     console.say(f'Best so far, {self._metric} {best["value"]:.5f}: {saved}.')
-    return best
+
+  def _delete_all_but_best(self) -> None:
+    """Deletes other checkpoints in best/, also those that a kill has left."""
+    folder = self._train_dir / BEST
+    saved = store.in_folder(folder)
+    best = str(folder / self._best['checkpoint']) if self._best else None
+    if best in saved:
+      for checkpoint in saved:
+        if checkpoint != best:
+          store.delete(checkpoint)
+
+
+def _spell(criterion: Mapping[str, str]) -> str:
+  """'Accuracy on digits/test'."""
+  return '{metric} on {dataset}/{split}'.format(**criterion)
 
 
 def loop(
@@ -180,9 +271,9 @@ def loop(
 ) -> list[Result]:
   """Evaluates every checkpoint in order while training writes them.
 
-  Ends when training has finished and all checkpoints are evaluated, after
-  --eval_timeout_secs without a new checkpoint, and after
-  --early_stop_patience evaluations without improvement. If
+  Ends when training has finished and all checkpoints are evaluated, and after
+  --eval_timeout_secs without a new checkpoint. After --early_stop_patience
+  evaluations without improvement, only the last checkpoint is evaluated. If
   --checkpoint_path is a checkpoint and not a folder, only that is evaluated.
 
   Args:
@@ -194,85 +285,126 @@ def loop(
     resolve.read_data(job, job.dataset_split_name)
   if not _is_folder(job.checkpoint_path):
     return [evaluate(job, explicit)]
-  results: list[Result] = []
-  evaluation = None
-  for checkpoint in _new_checkpoints(job):
-    # Only with the first checkpoint is there a job.json to inherit from.
-    evaluation = evaluation or ContinuousEvaluation(
-      resolve.evaluation(job, explicit), job, job.checkpoint_path
-    )
-    try:
-      results.append(evaluation.check(checkpoint))
-    except store.read_errors():
-      # Training deletes old checkpoints while they are read.
-      problem = store.read_problem(checkpoint)
-      if problem is None:
-        raise
-      console.say(f'Skipping {checkpoint}: {problem}')
-    if evaluation.patience_exhausted:
-      break
-  if not results:
+  evaluated: list[Result] = []
+  with contextlib.ExitStack() as stack:
+    evaluation = None
+    checkpoints = _Checkpoints(job)
+    for checkpoint in checkpoints:
+      # Only with the first checkpoint is there a job.json to inherit from.
+      evaluation = evaluation or stack.enter_context(
+        ContinuousEvaluation(
+          resolve.evaluation(job, explicit), job, checkpoints.folder
+        )
+      )
+      with _skipping(checkpoint):
+        evaluated.append(evaluation.check(checkpoint))
+      checkpoints.only_last = evaluation.patience_exhausted
+  if not evaluated:
     console.say(
       f'Nothing was evaluated: no checkpoint appeared in {job.checkpoint_path}. '
       'Set --checkpoint_path to the folder that training writes to.'
     )
-  return results
+  return evaluated
+
+
+@contextlib.contextmanager
+def _skipping(checkpoint: str) -> Iterator[None]:
+  """Skips a checkpoint that training deletes while the body reads it."""
+  try:
+    yield
+  except store.read_errors():
+    problem = store.read_problem(checkpoint)
+    if problem is None:
+      raise
+    console.say(f'Skipping {checkpoint}: {problem}')
 
 
 def _is_folder(path: str) -> bool:
   """Whether a path is a folder of checkpoints, which may not exist yet."""
+  if state_file.is_state_file(path):
+    return True
   named = '.ckpt' in os.path.basename(path) or os.path.exists(path + '.index')
   return os.path.isdir(path) or not named
 
 
-def _new_checkpoints(job: EvalLoopJob) -> Iterator[str]:
-  """Yields the checkpoints of a folder, lowest step first, as they appear."""
-  folder, arrival = job.checkpoint_path, time.monotonic()
-  # A run that resumed from an older step writes some names again.
-  evaluated: dict[str, int | None] = {}
-  waiting = False
-  while True:
-    # Read before listing: the last checkpoint is saved before finished.json.
-    finished = run_status.is_finished(folder)
-    new = [
+class _Checkpoints:
+  """The checkpoints of a folder, lowest step first, as they appear.
+
+  Attributes:
+    folder: the folder.
+    only_last: whether to wait for the end of training, for its last checkpoint.
+  """
+
+  def __init__(self, job: EvalLoopJob):
+    self.folder, self.only_last = job.checkpoint_path, False
+    if state_file.is_state_file(self.folder):
+      self.folder = str(store.folder_of(self.folder))
+    self._job = job
+    self._arrival = time.monotonic()
+    # A run that resumed from an older step writes some names again.
+    self._seen: dict[str, int | None] = {}
+
+  def __iter__(self) -> Iterator[str]:
+    waiting = False
+    while True:
+      # Read before listing: the last checkpoint is saved before the end.
+      is_over = self._is_over()
+      new = self._new()
+      if new and (is_over or not self.only_last):
+        checkpoint = new[-1] if self.only_last else new[0]
+        for each in new if self.only_last else new[:1]:
+          self._seen[each] = store.written_at(each)
+        yield checkpoint
+        self._arrival = time.monotonic()
+        waiting = False
+      elif is_over or self._is_late():
+        console.say(self._farewell(is_over))
+        return
+      else:
+        if not waiting:
+          console.say(self._waiting())
+        waiting = True
+        self._wait()
+
+  def _is_over(self) -> bool:
+    """Whether training has finished, or, asked to stop, does not run."""
+    if run_status.is_finished(self.folder):
+      return True
+    return self.only_last and not lock.is_held(self.folder)
+
+  def _new(self) -> list[str]:
+    """Lists the checkpoints that were written since they were evaluated."""
+    return [
       checkpoint
-      for checkpoint in store.in_folder(folder)
-      if store.written_at(checkpoint) not in (None, evaluated.get(checkpoint))
+      for checkpoint in store.in_folder(self.folder)
+      if store.written_at(checkpoint) not in (None, self._seen.get(checkpoint))
     ]
-    if new:
-      evaluated[new[0]] = store.written_at(new[0])
-      yield new[0]
-      arrival = time.monotonic()
-    elif finished:
-      console.say(
-        f'Training in {folder} has finished, and all its checkpoints are '
-        'evaluated.'
-      )
-      return
-    elif _is_late(job, arrival):
-      console.say(f'No new checkpoint for {job.eval_timeout_secs} s: ending.')
-      return
-    else:
-      if not waiting:
-        there = '' if os.path.isdir(folder) else ', which does not exist yet'
-        console.say(f'Waiting for new checkpoints in {folder}{there}.')
-      _wait(job, arrival)
-    waiting = not new
 
+  def _waiting(self) -> str:
+    if self.only_last:
+      return f'Waiting for the last checkpoint in {self.folder}.'
+    there = '' if os.path.isdir(self.folder) else ', which does not exist yet'
+    return f'Waiting for new checkpoints in {self.folder}{there}.'
 
-def _is_late(job: EvalLoopJob, arrival: float) -> bool:
-  waited = time.monotonic() - arrival
-  return job.eval_timeout_secs is not None and waited >= job.eval_timeout_secs
+  def _farewell(self, is_over: bool) -> str:
+    if not is_over:
+      return f'No new checkpoint for {self._job.eval_timeout_secs} s: ending.'
+    which = (
+      'its last checkpoint is'
+      if self.only_last
+      else ('all its checkpoints are')
+    )
+    return f'Training in {self.folder} has finished, and {which} evaluated.'
 
+  def _is_late(self) -> bool:
+    """Whether --eval_timeout_secs have passed without a new checkpoint."""
+    seconds = self._job.eval_timeout_secs
+    return seconds is not None and time.monotonic() - self._arrival >= seconds
 
-def _wait(job: EvalLoopJob, arrival: float) -> None:
-  """Waits until the next check is due, training finishes or time is up."""
-  next_check = time.monotonic() + job.eval_interval_secs
-  while True:
-    time.sleep(min(_TICK_SECONDS, max(0.1, next_check - time.monotonic())))
-    if (
-      time.monotonic() >= next_check
-      or run_status.is_finished(job.checkpoint_path)
-      or _is_late(job, arrival)
-    ):
-      return
+  def _wait(self) -> None:
+    """Waits until the next check is due, training ends or time is up."""
+    next_check = time.monotonic() + self._job.eval_interval_secs
+    while True:
+      time.sleep(min(_TICK_SECONDS, max(0.1, next_check - time.monotonic())))
+      if time.monotonic() >= next_check or self._is_over() or self._is_late():
+        return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import sys
 import time
@@ -38,7 +39,9 @@ def evaluate(job: EvalJob, explicit: Collection[str] = frozenset()) -> Result:
   checkpoint = store.find(job.checkpoint_path)
   setup = resolve.evaluation(job, explicit)
   with Evaluator(setup) as evaluator:
-    return evaluator.evaluate(checkpoint)
+    result = evaluator.evaluate(checkpoint)
+    evaluator.publish(result)
+    return result
 
 
 class Evaluator:
@@ -107,7 +110,7 @@ class Evaluator:
     }
 
   def evaluate(self, checkpoint: str) -> Result:
-    """Evaluates a checkpoint on the split; writes and prints the result.
+    """Evaluates a checkpoint on the split; prints the result.
 
     Raises:
       UserError: if the checkpoint is of another network, or a record is bad.
@@ -145,11 +148,14 @@ class Evaluator:
       class_names=self._setup.class_names,
       images_per_second=metrics.count / seconds,
     )
-    self._publish(result)
+    self._print(result)
     return result
 
   def _restore(self, checkpoint: str) -> None:
-    """Restores the variables; checkpoints of equal names share their savers."""
+    """Restores the variables: with --moving_average_decay, from the averages.
+
+    Checkpoints with the same names share their savers.
+    """
     job = self._setup.job
     mapping = restoring.evaluating(
       job.model_name, checkpoint, bool(job.moving_average_decay)
@@ -181,8 +187,8 @@ class Evaluator:
         yield self._session.run(self._outputs)
         bar.update()
 
-  def _publish(self, result: Result) -> None:
-    """Prints the result; writes it to eval_dir and its curve to train_dir."""
+  def _print(self, result: Result) -> None:
+    """Prints the result and where it goes."""
     if self._skipped is not None:
       skipped = self._session.run(self._skipped)
       console.say(f'{skipped} bad records were skipped.')
@@ -195,6 +201,9 @@ class Evaluator:
       f'{result.images_per_second:.1f} images/s; results in '
       f'{self._setup.job.eval_dir}{predictions}.'
     )
+
+  def publish(self, result: Result) -> None:
+    """Writes a result to eval_dir, and its curve to train_dir."""
     results.write(result, self._setup.job.eval_dir)
     with tf.summary.FileWriter(self._setup.job.eval_dir) as writer:
       writer.add_summary(
@@ -204,7 +213,8 @@ class Evaluator:
         result.global_step,
       )
     train_dir = pathlib.Path(result.checkpoint).parent
-    # A published checkpoint has no run folder.
-    if pathlib.Path(train_dir, 'job.json').exists():
+    # A published checkpoint has no run folder, or one that is read-only.
+    is_run = pathlib.Path(train_dir, 'job.json').exists()
+    if is_run and os.access(train_dir, os.W_OK):
       run_status.register_eval_dir(train_dir, self._setup.job.eval_dir)
       curves.draw(train_dir, run_status.results_files(train_dir))

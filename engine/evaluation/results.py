@@ -117,13 +117,18 @@ def write(result: Result, eval_dir: str | os.PathLike) -> None:
   The row in results.csv is written last, so that the other files are complete
   when it appears.
   """
-  write_json(result, os.path.join(eval_dir, JSON))
-  if len(result.class_names) <= MAX_MATRIX:
-    write_confusion_csv(result, os.path.join(eval_dir, CONFUSION_CSV))
-  else:
-    write_confusion_pairs(result, os.path.join(eval_dir, CONFUSION_PAIRS_CSV))
-  draw_confusion(result, os.path.join(eval_dir, CONFUSION_PNG))
+  write_report(result, eval_dir)
   append_csv(result, os.path.join(eval_dir, results_csv.FILE))
+
+
+def write_report(result: Result, folder: str | os.PathLike) -> None:
+  """Writes results.json and the confusion matrix into a folder."""
+  write_json(result, os.path.join(folder, JSON))
+  if len(result.class_names) <= MAX_MATRIX:
+    write_confusion_csv(result, os.path.join(folder, CONFUSION_CSV))
+  else:
+    write_confusion_pairs(result, os.path.join(folder, CONFUSION_PAIRS_CSV))
+  draw_confusion(result, os.path.join(folder, CONFUSION_PNG))
 
 
 def write_json(result: Result, path: str | os.PathLike) -> None:

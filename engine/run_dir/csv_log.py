@@ -3,11 +3,19 @@
 import csv
 import datetime
 import io
+import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import files
+from engine import console
+
+Row = TypeVar('Row')
+
+# More do not fit in 64 bits.
+_MAX_DIGITS = 18
 
 
 def timestamp() -> str:
@@ -17,16 +25,26 @@ def timestamp() -> str:
   )
 
 
-def append(path: str | os.PathLike, row: Mapping[str, Any]) -> None:
+def append(
+  path: str | os.PathLike,
+  row: Mapping[str, Any],
+  layouts: Collection[Sequence[str]] = (),
+) -> None:
   """Appends one row; None is an empty cell.
 
   The header is written with the first row. If the row has columns the header
   lacks, the file is rewritten with the union of both.
+
+  Args:
+    path: the CSV file.
+    row: column -> value.
+    layouts: as of read().
   """
   header = _repair(path)
-  missing = [column for column in row if column not in header]
-  if missing:
-    write(path, [*header, *missing], [*read(path), row])
+  if not {*row} <= {*header}:
+    columns = _columns(_lines(path), layouts)
+    missing = [column for column in row if column not in columns]
+    write(path, [*columns, *missing], [*read(path, layouts=layouts), row])
     return
   # One small write to a file opened for appending: rows of two processes
   # follow one another and do not mix.
@@ -50,36 +68,82 @@ def write(
 
 
 def read(
-  path: str | os.PathLike, most: int | None = None
-) -> list[dict[str, str]]:
+  path: str | os.PathLike,
+  parse: Callable[[dict[str, str]], Row] = dict,  # type: ignore[assignment]
+  *,
+  layouts: Collection[Sequence[str]] = (),
+  most: int | None = None,
+) -> list[Row]:
   """Reads the complete rows; [] if there is no file.
+
+  A damaged line is left out and reported, once.
 
   Args:
     path: the CSV file.
+    parse: turns column -> text into a row; raises ValueError if it is damaged.
+    layouts: the columns that the file may have, each in another number; those
+      as many as a row's replace a damaged header.
     most: read about this many rows, evenly spaced, including the last; None
       reads all.
-
-  Returns:
-    One dict per row, column -> text; '' for missing cells.
   """
+  lines = _lines(path)
+  numbers = range(1, len(lines))
+  if most is not None and len(numbers) > most:
+    stride = -(-len(numbers) // most)
+    numbers = numbers[(len(numbers) - 1) % stride :: stride]
+  columns = _columns(lines, layouts)
+  rows = []
+  for number in numbers:
+    if line := lines[number].strip(b'\r'):
+      try:
+        rows.append(parse(_row(columns, line)))
+      except (ValueError, csv.Error):
+        console.say_once(
+          f'{os.fspath(path)}: line {number + 1} is damaged, and left out.'
+        )
+  return rows
+
+
+def _lines(path: str | os.PathLike) -> list[bytes]:
+  """Returns the complete lines; [] if there is no file."""
   try:
     with open(path, 'rb') as file:
-      lines = file.read().split(b'\n')
+      # What follows the last newline is an incomplete row.
+      return file.read().split(b'\n')[:-1]
   except FileNotFoundError:
     return []
-  # What follows the last newline is an incomplete row.
-  header, body = lines[0], lines[1:-1]
-  if len(lines) < 2:
-    return []
-  if most is not None and len(body) > most:
-    stride = -(-len(body) // most)
-    body = body[(len(body) - 1) % stride :: stride]
-  columns = next(csv.reader([_text(header)]), [])
-  return [
-    dict(zip(columns, cells + [''] * (len(columns) - len(cells)), strict=False))
-    for cells in csv.reader(map(_text, body))
-    if cells
-  ]
+
+
+def whole_number(text: str) -> int:
+  """Parses a cell; raises ValueError unless it is a whole number from 0."""
+  if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+    raise ValueError(text)
+  return int(text)
+
+
+def _row(columns: Sequence[str], line: bytes) -> dict[str, str]:
+  """Parses a line; raises ValueError or csv.Error if it is damaged."""
+  # On its own, as a quote that is damage would join it with those below.
+  cells = next(csv.reader([line.decode()], strict=True))
+  return dict(zip(columns, cells, strict=True))
+
+
+def _columns(
+  lines: Sequence[bytes], layouts: Collection[Sequence[str]]
+) -> Sequence[str]:
+  """Returns the header, or the layout as wide as the rows if it is damaged."""
+  header = _header(lines[0]) if lines else []
+  widths = [line.count(b',') + 1 for line in lines[1:]]
+  width = statistics.mode(widths or [len(header)])
+  if len(header) == width and {*header} <= {*itertools.chain(*layouts)}:
+    return header
+  return next((each for each in layouts if len(each) == width), header)
+
+
+def _header(line: bytes) -> list[str]:
+  """Parses a header, which may be damaged; no name in it needs quotes."""
+  text = line.decode('utf-8', 'replace').strip('\r\n')
+  return text.split(',') if text else []
 
 
 def _repair(path: str | os.PathLike) -> list[str]:
@@ -94,7 +158,7 @@ def _repair(path: str | os.PathLike) -> list[str]:
       size = file.read().rfind(b'\n') + 1
       file.truncate(size)
     file.seek(0)
-    return next(csv.reader([_text(file.readline())]), [])
+    return _header(file.readline())
 
 
 def _line(cells: Iterable[Any]) -> str:
@@ -104,8 +168,3 @@ def _line(cells: Iterable[Any]) -> str:
     ' '.join(cell.split()) if isinstance(cell, str) else cell for cell in cells
   )
   return buffer.getvalue()
-
-
-def _text(line: bytes) -> str:
-  """Decodes a line in which a crashed file system may have left NULs."""
-  return line.replace(b'\0', b'').decode('utf-8', 'replace').strip('\r\n')

@@ -23,7 +23,7 @@ def exclusive(
   """Locks a folder while the body runs; the system unlocks it after a kill.
 
   Args:
-    folder: an existing folder.
+    folder: the folder, which is created if it does not exist.
     work: what the process does with it, for the message: 'training in'.
     flag: the flag that names it.
 
@@ -32,6 +32,7 @@ def exclusive(
   """
   lock = filelock.FileLock(pathlib.Path(folder, _FILE), timeout=0)
   try:
+    os.makedirs(folder, exist_ok=True)
     lock.acquire()
   except filelock.Timeout as error:
     raise UserError(
@@ -53,3 +54,15 @@ def exclusive(
         # A refused command leaves no file behind.
         os.unlink(os.path.join(folder, _FILE))
     lock.release()
+
+
+def is_held(folder: str | pathlib.Path) -> bool:
+  """Whether a process works in a folder; True if that cannot be known."""
+  path = pathlib.Path(folder, _FILE)
+  if not path.exists():
+    return False
+  try:
+    with filelock.FileLock(path, timeout=0):
+      return False
+  except (filelock.Timeout, NotImplementedError, OSError):
+    return True

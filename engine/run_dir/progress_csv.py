@@ -1,6 +1,8 @@
 """train_dir/progress.csv: one row for each step that training logs."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ def append(
   row = dict(
     zip(COLUMNS, (int(step), csv_log.timestamp(), *texts), strict=True)
   )
-  csv_log.append(path, row)
+  csv_log.append(path, row, [COLUMNS])
 
 
 def read(
@@ -38,17 +40,15 @@ def read(
 
   Returns:
     Column -> array: step int64, time text, the others float64, NaN for cells
-    that are empty or not a number. Rows without a step are left out.
+    that are empty or not a number. Damaged lines are left out.
   """
-  rows = [
-    row for row in csv_log.read(path, most) if row.get('step', '').isdigit()
-  ]
+  rows = csv_log.read(path, _parse, layouts=[COLUMNS], most=most)
   columns = {
-    name: np.array([_number(row.get(name, '')) for row in rows], np.float64)
+    name: np.array([row[name] for row in rows], np.float64)
     for name in COLUMNS[2:]
   }
-  columns['step'] = np.array([int(row['step']) for row in rows], np.int64)
-  columns['time'] = np.array([row.get('time', '') for row in rows], str)
+  columns['step'] = np.array([row['step'] for row in rows], np.int64)
+  columns['time'] = np.array([row['time'] for row in rows], str)
   return columns
 
 
@@ -56,17 +56,30 @@ def truncate(path: str | os.PathLike, step: int) -> int:
   """Deletes the rows after the step that training resumes from.
 
   Returns:
-    The number of rows deleted.
+    The number of rows deleted; damaged lines, which go as well, do not count.
   """
-  rows = csv_log.read(path)
-  remaining = [
-    row
-    for row in rows
-    if row.get('step', '').isdigit() and int(row['step']) <= step
-  ]
-  if len(remaining) < len(rows):
-    csv_log.write(path, COLUMNS, remaining)
+  if not os.path.exists(path):
+    return 0
+  rows = csv_log.read(path, _checked, layouts=[COLUMNS])
+  remaining = [row for row in rows if int(row['step']) <= step]
+  csv_log.write(path, COLUMNS, remaining)
   return len(rows) - len(remaining)
+
+
+def _parse(row: Mapping[str, str]) -> dict[str, Any]:
+  """Returns step and time of a row, and NaN for cells that are no number."""
+  numbers = {name: _number(row.get(name, '')) for name in COLUMNS[2:]}
+  return {
+    'step': csv_log.whole_number(row.get('step', '')),
+    'time': row.get('time', ''),
+    **numbers,
+  }
+
+
+def _checked(row: Mapping[str, str]) -> Mapping[str, str]:
+  """Returns a row; raises ValueError unless its step is one."""
+  csv_log.whole_number(row.get('step', ''))
+  return row
 
 
 def _number(text: str) -> float:

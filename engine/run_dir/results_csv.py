@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,12 @@ FILE = 'results.csv'
 
 _INTEGERS = ('global_step', 'count')
 _TEXTS = ('time', 'checkpoint', 'split')
+# Recall_5 is left out where it is always 1.
+_LAYOUTS = tuple(
+  f'time,global_step,checkpoint,split,count,Accuracy,{recall}loss,'
+  'macro_precision,macro_recall,macro_f1'.split(',')
+  for recall in ('Recall_5,', '')
+)
 
 
 def append(
@@ -33,7 +38,7 @@ def append(
     'split': split,
     'count': count,
   }
-  csv_log.append(path, row | dict(metrics))
+  csv_log.append(path, row | dict(metrics), _LAYOUTS)
 
 
 def read(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -42,13 +47,9 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
   Returns:
     A dict per complete row: time, checkpoint and split as text, global_step
     and count as int, metrics as float. Empty cells are left out, and so are
-    rows that are damaged.
+    damaged lines.
   """
-  rows = []
-  for row in csv_log.read(path):
-    with contextlib.suppress(ValueError):
-      rows.append(_parse_row(row))
-  return rows
+  return csv_log.read(path, _parse_row, layouts=_LAYOUTS)
 
 
 def _parse_row(row: Mapping[str, str]) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def _parse_row(row: Mapping[str, str]) -> dict[str, Any]:
     if column in _TEXTS:
       parsed[column] = text
     elif column in _INTEGERS:
-      parsed[column] = int(text)
+      parsed[column] = csv_log.whole_number(text)
     elif text:
       parsed[column] = float(text)
   return parsed

@@ -6,24 +6,37 @@ evaluations of its checkpoints wrote results.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 from typing import Any
 
 import files
+from engine import console
 from engine.run_dir import csv_log, results_csv
+from errors import UserError
 
 _FINISHED = 'finished.json'
 _EARLY_STOP = 'early_stop.json'
 _EVALUATIONS = 'evaluations.json'
 
 
+def check_run_folder(train_dir: str) -> None:
+  """Raises UserError if train_dir was deleted or moved while training.
+
+  Another process may have made a folder of this name again, without job.json.
+  """
+  if not os.path.exists(os.path.join(train_dir, 'job.json')):
+    raise UserError(
+      f'{train_dir} was deleted or moved: job.json is no longer in it. Training '
+      'stops; move the folder back, and the same command resumes from its '
+      'newest checkpoint.'
+    )
+
+
 def write_finished(train_dir: str, reason: str, step: int) -> None:
   """Writes finished.json: the reason and step at which training finished."""
-  _write(
-    train_dir,
-    _FINISHED,
+  files.write_json(
+    pathlib.Path(train_dir, _FINISHED),
     {'reason': reason, 'global_step': step, 'time': csv_log.timestamp()},
   )
 
@@ -34,20 +47,24 @@ def is_finished(train_dir: str | os.PathLike) -> bool:
 
 
 def read_finished(train_dir: str | os.PathLike) -> dict[str, Any] | None:
-  """Returns the reason and global_step of a finished run, else None."""
-  try:
-    content = json.loads(pathlib.Path(train_dir, _FINISHED).read_text())
-    return {
-      'reason': content['reason'],
-      'global_step': content['global_step'],
-    }
-  except (OSError, ValueError, KeyError, TypeError):
-    return None
+  """Returns the reason and global_step of a finished run, else None.
+
+  Raises:
+    UserError: if the file is damaged.
+  """
+  return files.read_json(
+    pathlib.Path(train_dir, _FINISHED),
+    {'reason': str, 'global_step': int},
+    'Delete it: the same command ends the run again.',
+  )
 
 
 def request_stop(train_dir: str | os.PathLike, why: str) -> None:
   """Requests that the training in train_dir stops early."""
-  _write(train_dir, _EARLY_STOP, {'reason': why, 'time': csv_log.timestamp()})
+  files.write_json(
+    pathlib.Path(train_dir, _EARLY_STOP),
+    {'reason': why, 'time': csv_log.timestamp()},
+  )
 
 
 def is_stop_requested(train_dir: str) -> bool:
@@ -68,7 +85,9 @@ def register_eval_dir(train_dir: str | os.PathLike, eval_dir: str) -> None:
   if eval_dir not in folders:
     # The folder of published checkpoints may be read-only.
     with contextlib.suppress(OSError):
-      _write(train_dir, _EVALUATIONS, [*folders, eval_dir])
+      files.write_json(
+        pathlib.Path(train_dir, _EVALUATIONS), [*folders, eval_dir]
+      )
 
 
 def results_files(train_dir: str | os.PathLike) -> list[pathlib.Path]:
@@ -77,13 +96,9 @@ def results_files(train_dir: str | os.PathLike) -> list[pathlib.Path]:
 
 
 def _evaluations(train_dir: str | os.PathLike) -> list[str]:
-  path = pathlib.Path(train_dir, _EVALUATIONS)
+  """Reads evaluations.json; only the curves of a run depend on it."""
   try:
-    return list(map(str, json.loads(path.read_text())))
-  except (OSError, ValueError, TypeError):
+    return files.read_json(pathlib.Path(train_dir, _EVALUATIONS), [str]) or []
+  except UserError as error:
+    console.say(f'{error} The next evaluation replaces it.')
     return []
-
-
-def _write(train_dir: str | os.PathLike, name: str, content: object) -> None:
-  path = pathlib.Path(train_dir, name)
-  files.write_text(path, json.dumps(content, indent=2) + '\n')

@@ -29,6 +29,9 @@ class LoggingHook(tf.train.SessionRunHook):
     loss: its loss.
   """
 
+  # A loss so many times that of the start is no result.
+  _RISEN = 1000
+
   def __init__(
     self,
     job: TrainJob,
@@ -40,6 +43,8 @@ class LoggingHook(tf.train.SessionRunHook):
     self._graph, self._writer, self._start = step, writer, start
     self._every, self._last = job.log_every_n_steps, job.max_number_of_steps
     self._progress = pathlib.Path(job.train_dir, progress_csv.FILE)
+    losses = progress_csv.read(self._progress)['loss']
+    self._first_loss = float(losses[0]) if len(losses) else math.nan
     self._seconds, self._steps = 0.0, 0
     self._bar = console.bar(self._last, start)
 
@@ -57,6 +62,8 @@ class LoggingHook(tf.train.SessionRunHook):
   def after_run(self, run_context, run_values):
     values, before = run_values.results, self.step
     self.step, self.loss = int(values['step']), float(values['loss'])
+    if math.isnan(self._first_loss):
+      self._first_loss = self.loss
     # The first step also prepares kernels, so it is not timed.
     if before > self._start:
       self._seconds += time.perf_counter() - self._began
@@ -103,6 +110,14 @@ class LoggingHook(tf.train.SessionRunHook):
     left = f'{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}'
     return f', {speed:.1f} images/s, {left} left'
 
+  @property
+  def has_risen(self) -> bool:
+    """Whether the loss is not finite, or a thousand times that of the start."""
+    if self.step == self._start:
+      return False
+    limit = self._RISEN * self._first_loss
+    return not math.isfinite(self.loss) or self.loss > limit > 0
+
   def close(self) -> None:
     """Closes the progress bar; also called when training fails."""
     self._bar.close()
@@ -146,7 +161,10 @@ class LastStepHook(tf.train.SessionRunHook):
   Attributes:
     step: the last step made.
     loss: its loss.
+    has_risen: False; the chief reports it.
   """
+
+  has_risen = False
 
   def __init__(self, step: TrainStep, start: int):
     self.step, self.loss = start, math.nan

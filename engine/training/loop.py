@@ -21,7 +21,7 @@ from deployment.options import PS
 from engine import console, error_translation
 from engine.checkpoints import restore as restoring
 from engine.checkpoints import store
-from engine.config import job_file, resolve
+from engine.config import advice, job_file, resolve
 from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
 from engine.evaluation.continuous import ContinuousEvaluation
@@ -78,7 +78,7 @@ def train(job: TrainJob, explicit: Collection[str] = frozenset()) -> Summary:
     if setup.is_chief:
       stack.enter_context(lock.exclusive(setup.job.train_dir))
     signals = Signals()
-    _announce(setup, 'checkpoint_path' in explicit)
+    _announce(setup, explicit)
     if _is_finished(setup):
       return _finish_again(setup, signals)
     return _train(setup, signals)
@@ -103,7 +103,7 @@ def _serve(job: TrainJob, cluster: Cluster) -> Summary:
 
 def _train(setup: Setup, signals: Signals) -> Summary:
   """Builds the graph, restores variables, and runs the training loop."""
-  validate = _validation(setup)
+  validation = _validation(setup)
   deployment = _deploy(setup, signals)
   with tf.Graph().as_default(), deployment.scope():
     step = train_step.build(setup, deployment, setup.start_step)
@@ -111,6 +111,7 @@ def _train(setup: Setup, signals: Signals) -> Summary:
     if setup.is_chief:
       _start_run_dir(setup)
     with (
+      validation or contextlib.nullcontext(),
       error_translation.translate_data_errors(
         setup.dataset, setup.job.labels_offset
       ),
@@ -119,7 +120,7 @@ def _train(setup: Setup, signals: Signals) -> Summary:
       _end_servers_on_error(deployment),
     ):
       return _run(
-        setup, deployment, step, restore, validate, watchdog_hooks, signals
+        setup, deployment, step, restore, validation, watchdog_hooks, signals
       )
 
 
@@ -128,7 +129,7 @@ def _run(
   deployment: Deployment,
   step: TrainStep,
   restore: Restore,
-  validate: Callable | None,
+  validation: ContinuousEvaluation | None,
   watchdog_hooks: list[tf.train.SessionRunHook],
   signals: Signals,
 ) -> Summary:
@@ -139,7 +140,7 @@ def _run(
     job,
     step,
     start if setup.is_resumed else None,
-    validate,
+    validation,
     signals,
     deployment.peer_lost_errors,
   )
@@ -197,8 +198,8 @@ def _before_first_step(
   return contextlib.nullcontext() if setup.cluster else signals.at_once()
 
 
-def _announce(setup: Setup, checkpoint_path_given: bool) -> None:
-  """Prints what will be trained, on which data, from which checkpoint."""
+def _announce(setup: Setup, explicit: Collection[str]) -> None:
+  """Prints what will be trained, on what, from which checkpoint; and advice."""
   job = setup.job
   attention = f' with {job.attention_module}' if job.attention_module else ''
   workers, number = setup.shard
@@ -214,11 +215,13 @@ def _announce(setup: Setup, checkpoint_path_given: bool) -> None:
   )
   if setup.is_resumed:
     console.say(f'Resuming from {setup.checkpoint}.')
-    if checkpoint_path_given:
+    if 'checkpoint_path' in explicit:
       console.say(
         f'Ignoring --checkpoint_path={job.checkpoint_path}: there is a '
         f'checkpoint in {job.train_dir} already.'
       )
+  for warning in advice.of_training(setup, explicit):
+    console.say(f'Warning: {warning}')
 
 
 def _is_finished(setup: Setup) -> bool:
@@ -228,18 +231,36 @@ def _is_finished(setup: Setup) -> bool:
 
 
 def _finish_again(setup: Setup, signals: Signals) -> Summary:
-  """Reports a run that was finished before, without training."""
+  """Reports a run that was finished before, without training.
+
+  Raises:
+    UserError: if the checkpoint is of another network.
+  """
   job, step = setup.job, setup.start_step
+  _check_finished_network(setup)
+  finished = run_status.read_finished(job.train_dir)
+  reason = finished['reason'] if finished else 'max_number_of_steps'
   console.say(
-    f'Already finished at step {step}: set --max_number_of_steps above '
-    f'{job.max_number_of_steps} to continue.'
+    f'Already finished at step {step} ({reason}): set --max_number_of_steps '
+    f'above {step} to continue.'
   )
   if setup.is_chief:
-    run_status.write_finished(job.train_dir, 'max_number_of_steps', step)
+    if not finished:
+      run_status.write_finished(job.train_dir, reason, step)
     if setup.cluster and setup.cluster.servers:
       # The parameter servers would wait for the chief.
       _deploy(setup, signals).end(0)
-  return Summary(step, math.nan, 'max_number_of_steps', setup.checkpoint)
+  return Summary(step, math.nan, reason, setup.checkpoint)
+
+
+def _check_finished_network(setup: Setup) -> None:
+  """Raises UserError unless the checkpoint is of the job's network."""
+  side = setup.image_size
+  with tf.Graph().as_default():
+    images = tf.zeros([1, side, side, setup.channels])
+    setup.network_fn(is_training=True)(images)
+    tf.train.get_or_create_global_step()
+    restoring.check_resumable(setup.job.model_name, setup.checkpoint or '')
 
 
 def _restore_function(setup: Setup) -> Restore:
@@ -261,7 +282,7 @@ def _restore_function(setup: Setup) -> Restore:
   def restore(session: tf.Session, saver: tf.train.Saver) -> None:
     newest = store.newest_readable(job.train_dir, verbose=False)
     if newest not in (None, resumed):
-      saver.restore(session, newest)
+      store.restore(saver, session, newest)
     elif restore_source and source:
       restore_source(session, source)
 
@@ -291,14 +312,14 @@ def _start_run_dir(setup: Setup) -> None:
   job_file.write(setup.job, facts)
 
 
-def _validation(setup: Setup) -> Callable | None:
-  """Returns the function that evaluates a checkpoint within training.
+def _validation(setup: Setup) -> ContinuousEvaluation | None:
+  """Returns the evaluation of checkpoints within training.
 
   None without --eval_every_n_steps, and in processes other than the chief.
   """
   if not setup.job.eval_every_n_steps or not setup.is_chief:
     return None
-  return ContinuousEvaluation.within(setup).check
+  return ContinuousEvaluation.within(setup)
 
 
 @contextlib.contextmanager
@@ -350,6 +371,12 @@ def _finish(
     )
     return Summary(step, loss, signals.name, checkpoint, signals.exit_code)
   console.say(f'Finished at step {step} ({reason}), loss {loss:.4f}{saved}.')
+  if last_step.has_risen:
+    console.say(
+      f'Warning: the loss has risen to {loss:.4g}, so this run has learned '
+      f'nothing. Start in another --train_dir, with a lower --learning_rate than '
+      f'{job.learning_rate:g}, such as {min(0.01, job.learning_rate / 100):g}.'
+    )
   if checkpoint:
     run_status.write_finished(job.train_dir, reason, step)
   return Summary(step, loss, reason, checkpoint)

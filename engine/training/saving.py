@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Callable
 
 from engine import error_translation
 from engine.checkpoints import store
 from engine.config.jobs import TrainJob
+from engine.evaluation.continuous import ContinuousEvaluation
 from engine.plots import curves
 from engine.run_dir import run_status
 from engine.signals import Signals
@@ -30,12 +30,14 @@ class SavingHook(tf.train.SessionRunHook):
     saved_path: the newest checkpoint.
   """
 
+  _SECONDS_BETWEEN_CHECKS = 1.0
+
   def __init__(
     self,
     job: TrainJob,
     step: TrainStep,
     start: int | None,
-    validate: Callable[[str], object] | None,
+    validation: ContinuousEvaluation | None,
     signals: Signals,
     peer_lost_errors: tuple[type[Exception], ...] = (),
   ):
@@ -45,16 +47,18 @@ class SavingHook(tf.train.SessionRunHook):
       job: the training job.
       step: the training step.
       start: the step resumed from, whose checkpoint exists; None for a new run.
-      validate: evaluates the checkpoint of every n-th step and of the last.
+      validation: evaluates the checkpoint of every n-th step and of the last.
       signals: after one was received, the last checkpoint is not evaluated:
         its sender will not wait.
       peer_lost_errors: what saving raises when a parameter server is lost.
     """
     self._peer_lost_errors = peer_lost_errors
     self._job, self._graph = job, step
-    self._saved, self._validate, self._signals = start, validate, signals
+    self._saved, self._validation, self._signals = start, validation, signals
     self._validated, self._step = start, start or 0
+    self._next_check = 0.0
     self._prefix = str(pathlib.Path(job.train_dir, store.PREFIX))
+    self._plain_prefix = store.plain_path(self._prefix)
     self.saved_path = f'{self._prefix}-{start}'
     self.saver = tf.train.Saver(
       max_to_keep=job.keep_checkpoint_max, save_relative_paths=True
@@ -62,7 +66,7 @@ class SavingHook(tf.train.SessionRunHook):
     if start is not None and job.keep_checkpoint_max:
       self.saver.recover_last_checkpoints(
         [
-          path
+          store.plain_path(path)
           for path in store.in_folder(job.train_dir)
           if store.step_of(path) <= start
         ]
@@ -76,12 +80,26 @@ class SavingHook(tf.train.SessionRunHook):
     )
 
   def after_create_session(self, session, coord):
-    self._save(session, int(session.run(self._graph.global_step)))
+    step = int(session.run(self._graph.global_step))
+    self._save(session, step)
+    if self._is_evaluation_missing(step):
+      self._validated = None
+      self._evaluate(step)
+
+  def _is_evaluation_missing(self, step: int) -> bool:
+    """Whether a kill interrupted the evaluation of the step resumed from."""
+    every = self._job.eval_every_n_steps
+    if not (self._validation and every and step) or step % every:
+      return False
+    return not self._validation.is_evaluated(step)
 
   def before_run(self, run_context):
     return tf.train.SessionRunArgs(self._graph.train_op)
 
   def after_run(self, run_context, run_values):
+    if time.monotonic() >= self._next_check:
+      self._next_check = time.monotonic() + self._SECONDS_BETWEEN_CHECKS
+      run_status.check_run_folder(self._job.train_dir)
     step, every = int(run_values.results), self._job.eval_every_n_steps
     before, self._step = self._step, step
     if every and hooks.is_due(before, step, every):
@@ -91,14 +109,15 @@ class SavingHook(tf.train.SessionRunHook):
       self._save(run_context.session, step)
 
   def end(self, session):
+    run_status.check_run_folder(self._job.train_dir)
     step = int(session.run(self._graph.global_step))
     self._save(session, step)
     if not self._signals.received:
       self._evaluate(step)
 
   def _evaluate(self, step: int) -> None:
-    if self._validate and step != self._validated:
-      self._validate(self.saved_path)
+    if self._validation and step != self._validated:
+      self._validation.check(self.saved_path)
       self._validated = step
 
   def _save(self, session: tf.Session, step: int) -> None:
@@ -117,13 +136,12 @@ class SavingHook(tf.train.SessionRunHook):
 
   def _write(self, session: tf.Session, step: int) -> None:
     try:
-      self.saved_path = self.saver.save(
-        session, self._prefix, step, write_meta_graph=False
-      )
+      self.saver.save(session, self._plain_prefix, step, write_meta_graph=False)
+      self.saved_path = f'{self._prefix}-{step}'
     except self._peer_lost_errors:
       # A lost parameter server is not a full disk.
       raise
-    except (tf.errors.OpError, OSError) as error:
+    except (tf.errors.OpError, OSError, ValueError) as error:
       store.remove_leftovers(self._job.train_dir)
       good = store.newest_readable(self._job.train_dir)
       why = (

@@ -1,7 +1,10 @@
 """Types of the modules' options, with the rules for their values."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+
+from absl import logging
 
 from registry import PositiveInt, Rule, is_int
 
@@ -45,6 +48,22 @@ def some_of(*names: str) -> Rule:
 
 def hidden_units(channels: int, ratio: int, least: int = 1) -> int:
   """max(least, C // ratio), the width of a gate's bottleneck."""
+  if ratio > channels:
+    _warn_of_ratio(ratio)
+  return _width(channels, ratio, least)
+
+
+@functools.cache
+def _warn_of_ratio(ratio: int) -> None:
+  logging.warning(
+    'ratio=%d is more than the channels of a feature map, so its gate has as '
+    'few hidden units as it can; %d or 16 is usual.',
+    ratio,
+    DEFAULT_RATIO,
+  )
+
+
+def _width(channels: int, ratio: int, least: int) -> int:
   return max(least, channels // ratio)
 
 
@@ -60,7 +79,7 @@ def find_ratio(
   bounds = [c // hidden for c, hidden in kernels if hidden > least]
   largest = min(bounds, default=max(channels for channels, _ in kernels))
   for ratio in (default, largest):
-    if all(hidden_units(c, ratio, least) == h for c, h in kernels):
+    if all(_width(c, ratio, least) == h for c, h in kernels):
       return ratio
   return None
 

@@ -9,6 +9,7 @@ it (--only=NUMBER). The exit code is 1 if there was a trace, a hang or a loss.
 import argparse
 import collections
 import itertools
+import os
 import pathlib
 import shutil
 import sys
@@ -21,6 +22,9 @@ sys.path[:0] = [
   str(ROOT), str(ROOT / 'tests'),
   *(str(ROOT / 'tests' / name) for name in ('datasets', 'programs', 'campaign')),
 ]  # fmt: skip
+
+# TensorFlow reports what it lacks at each start.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import inputs  # noqa: E402
 import kills  # noqa: E402

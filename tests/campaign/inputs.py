@@ -90,7 +90,7 @@ KINDS = {
   ),
   'files of a run, in the loop': Kind(
     'loop', 'run', ('train/*.json', 'train/best/*', 'train/eval/*.csv', 'train/eval/*.json'),
-    {**_CHECKPOINT, 'timeout': 1}, 3, ('digits/**/*', 'train/model.ckpt*'),
+    _CHECKPOINT, 3, ('digits/**/*', 'train/model.ckpt*'),
   ),
 }  # fmt: skip
 

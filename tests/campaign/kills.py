@@ -73,7 +73,7 @@ def _start(server: Server, name: str, folder: pathlib.Path) -> Process:
   program, flags = {
     'train': ('train', TRAIN),
     'train and evaluate': ('train', TRAIN | {'eval_every_n_steps': 2}),
-    'loop': ('loop', {'checkpoint_path': 'train', 'timeout': 0, 'keep_best': True}),
+    'loop': ('loop', {'checkpoint_path': 'train'}),
     'convert': ('convert', {
       'dataset_name': 'mine', 'dataset_dir': 'records', 'source_dir': 'photos',
       'num_processes': 1, 'resume': True,

@@ -72,17 +72,31 @@ def test_parameter_servers_are_not_workers():
 @pytest.mark.parametrize(
   ('message', 'wrong'),
   [
-    ('TF_CONFIG=.* cannot be parsed', {'config': '{'}),
-    ('cannot be parsed', {'config': '{"cluster": 3}'}),
-    ("'1' is not an address", {'config': config('worker', 0, worker=[1])}),
-    ("'task' is missing", {'config': {'cluster': {'worker': ['a:1']}}}),
+    ('TF_CONFIG is not JSON .*Write it like', {'config': '{'}),
+    ('TF_CONFIG has \\[\\] for its content', {'config': '[]'}),
+    ('TF_CONFIG has 3 for cluster, not an object', {
+      'config': '{"cluster": 3}'}),
+    ('nested too deep', {'config': '[' * 100_000}),
+    ('has 1 for cluster.worker.0, not', {
+      'config': config('worker', 0, worker=[1])}),
+    ('has \\["worker"\\] for task.type, not', {
+      'config': config(['worker'], 0, worker=['a:1', 'b:2'])}),
+    ('has Infinity for task.index, not a whole number', {
+      'config': config('worker', float('inf'), worker=['a:1', 'b:2'])}),
+    ('has 1e999 for task.index', {
+      'config': '{"cluster": {}, "task": {"type": "ps", "index": 1e999}}'}),
+    ('has 10+\\.\\.\\. for task.index', {
+      'config': '{"task": {"type": "ps", "index": 1' + '0' * 5000 + '}}'}),
+    ("'b:9+\\.\\.\\.9+' is not an address", {
+      'worker_hosts': 'a:1,b:' + '9' * 5000}),
+    ('TF_CONFIG lacks task', {'config': {'cluster': {'worker': ['a:1']}}}),
     ('2 chiefs', {'config': config('chief', 0, chief=['a:1', 'b:2'])}),
     ('eval_image_classifier_loop', {
       'config': config('evaluator', 0, worker=['a:1', 'b:2'])}),
     ('both describe a cluster', {
       'config': config('worker', 0, worker=['a:1', 'b:2']),
       'worker_hosts': WORKERS}),
-    ("'a:1' is not a list.*\"worker\": \\[\"host:port\"", {
+    ('has "a:1" for cluster.worker, not a list.*"worker": \\["host:port"', {
       'config': config('worker', 0, worker='a:1')}),
     ('--task=1, but TF_CONFIG makes this process worker 0', {
       'config': config('worker', 0, worker=['a:1', 'b:2']), 'task': 1}),

@@ -12,6 +12,12 @@ def test_lines_go_to_stderr_as_they_are(capsys):
   assert captured.out == ''
 
 
+def test_a_line_is_said_once(capsys):
+  for text in ('first of its kind', 'first of its kind', 'another'):
+    console.say_once(text)
+  assert capsys.readouterr().err == 'first of its kind\nanother\n'
+
+
 def test_no_bar_is_drawn_where_there_is_no_terminal(capsys):
   with console.bar(3) as bar:
     bar.update()

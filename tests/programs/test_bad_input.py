@@ -84,8 +84,8 @@ FLAGS = {
   ),
   'offset': ({'labels_offset': 9}, r'--labels_offset=9 leaves 1 of the 10'),
   'scope to train': (
-    {'trainable_scopes': 'CifarNet/logit'},
-    r"--trainable_scopes.*'CifarNet/logit'.*CifarNet/logits",
+    {'trainable_scopes': 'CifarNet/logist'},
+    r"--trainable_scopes.*'CifarNet/logist'.*CifarNet/logits",
   ),
   'rate': ({'learning_rate': 'nan'}, r'--learning_rate=nan.*finite'),
   'folder': (
@@ -294,8 +294,8 @@ FINE_TUNING = {
   ),
   'image size': ('train', {'train_image_size': 32}, r'another image size'),
   'scope to exclude': (
-    'train', {'checkpoint_exclude_scopes': 'CifarNet/logit'},
-    r"--checkpoint_exclude_scopes.*'CifarNet/logit'.*CifarNet/logits",
+    'train', {'checkpoint_exclude_scopes': 'CifarNet/logist'},
+    r"--checkpoint_exclude_scopes.*'CifarNet/logist'.*CifarNet/logits",
   ),
 }  # fmt: skip
 
@@ -384,12 +384,12 @@ def corrupt(path: pathlib.Path) -> None:
 
 def endless(path: pathlib.Path) -> None:
   """Writes an enormous length with a correct checksum; the file size stays."""
-  from datasets import bad_records
+  from datasets import record_files
 
   offset, _ = record_spans(path)[7]
   content = bytearray(path.read_bytes())
   length = (1 << 50).to_bytes(8, 'little')
-  content[offset - 12 : offset] = length + bad_records._checksum(length)
+  content[offset - 12 : offset] = length + record_files.checksum(length)
   path.write_bytes(content)
 
 

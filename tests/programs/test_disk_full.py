@@ -73,7 +73,7 @@ def test_no_room_for_the_best(start, copied):
   )  # fmt: skip
   loop.wait()
   assert 'Traceback' not in loop.stderr
-  assert not list((copied / 'best').glob('.*'))
+  assert [p.name for p in (copied / 'best').glob('.*')] == ['.lock']
   (best,) = store.in_folder(copied / 'best')
   assert store.read_problem(best) is None
 

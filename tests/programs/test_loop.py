@@ -153,10 +153,10 @@ def test_early_stopping_ends_the_training_beside_it(
   assert training.wait() == 0, training.stderr
   finished = json.loads((tmp_path / 'train' / 'finished.json').read_text())
   assert finished['reason'] == 'early_stop'
-  assert steps(tmp_path / 'train' / 'eval') == [0, 1, 2]
   assert 'early_stop' in training.stderr
   last = store.step_of(store.newest_readable(tmp_path / 'train'))
   assert finished['global_step'] == last
+  assert steps(tmp_path / 'train' / 'eval') == [0, 1, 2, last]
   # The same command continues, as after any other end.
   again = start(
     'train', train_dir='train', max_number_of_steps=last + 1, **small

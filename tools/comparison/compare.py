@@ -7,7 +7,6 @@ it can be stopped, resumed and inspected like any other.
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import signal
 import subprocess
@@ -136,8 +135,7 @@ class _Comparison:
     )
     if seconds:
       content = {'steps': steps, 'median_seconds': seconds}
-      path = self._folder / _STEP_TIMES_FILE
-      files.write_text(path, json.dumps(content, indent=2) + '\n')
+      files.write_json(self._folder / _STEP_TIMES_FILE, content)
 
   def finish(self) -> Summary:
     """Writes and prints the final table."""
@@ -220,13 +218,18 @@ class _Comparison:
       {} unless all variants were timed together, over --timing_steps.
     """
     try:
-      content = json.loads((self._folder / _STEP_TIMES_FILE).read_text())
-      seconds = {n: float(s) for n, s in content['median_seconds'].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+      content = files.read_json(
+        self._folder / _STEP_TIMES_FILE,
+        {'steps': int, 'median_seconds': {str: float}},
+      )
+    except UserError as error:
+      console.say(f'{error} The steps are timed again.')
       return {}
-    is_comparable = content.get('steps') == self._job.timing_steps
+    if not content or content['steps'] != self._job.timing_steps:
+      return {}
+    seconds = content['median_seconds']
     names = {v.name for v in self._setups}
-    return seconds if is_comparable and names <= seconds.keys() else {}
+    return seconds if names <= seconds.keys() else {}
 
   def _write(self) -> list[Row]:
     """Writes table and plot of the results so far, and returns the rows."""

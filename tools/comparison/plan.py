@@ -1,7 +1,7 @@
 """The plan of a comparison: its options, variants, seeds and runs."""
 
 import dataclasses
-import json
+import os
 import pathlib
 import re
 from collections.abc import Collection, Mapping
@@ -9,14 +9,16 @@ from typing import Any
 
 import files
 from datasets import dataset_factory
+from engine import console
 from engine.checkpoints import store
-from engine.config import precedence, resolve
+from engine.config import resolve
 from engine.config.jobs import CompareJob, TrainJob
 from engine.config.resolve import Setup
 from engine.evaluation import results
 from engine.run_dir import run_status
 from errors import UserError
 from nets.attention import attention_factory
+from options import kinds_of
 
 COMPARISON_FILE = 'comparison.json'
 
@@ -35,6 +37,9 @@ _EXAMPLES = {
 
 # Options that may change when a comparison is resumed.
 _MAY_CHANGE = ('train_dir', 'attention_modules', 'seeds', 'timing_steps')
+
+# More digits do not fit in TensorFlow's 64 bits.
+_SEED_DIGITS = 18
 
 _PATHS = ('dataset_dir', 'checkpoint_path')
 
@@ -89,13 +94,14 @@ class Run:
     """
     end = run_status.read_finished(self.train_dir)
     try:
-      path = self.train_dir / 'eval' / results.JSON
-      result = json.loads(path.read_text())
-      evaluated = result['global_step'], result['split']
-      float(result['metrics']['Accuracy'])
-    except (OSError, ValueError, KeyError, TypeError):
+      result = results.read_json(self.train_dir / 'eval' / results.JSON)
+    except UserError as error:
+      console.say(f'{error} The run is evaluated again.')
       return None
-    return result if end and evaluated == (end['global_step'], split) else None
+    if not (end and result):
+      return None
+    evaluated = result['global_step'], result['split']
+    return result if evaluated == (end['global_step'], split) else None
 
 
 def comparison_folder(job: CompareJob) -> pathlib.Path:
@@ -133,15 +139,19 @@ def complete_job(
       '--train_dir for the comparison.'
     )
   paths: dict[str, Any] = {
-    n: precedence.absolute_path(getattr(job, n))
-    for n in _PATHS
-    if getattr(job, n)
+    n: os.path.abspath(getattr(job, n)) for n in _PATHS if getattr(job, n)
   }
   job = dataclasses.replace(job, **paths)
   recorded = _recorded_options(folder)
   _refuse_changed_options(job, explicit, recorded)
   inherited = {n: value for n, value in recorded.items() if n not in explicit}
-  job = dataclasses.replace(job, **inherited)
+  try:
+    job = dataclasses.replace(job, **inherited)
+  except UserError as error:
+    raise UserError(f'In {folder / COMPARISON_FILE}: {error}') from error
+  resolve.check_data_dir(
+    job, {'options': recorded}, str(folder / COMPARISON_FILE)
+  )
   if not job.max_number_of_steps:
     raise UserError('--max_number_of_steps is required: every run must end.')
   return job, frozenset({*explicit, *recorded} - {'train_dir'})
@@ -149,18 +159,14 @@ def complete_job(
 
 def _recorded_options(folder: pathlib.Path) -> dict[str, Any]:
   """Reads the options that a comparison was started with; {} for a new one."""
-  path = folder / COMPARISON_FILE
+  content = files.read_json(
+    folder / COMPARISON_FILE,
+    {'options': kinds_of(CompareJob)},
+    'Repair it, or choose another --train_dir.',
+  )
   names = {field.name for field in dataclasses.fields(CompareJob)}
-  try:
-    recorded = json.loads(path.read_text())['options']
-    return {name: value for name, value in recorded.items() if name in names}
-  except FileNotFoundError:
-    return {}
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise UserError(
-      f'{path} does not contain the options of a comparison ({error!r}): repair '
-      'it, or choose another --train_dir.'
-    ) from error
+  recorded = content['options'] if content else {}
+  return {name: value for name, value in recorded.items() if name in names}
 
 
 def _refuse_changed_options(
@@ -186,7 +192,7 @@ def record_options(job: CompareJob, explicit: Collection[str]) -> None:
   """Writes the options that the comparison is resumed with."""
   options = {name: getattr(job, name) for name in sorted(explicit)}
   path = comparison_folder(job) / COMPARISON_FILE
-  files.write_text(path, json.dumps({'options': options}, indent=2) + '\n')
+  files.write_json(path, {'options': options})
 
 
 def parse_variants(text: str) -> list[Variant]:
@@ -219,11 +225,14 @@ def parse_variants(text: str) -> list[Variant]:
 def parse_seeds(text: str) -> list[int]:
   """Parses --seeds: '1,2,3'; raises UserError unless they are distinct ints."""
   parts = [part.strip() for part in text.split(',')]
-  if not all(map(str.isdecimal, parts)) or len({*map(int, parts)}) < len(parts):
+  valid = all(part.isdecimal() and len(part) <= _SEED_DIGITS for part in parts)
+  seeds = [int(part) for part in parts] if valid else []
+  if len({*seeds}) < len(parts):
     raise UserError(
-      f'--seeds={text}: must be different integers, at least 0, such as 1,2,3.'
+      f'--seeds={text[:80]}: must be different integers, at least 0, '
+      'such as 1,2,3.'
     )
-  return [int(part) for part in parts]
+  return seeds
 
 
 def train_job(
@@ -256,5 +265,8 @@ def evaluation_split(job: CompareJob) -> tuple[str, str]:
     UserError: if there are no records of the split.
   """
   name, folder = job.dataset_name, job.dataset_dir or ''
-  split = job.eval_split_name or dataset_factory.evaluation_split(name, folder)
-  return name, dataset_factory.get_dataset(name, split, folder).split
+  pattern = job.file_pattern
+  split = job.eval_split_name or dataset_factory.evaluation_split(
+    name, folder, pattern
+  )
+  return name, dataset_factory.get_dataset(name, split, folder, pattern).split

@@ -16,6 +16,7 @@ from engine import console, error_translation, inputs
 from engine.config.jobs import VisualizeJob
 from engine.config.resolve import Setup
 from errors import UserError
+from options import expand_path
 from preprocessing.preprocessing_factory import get_preprocessing
 from tf_compat import tf
 
@@ -56,8 +57,8 @@ def read_images(setup: Setup[VisualizeJob]) -> Iterator[SourceImage]:
 def _find_files(images: str) -> list[pathlib.Path]:
   """Returns the files that --images names, and those in its folders."""
   # A path with commas, or a list of paths.
-  path = pathlib.Path(images).expanduser()
-  parts = [path] if path.exists() else map(_path, images.split(','))
+  path = _path(images)
+  parts = [path] if os.path.exists(path) else map(_path, images.split(','))
   paths = [file for part in parts for file in _files_in(part)]
   if not paths:
     raise UserError(
@@ -69,15 +70,16 @@ def _find_files(images: str) -> list[pathlib.Path]:
 
 def _path(text: str) -> pathlib.Path:
   """Returns the path in one part of a list."""
-  return pathlib.Path(text.strip()).expanduser()
+  return pathlib.Path(expand_path(text.strip()))
 
 
 def _files_in(path: pathlib.Path) -> Iterable[pathlib.Path]:
   """Returns the file itself, or a folder's images sorted by name."""
-  if path.is_dir():
-    files = path.iterdir()
-    return sorted(p for p in files if p.suffix.lower() in photo.SUFFIXES)
-  if not path.is_file():
+  if os.path.isdir(path):
+    photos = (p for p in path.iterdir() if p.suffix.lower() in photo.SUFFIXES)
+    # Opening a pipe would wait for its writer.
+    return sorted(p for p in photos if p.is_file())
+  if not os.path.isfile(path):
     raise UserError(
       f'There is no image {path}: --images takes files, separated by commas, '
       'or a folder of them.'

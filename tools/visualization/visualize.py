@@ -45,8 +45,9 @@ def visualize(
   setup = resolve.visualization(job, explicit)
   label = _label(job.class_name, setup.class_names)
   grid = _grid_path(job, checkpoint)
-  for folder in filter(None, (job.output_dir, os.path.dirname(grid))):
-    resolve.check_writable(folder)
+  if job.output_dir:
+    resolve.check_writable(job.output_dir, '--output_dir')
+  resolve.check_writable(os.path.dirname(grid), '--output_file')
   sources = list(images.read_images(setup))
   with GradCam(setup, job.end_point) as network:
     points = choose_gates(job.points, network.gates)
@@ -67,8 +68,9 @@ def _label(text: str | None, class_names: Sequence[str]) -> int | None:
   """Returns the class that a name or a number denotes; None for None."""
   if text is None or text in class_names:
     return None if text is None else class_names.index(text)
-  if text.isdecimal() and int(text) < len(class_names):
-    return int(text)
+  numbers = [str(label) for label in range(len(class_names))]
+  if text in numbers:
+    return numbers.index(text)
   known = class_names if len(class_names) <= 20 else class_names[:20]
   raise UserError(
     f'{unknown("class", text, known)[:-1]}{", …" * (known is not class_names)}; '
@@ -118,8 +120,8 @@ def _matching_gates(point: str, names: Sequence[str]) -> Sequence[str]:
   words = {'first': names[:1], 'last': names[-1:], 'all': names}
   if point in words:
     return words[point]
-  if point.isdecimal() and int(point) < len(names):
-    return [names[int(point)]]
+  if point in (numbers := [str(number) for number in range(len(names))]):
+    return [names[numbers.index(point)]]
   matches = [name for name in names if matching.in_scope(name, point)]
   if not matches:
     raise UserError(_no_match(point, names))

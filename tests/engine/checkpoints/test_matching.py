@@ -69,9 +69,48 @@ def test_variables_are_split_by_scopes(graph):
 def test_a_scope_without_variables_names_near_ones(graph):
   variables = [tf.get_variable('net/logits/weights', [])]
   with pytest.raises(
-    UserError, match=r"--trainable_scopes: .*'net/logit'\. Similar: net/logits"
+    UserError, match=r"--trainable_scopes: .*'net/logist'\. Similar: net/logits"
   ):
-    matching.split_by_scopes(variables, 'net/logit', 'trainable_scopes')
+    matching.split_by_scopes(variables, 'net/logist', 'trainable_scopes')
+
+
+@pytest.mark.parametrize(
+  ('scope', 'taken', 'scopes'),
+  [
+    (
+      'net/AuxLog',
+      ['net/AuxLogits/w', 'net/AuxLogs/w'],
+      'AuxLogits, net/AuxLogs',
+    ),
+    ('/net/Log', ['net/Logits/w'], 'net/Logits'),
+    ('n', ['net/AuxLogits/w', 'net/AuxLogs/w', 'net/Logits/w'], 'net'),
+    ('net/Logits/', ['net/Logits/w'], None),
+  ],
+)
+def test_a_beginning_of_scopes_is_taken_as_tf_slim_did_with_a_word(
+  graph, capsys, scope, taken, scopes
+):
+  names = ('net/AuxLogits/w', 'net/AuxLogs/w', 'net/Logits/w')
+  variables = [tf.get_variable(name, []) for name in names]
+  flag = f'trainable_scopes of {scope}'
+  for _ in range(2):
+    inside, _ = matching.split_by_scopes(variables, scope, flag)
+    assert [v.op.name for v in inside] == taken
+  message = capsys.readouterr().err
+  assert message.count('taken as the beginning of') == bool(scopes)
+  assert f'{scopes}.' in message or not scopes
+
+
+def test_a_scalar_in_the_place_of_a_vector_is_another_network():
+  network, checkpoint = {'net/scale': [8]}, {'net/scale': []}
+  difference = matching.compare(checkpoint, network)
+  message = matching.refusal('x.ckpt', difference, checkpoint, network)
+  assert 'shapes differ (checkpoint, network): net/scale [], [8]' in message
+
+
+def test_a_list_without_a_scope_is_refused(graph):
+  with pytest.raises(UserError, match='--trainable_scopes= , names no scope'):
+    matching.split_by_scopes([], ' ,', 'trainable_scopes')
 
 
 def test_differences_are_found_in_both_directions():

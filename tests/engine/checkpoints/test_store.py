@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import numpy as np
@@ -105,3 +106,112 @@ def test_a_sweep_removes_half_written_saves_only(tmp_path):
   store.remove_leftovers(tmp_path)
   assert {p.name.split('.')[1] for p in tmp_path.glob('model*')} == {'ckpt-7'}
   assert store.read_problem(whole) is None
+
+
+@pytest.mark.parametrize('name', ['run [lr=0.1]', 'run?', 'a*', 'back\\slash'])
+def test_a_folder_whose_name_tensorflow_reads_as_a_pattern(tmp_path, name):
+  """'run?' also matches 'run1', whose checkpoints must stay as they are."""
+  neighbour = tmp_path / 'run1'
+  kept = [save_step(neighbour, step) for step in (1, 2)]
+  folder = tmp_path / name
+  folder.mkdir()
+  with tf.Graph().as_default(), tf.Session() as session:
+    variable = tf.get_variable('w', initializer=np.float32(0))
+    saver = tf.train.Saver(max_to_keep=2, save_relative_paths=True)
+    for step in (1, 2, 3):
+      session.run(variable.assign(step))
+      prefix = store.plain_path(str(folder / 'model.ckpt'))
+      saver.save(session, prefix, step, write_meta_graph=False)
+    path = store.find(str(folder))
+    assert path == str(folder / 'model.ckpt-3')
+    store.restore(saver, session, str(folder / 'model.ckpt-2'))
+    assert session.run(variable) == 2
+  assert store.find(f'{path}.index') == path
+  assert store.in_folder(folder) == [str(folder / 'model.ckpt-2'), path]
+  assert store.shapes(path) == {'w': []}
+  assert store.read_problem(store.copy(path, folder / 'best')) is None
+  store.delete(path)
+  assert store.newest_readable(folder) == str(folder / 'model.ckpt-2')
+  assert store.in_folder(neighbour) == kept
+  assert [store.read_problem(path) for path in kept] == [None, None]
+
+
+def test_a_checkpoint_whose_own_name_is_a_pattern_is_refused(tmp_path):
+  save_step(tmp_path, 7)
+  for name in ('model.ckpt-*', 'model.ckpt-?', 'model[1].ckpt'):
+    (tmp_path / f'{name}.index').touch()
+    with pytest.raises(UserError, match=r'reads a name with any of .* pattern'):
+      store.find(str(tmp_path / name))
+
+
+STATE = """model_checkpoint_path: "{}"
+all_model_checkpoint_paths: "/elsewhere/model.ckpt-1"
+all_model_checkpoint_paths: "model.ckpt-2"
+all_model_checkpoint_paths: "model.ckpt-3"
+"""
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+  """A folder of checkpoints 1 to 3 and the file that names 3."""
+  for step in (1, 2, 3):
+    save_step(tmp_path, step)
+  (tmp_path / 'checkpoint').write_text(STATE.format('model.ckpt-3'))
+  return tmp_path
+
+
+def steps(folder) -> list[int]:
+  return [store.step_of(path) for path in store.newest_first(folder)]
+
+
+def test_the_checkpoint_file_itself_names_its_newest(run_folder, capsys):
+  path = str(run_folder / 'model.ckpt-3')
+  assert store.find(str(run_folder / 'checkpoint')) == path
+  assert store.folder_of(str(run_folder / 'checkpoint')) == run_folder
+  assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('name', ['model.ckpt-2', '/moved/run/model.ckpt-2'])
+def test_a_checkpoint_file_edited_to_roll_back_is_followed(
+  run_folder, name, capsys
+):
+  (run_folder / 'checkpoint').write_text(STATE.format(name))
+  assert steps(run_folder) == [2, 1, 3]
+  assert store.find(str(run_folder)).endswith('model.ckpt-2')
+  assert 'names model.ckpt-2 as the newest checkpoint, so model.ckpt-3 is' in (
+    capsys.readouterr().err
+  )
+  # Shortened to one line, which does not list the abandoned one.
+  (run_folder / 'checkpoint').write_text(f'model_checkpoint_path: "{name}"\n')
+  assert steps(run_folder) == [2, 1, 3]
+
+
+def test_a_kill_before_the_checkpoint_file_is_written_is_no_roll_back(
+  run_folder, capsys
+):
+  save_step(run_folder, 4)
+  written = (run_folder / 'checkpoint').stat().st_mtime_ns
+  later = written + 1_000_000
+  os.utime(run_folder / 'model.ckpt-4.index', ns=(later, later))
+  assert steps(run_folder) == [4, 3, 2, 1]
+  # Also after a roll back to 2, which abandoned 3.
+  (run_folder / 'checkpoint').write_text(STATE.format('model.ckpt-2'))
+  os.utime(run_folder / 'checkpoint', ns=(written, written))
+  assert steps(run_folder) == [4, 2, 1, 3]
+  assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize(
+  'text', [b'', b'\xff\0', b'model_checkpoint_path: 3', b'{' * 9000]
+)
+def test_a_damaged_checkpoint_file_does_no_harm(run_folder, text):
+  (run_folder / 'checkpoint').write_bytes(text)
+  assert steps(run_folder) == [3, 2, 1]
+
+
+def test_a_checkpoint_file_that_names_a_missing_one_is_reported(
+  run_folder, capsys
+):
+  (run_folder / 'checkpoint').write_text(STATE.format('model.ckpt-9'))
+  assert steps(run_folder) == [3, 2, 1]
+  assert 'names model.ckpt-9, which is not there' in capsys.readouterr().err

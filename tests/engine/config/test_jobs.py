@@ -5,7 +5,15 @@ import re
 import pytest
 
 from engine.config import job_file
-from engine.config.jobs import EvalJob, EvalLoopJob, TrainJob
+from engine.config.jobs import (
+  CompareJob,
+  ConvertJob,
+  EvalJob,
+  EvalLoopJob,
+  InspectJob,
+  TrainJob,
+  VisualizeJob,
+)
 from errors import UserError
 from options import types_of
 
@@ -138,8 +146,78 @@ def test_a_folder_without_a_job_has_none(tmp_path):
   assert job_file.read(tmp_path) is None
 
 
-@pytest.mark.parametrize('text', ['{', '[]', json.dumps({'options': {}})])
-def test_a_damaged_job_json_is_named(tmp_path, text):
+def job_with(**options):
+  """The text of a job.json that is whole but for these options."""
+  whole = {'model_name': 'lenet', 'attention_module': None, 'dataset_name': 'x'}
+  return json.dumps({'options': whole | options, 'num_classes': 10})
+
+
+@pytest.mark.parametrize(
+  ('text', 'problem'),
+  [
+    ('{', 'is not JSON'),
+    ('[]', r'has \[\] for its content'),
+    ('{"options": {}}', 'lacks options.model_name'),
+    (
+      job_with(batch_size='many'),
+      'has "many" for options.batch_size, not a wh',
+    ),
+    (job_with(batch_size=None), 'has null for options.batch_size'),
+    (job_with(learning_rate=float('inf')), 'has Infinity for options.learning'),
+    (job_with(cache=1), 'has 1 for options.cache, not true or false'),
+    (job_with(dataset_dir='a\0b'), 'has ".*" for options.dataset_dir, not va'),
+    (job_with(seed=10**400), r'has 10+\.\.\. for options.seed'),
+  ],
+)
+def test_a_damaged_job_json_is_named(tmp_path, text, problem):
   (tmp_path / 'job.json').write_text(text)
-  with pytest.raises(UserError, match=r'job\.json is damaged.*delete it'):
+  with pytest.raises(UserError, match=rf'job\.json {problem}.*delete it'):
     job_file.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [('num_classes', 10**13), ('num_classes', 0), ('channels', 2)],
+)
+def test_a_number_that_no_network_has_is_named(tmp_path, name, value):
+  content = json.loads(job_with()) | {name: value}
+  (tmp_path / 'job.json').write_text(json.dumps(content))
+  with pytest.raises(UserError, match=f'has {value} for {name}. Repair it'):
+    job_file.read(tmp_path)
+
+
+def test_a_folder_in_the_place_of_job_json_is_named(tmp_path):
+  (tmp_path / 'job.json').mkdir()
+  with pytest.raises(UserError, match=r'job\.json is a folder\. Repair it'):
+    job_file.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('job_class', 'names'),
+  [
+    (TrainJob, {'train_dir', 'dataset_dir', 'checkpoint_path'}),
+    (
+      EvalLoopJob,
+      {'checkpoint_path', 'eval_dir', 'dataset_dir', 'predictions_file'},
+    ),
+    (
+      VisualizeJob,
+      {'checkpoint_path', 'dataset_dir', 'output_dir', 'output_file'},
+    ),
+    (CompareJob, {'train_dir', 'dataset_dir', 'checkpoint_path'}),
+    (ConvertJob, {'dataset_dir', 'source_dir'}),
+    (InspectJob, {'dataset_dir', 'output'}),
+  ],
+)
+def test_the_home_folder_is_expanded_in_every_path(
+  job_class, names, monkeypatch
+):
+  monkeypatch.setenv('HOME', '/home/me')
+  job = job_class(**dict.fromkeys(names, '~/a'))
+  assert {getattr(job, name) for name in names} == {'/home/me/a'}
+  named = {
+    field.name
+    for field in dataclasses.fields(job_class)
+    if re.search(r'_(dir|file|path)$|^output$', field.name)
+  }
+  assert named == names

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -92,6 +93,53 @@ def test_another_data_set_needs_its_own_folder(evaluation):
     evaluation({}, dataset_name='mnist')
 
 
+def test_a_folder_of_another_machine_in_job_json_is_named(
+  evaluation, digits, train_job, tmp_path
+):
+  recorded = {'dataset_name': 'birds', 'dataset_dir': '/theirs/birds'}
+  message = (
+    r'job\.json names --dataset_dir=/theirs/birds, which is not on this machine '
+    r'.*: set --dataset_dir to the folder of birds here'
+  )
+  with pytest.raises(UserError, match=message):
+    evaluation(recorded)
+  given = {'dataset_name': 'digits', 'dataset_dir': str(digits)}
+  assert evaluation(recorded, **given).dataset.name == 'digits'
+  with pytest.raises(UserError, match='There is no folder /mine'):
+    evaluation(recorded, dataset_dir='/mine')
+
+
+def test_a_resumed_run_of_another_machine_is_told_which_flag_to_set(
+  train, train_job, tmp_path
+):
+  from engine.training import loop
+
+  train(max_number_of_steps=1)
+  path = tmp_path / 'train' / 'job.json'
+  content = json.loads(path.read_text())
+  content['options']['dataset_dir'] = '/theirs/digits'
+  path.write_text(json.dumps(content))
+  job = TrainJob(train_dir=str(tmp_path / 'train'), max_number_of_steps=2)
+  with pytest.raises(
+    UserError, match=r'train/job\.json names --dataset_dir=/the'
+  ):
+    loop.train(job, {'train_dir', 'max_number_of_steps'})
+
+
+def test_a_value_that_no_flag_takes_is_named_with_its_job_json(
+  evaluation, tmp_path
+):
+  evaluation({})
+  path = tmp_path / 'job.json'
+  content = json.loads(path.read_text())
+  content['options']['preprocessing_name'] = 'nonsense'
+  path.write_text(json.dumps(content))
+  with pytest.raises(
+    UserError, match=r"^In .*job\.json: Unknown preprocessing 'nonsense'"
+  ):
+    evaluation()
+
+
 def test_without_a_job_the_flags_and_the_network_decide(evaluation, digits):
   setup = evaluation(
     dataset_name='digits', dataset_dir=str(digits), model_name='cifarnet'
@@ -154,6 +202,41 @@ def test_a_train_dir_that_cannot_be_written_is_refused(train_job, tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(UserError, match=r'Cannot write to .*file/train'):
     resolve.training(train_job(train_dir=str(tmp_path / 'file' / 'train')), ())
+
+
+@pytest.mark.parametrize('name', ['train_dir', 'dataset_dir'])
+def test_a_path_that_is_not_utf8_is_refused(train_job, tmp_path, name):
+  path = str(tmp_path / os.fsdecode(b'caf\xe9'))
+  with pytest.raises(UserError, match=f'--{name}=.*only paths in UTF-8'):
+    resolve.training(train_job(**{name: path}), ())
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', ['run[1]', 'run?', 'run*', 'run\\1'])
+def test_a_path_that_a_server_would_read_as_a_pattern_is_refused(
+  train_job, tmp_path, name
+):
+  servers = {'worker_hosts': 'a:1', 'ps_hosts': 'b:1'}
+  path = str(tmp_path / name)
+  with pytest.raises(UserError, match=r'--train_dir=.*as a pattern: rename'):
+    resolve.training(train_job(train_dir=path, **servers), ())
+  with pytest.raises(UserError, match=r'--checkpoint_path=.*as a pattern'):
+    resolve.training(train_job(checkpoint_path=path, **servers), ())
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', ['eval_dir', 'predictions_file'])
+def test_results_that_cannot_be_written_are_refused_before_evaluation(
+  evaluation, tmp_path, name
+):
+  (tmp_path / 'file').touch()
+  before = sorted(tmp_path.rglob('*'))
+  path = str(tmp_path / 'file' / 'folder' / 'result.csv')
+  with pytest.raises(
+    UserError, match=f'Not a directory. Choose another --{name}'
+  ):
+    evaluation({}, **{name: path})
+  assert sorted(tmp_path.rglob('*')) == sorted([*before, tmp_path / 'job.json'])
 
 
 def test_gray_images_follow_the_network_and_the_flag(train_job):
@@ -254,3 +337,38 @@ def test_a_worker_that_would_make_other_steps_is_refused(
   job_file.write(chief, {'num_classes': 10})
   with pytest.raises(UserError, match=message):
     precedence.refuse_options_unlike_chief(dataclasses.replace(chief, **other))
+
+
+@pytest.fixture
+def renamed(digits, tmp_path):
+  """The digits in files of other names: x-train.tfrecords, x-val.tfrecords."""
+  folder = tmp_path / 'renamed'
+  folder.mkdir()
+  for split, name in (('train', 'train'), ('test', 'val')):
+    path = digits / f'digits_{split}.tfrecord'
+    (folder / f'x-{name}.tfrecords').write_bytes(path.read_bytes())
+  return folder
+
+
+def test_a_file_pattern_of_training_is_evaluations_too(
+  train_job, evaluation, renamed, tmp_path
+):
+  flags = {'dataset_dir': str(renamed), 'file_pattern': 'x-%s.tfrecords'}
+  setup = resolve.training(train_job(**flags), frozenset(flags))
+  assert setup.dataset.files == (str(renamed / 'x-train.tfrecords'),)
+  # From dataset.json, and in a folder that cannot be written from the job.
+  for recorded in ({'dataset_dir': str(renamed)}, flags):
+    found = evaluation(recorded, dataset_split_name='validation')
+    assert found.dataset.files == (str(renamed / 'x-val.tfrecords'),)
+    (renamed / 'dataset.json').unlink()
+  with pytest.raises(UserError, match=r"--file_pattern='?x-%s\.tfrecords'?\."):
+    resolve.training(train_job(dataset_dir=str(renamed)), frozenset())
+
+
+def test_another_folder_has_files_of_its_own_names(evaluation, renamed, digits):
+  recorded = {
+    'dataset_dir': str(renamed),
+    'file_pattern': 'x-%s.tfrecords',
+  }
+  setup = evaluation(recorded, dataset_dir=str(digits))
+  assert setup.dataset.files == (str(digits / 'digits_test.tfrecord'),)

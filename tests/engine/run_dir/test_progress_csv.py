@@ -38,7 +38,7 @@ def test_float32_losses_keep_all_their_digits(tmp_path):
 
 def test_odd_rows_do_not_hide_the_others(path):
   with open(path, 'a') as file:
-    file.write('sixty,t,1,1,1\n-5,t,1,1,1\n70,t,nan,x,\n80,t,0.')
+    file.write('sixty,t,1,1,1\n-5,t,1,1,1\n²,t,1,1,1\n70,t,nan,x,\n80,t,0.')
   found = progress_csv.read(path)
   assert found['step'].tolist() == [10, 20, 30, 40, 50, 70]
   assert np.isnan([found[name][-1] for name in progress_csv.COLUMNS[2:]]).all()
@@ -50,6 +50,24 @@ def test_no_file_is_an_empty_history(tmp_path):
   assert all(len(column) == 0 for column in found.values())
   assert progress_csv.truncate(tmp_path / 'none.csv', 5) == 0
   assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('position', range(0, 250, 7))
+@pytest.mark.parametrize('byte', [b'"', b'\0', b'\n', b',', b'\xff', b'x'])
+def test_a_damaged_byte_costs_one_row_at_resume(path, position, byte, capsys):
+  """Two if it was a line end; a digit that becomes another goes unseen."""
+  content = path.read_bytes()
+  path.write_bytes(content[:position] + byte + content[position + 1 :])
+  cost = 2 if content[position : position + 1] == b'\n' else 1
+  assert 5 - cost <= len(progress_csv.read(path)['step']) <= 5
+  progress_csv.truncate(path, 1000)
+  mended = progress_csv.read(path)['step'].tolist()
+  assert 5 - cost <= len(mended) <= 5
+  assert path.read_text().startswith(','.join(progress_csv.COLUMNS))
+  capsys.readouterr()
+  progress_csv.append(path, 60, 0.1, 0.01, 1.0)
+  assert progress_csv.read(path)['step'].tolist() == [*mended, 60]
+  assert capsys.readouterr().err == ''
 
 
 @pytest.mark.parametrize(

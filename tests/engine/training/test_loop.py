@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -164,6 +166,96 @@ def test_a_finished_run_says_so_and_can_be_prolonged(train, capsys):
   assert 'Already finished at step 2' in capsys.readouterr().err
   assert again.step == 2
   assert train(max_number_of_steps=3).step == 3
+
+
+def finished(train_dir) -> dict:
+  content = json.loads((train_dir / 'finished.json').read_text())
+  return {key: content[key] for key in ('reason', 'global_step')}
+
+
+def test_fewer_steps_than_an_early_stop_leave_its_reason(
+  train, tmp_path, capsys
+):
+  train(max_number_of_steps=3)
+  run_status.write_finished(str(tmp_path / 'train'), 'early_stop', 3)
+  again = train(max_number_of_steps=2)
+  assert (again.step, again.reason) == (3, 'early_stop')
+  assert 'at step 3 (early_stop): set --max_number_of_steps above 3 to' in (
+    capsys.readouterr().err
+  )
+  assert finished(tmp_path / 'train') == {
+    'reason': 'early_stop', 'global_step': 3,
+  }  # fmt: skip
+
+
+def test_a_run_killed_before_finished_json_gets_it(train, tmp_path):
+  train(max_number_of_steps=2)
+  (tmp_path / 'train' / 'finished.json').unlink()
+  train(max_number_of_steps=2)
+  assert finished(tmp_path / 'train') == {
+    'reason': 'max_number_of_steps', 'global_step': 2,
+  }  # fmt: skip
+
+
+def copy_checkpoint(source: str, target: pathlib.Path) -> None:
+  target.parent.mkdir(exist_ok=True)
+  path = pathlib.Path(source)
+  for part in path.parent.glob(f'{path.name}.*'):
+    ending = part.name.removeprefix(path.name)
+    target.with_name(target.name + ending).write_bytes(part.read_bytes())
+
+
+@pytest.mark.parametrize('last_step', [1, 9])
+@pytest.mark.parametrize(
+  ('model_name', 'number', 'message'),
+  [
+    ('lenet', 9, 'model.ckpt-9 was saved at step 1, contrary to its name'),
+    ('cifarnet', 1, 'model.ckpt-1 is of another network'),
+  ],
+)
+def test_a_foreign_checkpoint_is_no_finished_run(
+  train, tmp_path, last_step, model_name, number, message
+):
+  """Whether its number is below --max_number_of_steps or not."""
+  train_dir = tmp_path / 'train'
+  other = train(
+    train_dir=str(tmp_path / 'other'), model_name=model_name,
+    max_number_of_steps=1,
+  )  # fmt: skip
+  copy_checkpoint(other.checkpoint, train_dir / f'model.ckpt-{number}')
+  with pytest.raises(UserError, match=message):
+    train(max_number_of_steps=last_step)
+  assert not run_status.is_finished(train_dir)
+
+
+def test_a_checkpoint_without_a_number_is_no_run(train, tmp_path):
+  saved = train(max_number_of_steps=1).checkpoint
+  copy_checkpoint(saved, tmp_path / 'other' / 'lenet.ckpt')
+  with pytest.raises(UserError, match=r'lenet\.ckpt is no checkpoint of a run'):
+    train(train_dir=str(tmp_path / 'other'), max_number_of_steps=4)
+
+
+@pytest.mark.parametrize('name', ['run [lr=0.1]', 'run?'])
+def test_a_run_folder_whose_name_tensorflow_reads_as_a_pattern(
+  train, evaluate, digits, tmp_path, name
+):
+  """It is saved, found, resumed and evaluated; 'run1' beside it stays."""
+  data = shutil.copytree(digits, tmp_path / 'data [a]*')
+  neighbour = train(train_dir=str(tmp_path / 'run1'), max_number_of_steps=1)
+  folder = tmp_path / name
+  for last in (1, 2, 3):
+    summary = train(
+      train_dir=str(folder), max_number_of_steps=last, keep_checkpoint_max=2,
+      eval_every_n_steps=1, dataset_dir=str(data),
+    )  # fmt: skip
+    assert summary.checkpoint == str(folder / f'model.ckpt-{last}')
+  kept = [str(folder / f'model.ckpt-{step}') for step in (2, 3)]
+  assert store.in_folder(folder) == kept
+  assert len(losses(folder)) == 3
+  assert 'total_loss' in events(folder)
+  assert evaluate(folder, eval_dir=str(folder / 'e [1]')).global_step == 3
+  assert 'eval/Accuracy' in events(folder / 'e [1]')
+  assert store.read_problem(neighbour.checkpoint) is None
 
 
 def test_a_damaged_newest_checkpoint_costs_only_its_steps(
@@ -345,6 +437,62 @@ def test_bad_records_are_named_or_left_out(train, train_job, tmp_path, digits):
     train_dir=str(tmp_path / 'other'),
   )  # fmt: skip
   assert summary.step == 10
+
+
+def test_an_offset_that_drops_a_class_is_not_answered_by_skipping(
+  train, capsys
+):
+  with pytest.raises(
+    UserError,
+    match=r'label 0 is outside 1\.\.9.*labels of digits start at 0: omit --lab',
+  ) as refused:
+    train(labels_offset=1, max_number_of_steps=50)
+  assert 'skip_bad_records' not in str(refused.value)
+  warning = "Warning: --labels_offset=1 drops the class 'zero' of digits"
+  assert capsys.readouterr().err.count(warning) == 1
+
+
+def test_a_run_whose_loss_has_risen_ends_with_a_warning(train, capsys):
+  train(
+    learning_rate=1e3, optimizer='sgd', max_number_of_steps=6,
+    stop_on_nan=False,
+  )  # fmt: skip
+  stderr = capsys.readouterr().err
+  assert '--learning_rate=1000 is very high: 0.01 is usual' in stderr
+  assert re.search(r'Warning: the loss has risen to .*such as 0\.01\.', stderr)
+
+
+def test_a_run_folder_that_is_deleted_ends_the_run(
+  train, tmp_path, monkeypatch
+):
+  from engine.training.hooks import LoggingHook
+
+  report = LoggingHook._report
+
+  def delete_and_report(self, *arguments):
+    shutil.rmtree(tmp_path / 'train')
+    report(self, *arguments)
+
+  monkeypatch.setattr(LoggingHook, '_report', delete_and_report)
+  with pytest.raises(
+    UserError, match=r'train was deleted or moved: job\.json is'
+  ):
+    train(max_number_of_steps=20, log_every_n_steps=5)
+  assert not store.in_folder(tmp_path / 'train')
+
+
+def test_an_evaluation_that_a_kill_interrupted_is_made_when_resumed(
+  train, tmp_path
+):
+  options = {'eval_every_n_steps': 2}
+  train(max_number_of_steps=4, **options)
+  results_path = tmp_path / 'train' / 'eval' / results_csv.FILE
+  text = results_path.read_text()
+  results_path.write_text(text[: text.rindex('\n', 0, -1) + 1])
+  shutil.rmtree(tmp_path / 'train' / 'best')
+  train(max_number_of_steps=6, **options)
+  steps = [row['global_step'] for row in results_csv.read(results_path)]
+  assert steps == [2, 4, 6]
 
 
 def test_two_trainings_do_not_share_a_folder(train, tmp_path):

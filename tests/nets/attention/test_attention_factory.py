@@ -198,3 +198,25 @@ def test_checkpoints_without_attention_are_not_recognized(contract_variables):
     'b/bottleneck_fc/kernel': [64, 3],
   }
   assert recognize(foreign) is None
+
+
+def test_a_ratio_above_the_channels_is_warned_of_once(caplog):
+  from nets.attention import options
+
+  options._warn_of_ratio.cache_clear()
+  with caplog.at_level('WARNING', 'absl'):
+    assert options.hidden_units(64, 64) == 1
+    assert caplog.messages == []
+    assert [options.hidden_units(c, 10_000) for c in (64, 32)] == [1, 1]
+    assert options.hidden_units(64, 10_000, least=8) == 8
+  (message,) = caplog.messages
+  assert message.startswith('ratio=10000 is more than the channels')
+  assert message.endswith('8 or 16 is usual.')
+
+
+def test_recognizing_a_checkpoint_warns_of_no_ratio(caplog):
+  from nets.attention import options
+
+  options._warn_of_ratio.cache_clear()
+  assert options.find_ratio([(4, 1)]) == 8
+  assert caplog.messages == []

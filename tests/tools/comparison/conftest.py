@@ -35,7 +35,7 @@ if os.path.exists(trouble) and flags['seed'] == '2':
 """
 EVAL = """\
 folder = pathlib.Path(flags['checkpoint_path'])
-(folder / 'eval').mkdir()
+(folder / 'eval').mkdir(exist_ok=True)
 (folder / 'eval' / 'results.json').write_text(json.dumps({
   'global_step': 50, 'split': flags['dataset_split_name'],
   'metrics': {'Accuracy': float((folder / 'accuracy').read_text())}}))

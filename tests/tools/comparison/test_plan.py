@@ -1,7 +1,10 @@
 """Variants, seeds and options of a comparison."""
 
+import json
+
 import pytest
 
+from engine.config.jobs import CompareJob
 from errors import UserError
 from tools.comparison import plan
 
@@ -15,7 +18,7 @@ def test_a_changed_comparison_needs_another_folder(compare, tmp_path):
       compare(**options)
   (tmp_path / 'runs' / 'comparison.json').write_text('{')
   with pytest.raises(
-    UserError, match=r'comparison\.json does not contain the options'
+    UserError, match=r'comparison\.json is not JSON.*another --train_dir'
   ):
     compare()
   (tmp_path / 'runs' / 'model.ckpt-3.index').touch()
@@ -61,3 +64,53 @@ def test_no_attention_takes_no_placement():
 def test_a_folder_name_for_each_variant():
   (variant,) = plan.parse_variants('cbam_block(ratio=16)@class')
   assert variant.folder == 'cbam_block_ratio=16_class'
+
+
+def test_seeds_of_too_many_digits_are_refused():
+  with pytest.raises(UserError, match=r'--seeds=9{80}: must be different'):
+    plan.parse_seeds('9' * 5000)
+
+
+@pytest.mark.parametrize(
+  ('options', 'problem'),
+  [
+    ({'batch_size': 'many'}, 'has "many" for options.batch_size'),
+    ({'seeds': 3}, 'has 3 for options.seeds, not valid text'),
+    ({'learning_rate': float('inf')}, 'has Infinity for options.learning_rate'),
+    ({'optimizer': 'nonsense'}, "comparison.json: Unknown --optimizer 'nonsen"),
+    (
+      {'dataset_dir': '/theirs/digits'},
+      'names --dataset_dir=/theirs/digits, which is not on this machine',
+    ),
+  ],
+)
+def test_a_damaged_value_in_comparison_json_is_named(
+  tmp_path, options, problem
+):
+  path = tmp_path / 'comparison.json'
+  path.write_text(json.dumps({'options': options}))
+  with pytest.raises(UserError, match=problem):
+    plan.complete_job(CompareJob(train_dir=str(tmp_path)), {'train_dir'})
+
+
+@pytest.mark.usefixtures('programs')
+def test_a_damaged_result_of_a_run_is_said_and_made_again(
+  compare, logged, tmp_path, capsys
+):
+  compare(seeds='1', attention_modules='none')
+  (path,) = (tmp_path / 'runs').rglob('results.json')
+  logged()
+  path.write_text('{"global_step": 50, "split": "test", "metrics": {')
+  compare(seeds='1', attention_modules='none')
+  assert [program for program, _ in logged()] == ['eval_image_classifier.py']
+  assert 'results.json is not JSON' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('programs')
+@pytest.mark.parametrize('text', ['', '{"reason": 3}', '[1]'])
+def test_a_damaged_finished_json_of_a_run_is_refused(compare, tmp_path, text):
+  compare(seeds='1', attention_modules='none')
+  (path,) = (tmp_path / 'runs').rglob('finished.json')
+  path.write_text(text)
+  with pytest.raises(UserError, match=r'finished\.json .*Delete it'):
+    compare(seeds='1', attention_modules='none')

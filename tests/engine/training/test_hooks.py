@@ -1,0 +1,56 @@
+"""What the logging hook reports of the loss."""
+
+import math
+import types
+
+import pytest
+
+from engine.run_dir import progress_csv
+from engine.training.hooks import LoggingHook
+
+
+@pytest.fixture
+def logged(train_job, tmp_path):
+  """logged(losses) -> the hook after steps with these losses."""
+
+  def run(losses, start=0):
+    step = types.SimpleNamespace(images_per_step=8)
+    writer = types.SimpleNamespace(add_summary=lambda *_: None)
+    job = train_job(max_number_of_steps=None, log_every_n_steps=1)
+    hook = LoggingHook(job, step, start, writer)
+    for number, loss in enumerate(losses, start=start + 1):
+      hook._began = 0.0
+      values = {'step': number, 'loss': loss, 'rate': 0.1}
+      hook.after_run(None, types.SimpleNamespace(results=values))
+    return hook
+
+  return run
+
+
+@pytest.mark.parametrize(
+  ('losses', 'has_risen'),
+  [
+    ([], False),
+    ([2.3, 1.0], False),
+    ([2.3, 1e-6, 0.5], False),  # A small loss in between is no start.
+    ([2.3, 2299.0], False),
+    ([2.3, 2301.0], True),
+    ([2.3, 1e9, 2.0], False),
+    ([2.3, math.inf], True),
+    ([2.3, math.nan], True),
+    ([math.nan], True),
+    ([0.0, 5.0], False),
+  ],
+)
+def test_a_loss_a_thousand_times_that_of_the_start_has_risen(
+  logged, losses, has_risen
+):
+  assert logged(losses).has_risen == has_risen
+
+
+def test_a_resumed_run_knows_the_loss_of_its_start(logged, tmp_path):
+  (tmp_path / 'train').mkdir()
+  path = tmp_path / 'train' / progress_csv.FILE
+  progress_csv.append(path, 1, 2.0, 0.1, None)
+  progress_csv.append(path, 2, 1e6, 0.1, None)
+  assert logged([1e6], start=2).has_risen
