@@ -70,7 +70,8 @@ FLAGS = {
   ),
   'data set': (
     {'dataset_name': 'digit'},
-    r"contains the data set 'digits', not 'digit': use --dataset_name=digits",
+    # Once records are counted, dataset.json names the set.
+    r"data set 'digit'.*mean 'digits'|contains the data set 'digits', not 'dig",
   ),
   'split': (
     {'dataset_split_name': 'validation'},
