@@ -100,7 +100,7 @@ def convert(
       written or contains another data set.
   """
   options = options or Options()
-  folder = pathlib.Path(dataset_dir).expanduser()
+  folder = pathlib.Path(dataset_dir)
   staging = Staging(folder, f'max_megapixels={options.max_megapixels}')
   try:
     staging.finish()
@@ -164,7 +164,7 @@ def _check_same_photos(
   """Raises UserError if a user's data set was made of other photos."""
   if manifest.name in DATASETS or manifest.name.startswith(tfds.PREFIX):
     return
-  source = pathlib.Path(source_dir or '').expanduser().resolve()
+  source = pathlib.Path(source_dir or '').resolve()
   # The records do not need photos that were deleted or moved since.
   if source_dir and source.exists() and manifest.source != str(source):
     raise UserError(
@@ -204,7 +204,7 @@ def _spec(name: str, source_dir: str | None, options: Options) -> DatasetSpec:
   Raises:
     UserError: if the arguments are wrong or contradict each other.
   """
-  source = pathlib.Path(source_dir).expanduser() if source_dir else None
+  source = pathlib.Path(source_dir) if source_dir else None
   if source and not source.exists():
     raise UserError(f'--source_dir={source_dir} does not exist.')
   if source and not source.is_dir() and not source.is_file():
@@ -252,7 +252,7 @@ def _originals(
   conversion is complete, for the next attempt.
   """
   if source_dir:
-    return pathlib.Path(source_dir).expanduser()
+    return pathlib.Path(source_dir)
   if spec.embedded:
     return None
   downloads.mkdir(exist_ok=True)

@@ -193,7 +193,7 @@ def _evaluation_split(name: str, folder: _Folder) -> str:
 
 def _path(name: str, dataset_dir: str) -> pathlib.Path:
   """Returns the path of an existing folder; raises UserError otherwise."""
-  folder = pathlib.Path(dataset_dir).expanduser()
+  folder = pathlib.Path(dataset_dir)
   if not folder.is_dir():
     known = name in DATASETS
     remedy = _remedy(name, folder) if known else _unknown(name, folder)

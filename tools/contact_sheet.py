@@ -30,7 +30,7 @@ _SEED = 1
 
 def check_path(path: str) -> None:
   """Raises UserError unless a PNG file can be written to `path`."""
-  folder = pathlib.Path(path).expanduser().absolute().parent
+  folder = pathlib.Path(path).absolute().parent
   if not path.lower().endswith('.png') or not os.access(folder, os.W_OK):
     raise UserError(
       f'--output={path}: must be a .png file in an existing, writable folder.'

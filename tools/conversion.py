@@ -54,7 +54,7 @@ def _require(name: str, value: str | None) -> str:
 @contextlib.contextmanager
 def _locked(dataset_dir: str) -> Iterator[None]:
   """Creates and locks the folder; a failure leaves no new, empty folder."""
-  folder = pathlib.Path(dataset_dir).expanduser()
+  folder = pathlib.Path(dataset_dir)
   is_new = not folder.exists()
   converters.make_folder(folder)
   try:
@@ -72,7 +72,7 @@ def _resume_hint(dataset_dir: str) -> Iterator[None]:
   try:
     yield
   except (KeyboardInterrupt, signals.Terminated):
-    if staging.is_unfinished(pathlib.Path(dataset_dir).expanduser()):
+    if staging.is_unfinished(pathlib.Path(dataset_dir)):
       console.say('To resume from here, add --resume to the same command.')
     raise
 

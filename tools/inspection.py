@@ -111,7 +111,7 @@ def inspect(job: InspectJob, explicit: Collection[str] = frozenset()) -> Report:
 
 def _name(dataset_dir: str) -> str:
   """Returns the data set's name in dataset.json; UserError without one."""
-  folder = pathlib.Path(dataset_dir).expanduser()
+  folder = pathlib.Path(dataset_dir)
   if not folder.is_dir():
     raise UserError(f'There is no folder {folder}.')
   description = manifest.read(folder)

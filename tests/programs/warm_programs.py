@@ -81,12 +81,12 @@ if __name__ == '__main__':
   _ENVIRONMENT = dict(os.environ)
   sys.path[0] = str(CHECKOUT)
   sys.path.append(str(CHECKOUT / 'tests'))
-  from engine.evaluation import continuous  # noqa: F401
-  from engine.training import loop  # noqa: F401
   from tf_compat import tf
 
   # Modules load TensorFlow at their first use of it.
   assert tf.VERSION
+  from engine.evaluation import continuous  # noqa: F401
+  from engine.training import loop  # noqa: F401
   request = main()
   if request is not None:
     runpy.run_path(_set_up(request), run_name='__main__')
