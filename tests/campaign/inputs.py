@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 import random
+import re
 import shutil
 from collections.abc import Iterable
 
@@ -193,10 +194,13 @@ def attempt(
 
 def _result(process) -> str:
   """Returns 'clean', 'refused' or 'trace', by the exit code and stderr."""
-  if 'Traceback' in process.stderr or process.code not in (0, 2):
+  if 'Traceback' in process.stderr or process.code not in (0, 1, 2):
     return 'trace'
   if process.code == 0:
     return 'clean'
+  # inspect_data.py reports bad records.
+  if process.code == 1 and re.search('cannot be (used|read)', process.stdout):
+    return 'refused'
   message = process.stderr.partition('error: ')[2]
   is_short = 0 < len(message.splitlines()) <= LONGEST_MESSAGE
   return 'refused' if is_short else 'trace'
