@@ -40,7 +40,8 @@ def read(source: pathlib.Path) -> dict[str, list[photo.Photo]]:
     raise UserError(
       f'Only {len(photos)} photos of flowers in {source}, but validation takes '
       f'{VALIDATION_RECORDS}: expected {_TARBALL}, or its folder {_FOLDER} with '
-      f'{", ".join(CLASSES)} in it.'
+      f'{", ".join(CLASSES)} in it. For photos of your own, choose another '
+      '--dataset_name.'
     )
   random.Random(_SEED).shuffle(photos)
   return {

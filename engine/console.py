@@ -9,6 +9,10 @@ import sys
 
 import tqdm
 
+# The thread that watches bars would keep tf_compat from starting TensorFlow
+# without its lines.
+tqdm.tqdm.monitor_interval = 0
+
 
 def say(text: str) -> None:
   """Prints a line to stderr, above the progress bar if there is one."""

@@ -151,10 +151,13 @@ def refuse_other_structure(job: TrainJob, recorded: Mapping[str, Any]) -> None:
         name, vars(job), options
       )
     if differs:
+      trained, remedy = f'with --{name}={before}', 'resume with the same value'
+      if before is None:
+        trained, remedy = f'without --{name}', 'omit the flag'
       raise UserError(
-        f'{job.train_dir} was trained with --{name}={before}, not {requested}: '
-        'resume with the same value, or start in another --train_dir (there, '
-        '--checkpoint_path fine-tunes from this one).'
+        f'{job.train_dir} was trained {trained}, not --{name}={requested}: '
+        f'{remedy}, or start in another --train_dir (there, --checkpoint_path '
+        'fine-tunes from this one).'
       )
 
 

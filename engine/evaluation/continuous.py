@@ -279,6 +279,9 @@ def loop(
   Args:
     job: what to evaluate; engine/config/jobs.py documents each option.
     explicit: the options set by flags, which win over the checkpoint's job.
+
+  Raises:
+    UserError: for wrong input, or if no checkpoint appeared.
   """
   if {'dataset_name', 'dataset_dir'} <= set(explicit):
     # The first checkpoint may be hours away: refuse wrong folders now.
@@ -300,7 +303,7 @@ def loop(
         evaluated.append(evaluation.check(checkpoint))
       checkpoints.only_last = evaluation.patience_exhausted
   if not evaluated:
-    console.say(
+    raise UserError(
       f'Nothing was evaluated: no checkpoint appeared in {job.checkpoint_path}. '
       'Set --checkpoint_path to the folder that training writes to.'
     )

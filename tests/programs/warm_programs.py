@@ -87,6 +87,7 @@ if __name__ == '__main__':
   assert tf.VERSION
   from engine.evaluation import continuous  # noqa: F401
   from engine.training import loop  # noqa: F401
+
   request = main()
   if request is not None:
     runpy.run_path(_set_up(request), run_name='__main__')
