@@ -36,13 +36,12 @@ def dropout(
   with tf.name_scope(scope or 'Dropout'):
     if not is_training:
       return tf.identity(net)
-    seed = _seed(net)
-    if seed is None:
-      return tf.nn.dropout(net, rate=1 - keep_prob)
-    return tf.nn.experimental.stateless_dropout(net, 1 - keep_prob, seed)
+    # Of bfloat16, there are few numbers between 0 and 1.
+    is_kept = uniform(net, tf.shape(net)) < keep_prob
+    return tf.where(is_kept, net / keep_prob, tf.zeros_like(net))
 
 
-def uniform(net: tf.Tensor, shape: list[int | tf.Tensor]) -> tf.Tensor:
+def uniform(net: tf.Tensor, shape: list | tf.Tensor) -> tf.Tensor:
   """Draws numbers from [0, 1) with which to change a tensor.
 
   Args:
@@ -55,7 +54,9 @@ def uniform(net: tf.Tensor, shape: list[int | tf.Tensor]) -> tf.Tensor:
   seed = _seed(net)
   if seed is None:
     return tf.random_uniform(shape)
-  return tf.random.stateless_uniform(shape, seed)
+  # XLA would draw other numbers.
+  with tf.xla.experimental.jit_scope(compile_ops=False):
+    return tf.random.stateless_uniform(shape, seed)
 
 
 def _seed(net: tf.Tensor) -> tf.Tensor | None:
