@@ -1,6 +1,7 @@
 """Networks by name: specs, refused arguments, image sizes, batch norm."""
 
 import pytest
+from network_lists import STRUCTURES
 
 from errors import UserError
 from nets.nets_factory import NETWORKS, get_network_fn
@@ -57,7 +58,7 @@ def test_small_images_are_refused(graph, name, side):
     name
     if name in ('lenet', 'cifarnet', 'alexnet_v2', 'overfeat', 'vgg_a')
     else pytest.param(name, marks=pytest.mark.slow)
-    for name in NETWORKS
+    for name in STRUCTURES
   ],
 )
 def test_smallest_images_are_supported(graph, name):
