@@ -4,10 +4,22 @@ import gzip
 import json
 import os
 import pathlib
+import signal
 
 import pytest
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
+
+
+def pytest_configure():
+  """Heeds signals that nohup or a shell's background ignores.
+
+  The programs that tests start inherit that.
+  """
+  if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
