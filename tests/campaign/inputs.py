@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import pathlib
 import random
-import re
 import shutil
 from collections.abc import Iterable
 
@@ -67,6 +66,7 @@ KINDS = {
   'records, inspected': Kind(
     'inspect', 'records', ('*.tfrecord*',),
     {'dataset_name': 'mine', 'dataset_dir': '.', 'output': 'sheet.png'}, 6,
+    ('*.tfrecord*', 'labels.txt'),
   ),
   'description of records': Kind(
     'inspect', 'records', ('dataset.json', 'labels.txt'),
@@ -199,7 +199,7 @@ def _result(process) -> str:
   if process.code == 0:
     return 'clean'
   # inspect_data.py reports bad records.
-  if process.code == 1 and re.search('cannot be (used|read)', process.stdout):
+  if process.code == 1 and 'cannot be used' in process.stdout:
     return 'refused'
   message = process.stderr.partition('error: ')[2]
   is_short = 0 < len(message.splitlines()) <= LONGEST_MESSAGE
