@@ -9,6 +9,7 @@ From originals to records:
   process_pool, staging     uses all cores; publishes a complete set or none
   download, source_files, archive     downloads, folders, tar and zip archives
   photo_list, text_files    lists of photos; text that people write
+  pickled_arrays            pickles of arrays, without calling what they name
   photo, strict_image_check, bounding_boxes     checked photos and their boxes
   example_features, records     features of an example; TFRecord files
 From records to a network:

@@ -214,8 +214,9 @@ def _relative(name: str) -> str:
 
 def _tar_entries(archive: Blob) -> Iterator[tuple[str, Blob | None]]:
   """Yields the entries of an uncompressed archive, read from their headers."""
+  others: list[str] = []
   try:
-    with open(archive.path, 'rb') as file:
+    with open(archive.path, 'rb', opener=_open_file) as file:
       file.seek(archive.offset)
       with tarfile.open(fileobj=file, mode='r:') as tar:
         previous: dict[str, Blob] = {}
@@ -231,6 +232,8 @@ def _tar_entries(archive: Blob) -> Iterator[tuple[str, Blob | None]]:
             previous[member.name] = blob
           if blob or member.isdir():
             yield _relative(member.name), blob
+          else:
+            others.append(member.name)
   # A damaged header makes tarfile raise almost anything.
   except (OSError, EOFError, ValueError, tarfile.TarError) as error:
     if isinstance(error, UserError):
@@ -239,24 +242,43 @@ def _tar_entries(archive: Blob) -> Iterator[tuple[str, Blob | None]]:
       f'Cannot read {archive.path} as a tar archive: {error}. The originals '
       'must be in a folder or in a tar or zip archive.'
     ) from error
+  _warn_of_others(archive.path, others)
 
 
 def _zip_entries(archive: pathlib.Path) -> list[tuple[str, Blob | None]]:
   """Unpacks a zip archive into one temporary file; returns its entries."""
   entries: list[tuple[str, Blob | None]] = []
+  links: list[str] = []
   modified = archive.stat().st_mtime_ns
   with _unpacking(archive) as plain, zipfile.ZipFile(archive) as packed:
     for member in packed.infolist():
       name = _relative(member.filename.replace('\\', '/'))
       if member.is_dir():
         entries.append((name, None))
-      elif not stat.S_ISLNK(member.external_attr >> 16):
+      elif stat.S_ISLNK(member.external_attr >> 16):
+        links.append(name)
+      else:
         start = plain.tell()
         with packed.open(member) as file:
           _copy(file, plain, archive)
         blob = Blob(plain.name, start, plain.tell() - start, modified)
         entries.append((name, blob))
+  _warn_of_others(archive, links)
   return entries
+
+
+def _warn_of_others(archive: str | os.PathLike, names: Iterable[str]) -> None:
+  """Warns of what an archive holds beside files and folders."""
+  from absl import logging  # Worker processes start faster without it.
+
+  others = [name for name in names if _visible(name)]
+  if others:
+    logging.warning(
+      '%s: ignored %d links or other members that are not files, such as %s',
+      archive,
+      len(others),
+      others[0],
+    )
 
 
 def _check_inside(archive: Blob, name: str, blob: Blob) -> None:

@@ -5,15 +5,13 @@ https://www.cs.toronto.edu/~kriz/cifar.html
 
 import dataclasses
 import functools
-import io
 import pathlib
-import pickle
-import pickletools
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from datasets import pickled_arrays
 from datasets.archive import Blob, file_blob, members
 from datasets.download import Download
 from datasets.example_features import (
@@ -55,30 +53,6 @@ _SIZE = 32
 _PIXELS = 3 * _SIZE * _SIZE
 # Twice the size of any batch.
 _MAX_BYTES = 2 * 50_000 * (2 + _PIXELS)
-# Opcodes that put a value into a pickle's memo, and those that make containers,
-# of which a batch has a dozen.
-_PUTS = ('PUT', 'BINPUT', 'LONG_BINPUT')
-_CONTAINERS = (
-  'TUPLE',
-  'TUPLE1',
-  'TUPLE2',
-  'TUPLE3',
-  'EMPTY_TUPLE',
-  'LIST',
-  'EMPTY_LIST',
-  'DICT',
-  'EMPTY_DICT',
-  'EMPTY_SET',
-  'FROZENSET',
-  'REDUCE',
-  'BUILD',
-  'NEWOBJ',
-  'NEWOBJ_EX',
-  'INST',
-  'OBJ',
-  'DUP',
-)
-_MAX_CONTAINERS = 1000
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -136,14 +110,10 @@ def parse_pickle(data: bytes, labels: tuple[str, ...] = ('labels',)) -> Batch:
   """Parses a pickled dict of arrays: ([N, 3072], [N, len(labels)]).
 
   Raises:
-    Exception: of any kind if the bytes are not such a pickle. No pickle makes
-      this run code, or take more memory than a few times its size.
+    Exception: of any kind if the bytes are not such a pickle; see
+      pickled_arrays.load.
   """
-  _check_opcodes(data)
-  batch = _ArrayUnpickler(io.BytesIO(data), encoding='bytes').load()
-  if not isinstance(batch, dict):
-    raise ValueError(f'it contains a {type(batch).__name__}, not a dict')
-  batch = {_text(key): value for key, value in batch.items()}
+  batch = pickled_arrays.load(data)
   images = batch['data']
   columns = np.stack([_column(batch[key]) for key in labels], axis=-1)
   if not isinstance(images, np.ndarray):
@@ -155,56 +125,13 @@ def parse_pickle(data: bytes, labels: tuple[str, ...] = ('labels',)) -> Batch:
   return images, columns
 
 
-def _check_opcodes(data: bytes) -> None:
-  """Raises ValueError for a pickle whose reading may exhaust the memory.
-
-  The unpickler allocates any length and any place in its memo that a pickle
-  states, and a deeply nested one overflows the stack. pickletools finds lengths
-  beyond the end.
-  """
-  containers = 0
-  for opcode, argument, _ in pickletools.genops(data):
-    containers += opcode.name in _CONTAINERS
-    if containers > _MAX_CONTAINERS:
-      raise ValueError('it contains too many containers')
-    if opcode.name in _PUTS and int(argument or 0) > len(data):
-      raise ValueError(f'it asks for {argument} places')
-
-
 def _column(values: Any) -> np.ndarray:
-  """Returns a list or array of whole numbers as an array."""
-  if isinstance(values, list) and any(type(v) is not int for v in values):
+  """Returns an array, or a list of whole numbers, as an array."""
+  if isinstance(values, np.ndarray):
+    return values.astype(np.int64)
+  if not isinstance(values, list) or any(type(v) is not int for v in values):
     raise ValueError('its labels are not whole numbers')
-  return np.asarray(values)
-
-
-def _text(key: str | bytes) -> str:
-  """Decodes a key, which Python 2 wrote as bytes and Python 3 as text."""
-  return key.decode() if isinstance(key, bytes) else key
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-  """Unpickles plain containers and NumPy arrays, and calls nothing else.
-
-  A pickle calls any function that it names; it may name only these.
-  """
-
-  _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
-    # NumPy deprecates the form of the flags that follow the type.
-    ('numpy', 'dtype'): lambda code, *_: np.dtype(code),
-    ('numpy', 'ndarray'): lambda *_: np.empty(0),
-    # Python 3 writes bytes in this way for the protocol of Python 2.
-    ('_codecs', 'encode'): lambda text, _: text.encode('latin1'),
-  }
-
-  def find_class(self, module: str, name: str) -> Any:
-    if name == '_reconstruct' and module.endswith('core.multiarray'):
-      # numpy.core or numpy._core, by the version that wrote the pickle. The
-      # array takes shape and content from what follows.
-      return lambda *_: np.empty(0)
-    if (module, name) not in self._ALLOWED:
-      raise pickle.UnpicklingError(f'it asks for {module}.{name}')
-    return self._ALLOWED[module, name]
+  return np.array(values, np.int64)
 
 
 def _read_archive(path: pathlib.Path, form: Form) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tqdm
+from absl import logging
 
 from datasets import manifest as manifests
 from datasets import photo, photo_folder, tfds
@@ -22,12 +23,12 @@ from datasets.example_features import ExampleFeatures
 from datasets.manifest import Manifest, Shard
 from datasets.process_pool import ProcessPool, Rejection
 from datasets.shards import find_shards, shard_names
+from datasets.source_files import OWN_NAME
 from datasets.spec import DatasetSpec
 from datasets.staging import REJECTED, ShardReport, Staging
 from errors import UserError
 from files import write_text
 from registry import unknown
-from tf_compat import tf
 
 _DOWNLOADS = '.originals'
 
@@ -112,7 +113,7 @@ def convert(
     originals = _originals(spec, source_dir, folder / _DOWNLOADS)
     reports = _convert(spec, originals, staging, options)
     empty = _without(spec, _recorded(reports))
-  except (OSError, tf.errors.OpError) as error:
+  except OSError as error:
     raise UserError(f'Cannot convert {name!r} into {folder}: {error}') from (
       error
     )
@@ -234,7 +235,8 @@ def _check_table_entry(
     )
   if source and spec.embedded:
     raise UserError(
-      f'{spec.name!r} comes with an installed package: omit --source_dir.'
+      f'{spec.name!r} comes with an installed package: omit --source_dir. '
+      f'{OWN_NAME}'
     )
   if not source and not spec.embedded and not spec.downloads:
     raise UserError(
@@ -305,6 +307,7 @@ def _convert(
   emptied = _without(spec, _recorded(reports), labels)
   if emptied and not options.keep_empty_classes:
     rejections.refuse_empty(emptied)
+  _warn_of_emptied(spec, parts, reports)
   staging.publish(
     _manifest(spec, parts, reports), spec.class_names, rejections.as_csv()
   )
@@ -372,6 +375,23 @@ def _without(
   return tuple(
     spec.class_names[label] for label in sorted({*labels} - recorded)
   )
+
+
+def _warn_of_emptied(
+  spec: DatasetSpec, parts: Sequence[_Part], reports: Sequence[ShardReport]
+) -> None:
+  """Warns of classes that have photos in a split, of which none can be used."""
+  planned: dict[str, set[int]] = {}
+  recorded: dict[str, set[int]] = {}
+  for part, report in zip(parts, reports, strict=True):
+    labels = _labels({part.split: part.items})
+    planned.setdefault(part.split, set()).update(labels)
+    recorded.setdefault(part.split, set()).update(_recorded([report]))
+  for split, labels in planned.items():
+    if lost := _without(spec, recorded[split], labels):
+      logging.warning(
+        'Classes without a usable %s photo: %s', split, photo_folder.some(lost)
+      )
 
 
 def _plan(

@@ -20,6 +20,7 @@ from datasets import bounding_boxes, photo, shards, text_files
 from datasets.archive import Blob, list_files, members, members_of_member
 from datasets.example_features import ExampleFeatures, Value, image_features
 from datasets.photo_folder import check_folders
+from datasets.source_files import OWN_NAME
 from datasets.spec import DatasetSpec
 from errors import UserError
 
@@ -72,7 +73,7 @@ def read(source: pathlib.Path) -> dict[str, list[ImageNetPhoto]]:
     raise UserError(
       f'No photos in {source}: expected train/<synset>/*.JPEG or '
       'validation/<synset>/*.JPEG, such as train/n01440764/n01440764_18.JPEG, '
-      f'or {" or ".join(ARCHIVES.values())}.'
+      f'or {" or ".join(ARCHIVES.values())}. {OWN_NAME}'
     )
   for photos in splits.values():
     # Otherwise, a shard or the first batches would contain a single class.
@@ -98,8 +99,7 @@ def _check_other_folders(source: pathlib.Path, read: Collection[str]) -> None:
   if others:
     raise UserError(
       f'{source} has photos in {", ".join(others)}, but the photos of imagenet '
-      f'are in {" and ".join(sorted(read))}: move the others away. Another '
-      '--dataset_name converts the photos as a data set of your own.'
+      f'are in {" and ".join(sorted(read))}: move the others away. {OWN_NAME}'
     )
 
 

@@ -63,15 +63,16 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     if zero or kind != _UNSIGNED_BYTES:
       raise struct.error(f'it begins with {data[:4].hex()}')
     shape = struct.unpack_from(f'>{rank}I', data, 4)
-  except (OSError, EOFError, zlib.error, struct.error) as error:
+    values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
+    if values.size == math.prod(shape):
+      return values.reshape(shape)
+  # NumPy raises ValueError for more dimensions than it has.
+  except (OSError, EOFError, ValueError, zlib.error, struct.error) as error:
     raise UserError(f'Cannot read {path} as an IDX file: {error}.') from error
-  start = 4 + 4 * rank
-  if len(data) - start != math.prod(shape):
-    raise UserError(
-      f'{path} is truncated or damaged: its header states '
-      f'{math.prod(shape)} bytes, but it contains {len(data) - start}.'
-    )
-  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+  raise UserError(
+    f'{path} is truncated or damaged: its header states {math.prod(shape)} '
+    f'bytes, but it contains {values.size}.'
+  )
 
 
 def _find_idx(folder: pathlib.Path, stem: str, rank: int) -> pathlib.Path:

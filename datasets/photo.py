@@ -34,6 +34,7 @@ _max_pixels = contextvars.ContextVar('max_pixels', default=MEGAPIXELS * 10**6)
 # A process decodes larger photos while no other does, to bound the memory.
 _LARGE = 50_000_000  # pixels
 _ENCODED = 64 << 20  # bytes that a file may have beside its pixels
+_STRIP = 1 << 20  # pixels
 
 # Excludes formats for which Pillow runs other programs, such as EPS. Pillow
 # calls JPEGs that contain further images MPO.
@@ -310,6 +311,18 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
   return ImageOps.exif_transpose(image)
 
 
+def _on_white(image: Image.Image) -> Image.Image:
+  """Composites an RGBA image on white, in strips to need little memory."""
+  result = Image.new('RGB', image.size)
+  rows = max(1, _STRIP // image.width)
+  for top in range(0, image.height, rows):
+    end = min(top + rows, image.height)
+    strip = image.crop((0, top, image.width, end))
+    white = Image.new('RGBA', strip.size, 'white')
+    result.paste(Image.alpha_composite(white, strip).convert('RGB'), (0, top))
+  return result
+
+
 def _has_16_bits(image: Image.Image, data: bytes) -> bool:
   """Whether the PNG file or the pixels have 16 bits per channel."""
   if image.format == 'PNG' and strict_image_check.png_depth(data) == 16:
@@ -330,11 +343,10 @@ def _plain(
 
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   if image.has_transparency_data:
-    color = image.convert('RGBA')
+    color = image if image.mode == 'RGBA' else image.convert('RGBA')
     if color.getchannel('A').getextrema() != (255, 255):
       notes.append('transparent, composited on white')
-      white = Image.new('RGBA', color.size, 'white')
-      return Image.alpha_composite(white, color).convert('RGB')
+      return _on_white(color)
   if image.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV'):
     notes.append(f'{image.mode} converted to RGB')
   mode = 'L' if image.mode in ('1', 'L', 'LA') else 'RGB'

@@ -22,6 +22,7 @@ from registry import abbreviated
 SUFFIXES = ('.csv', '.tsv', '.txt')
 _DELIMITERS = ',;\t| '
 _SNIFFED = 20  # lines that tell the delimiter
+_SNIFFED_LENGTH = 4000  # characters; sniffing takes the square of their number
 # Column -> what people call it; if a list has several of them, the first.
 _SYNONYMS = {
   'path': (
@@ -72,11 +73,8 @@ def read(source: pathlib.Path) -> list[Entry]:
     UserError: names the line or row that cannot be read.
   """
   text = text_files.read(source)
-  try:
-    delimiter, columns, has_header = _layout(source, text)
-    rows = _rows(text, delimiter)[has_header:]
-  except csv.Error as error:
-    raise UserError(f'Cannot read {source} as CSV: {error}.') from error
+  delimiter, columns, has_header = _layout(source, text)
+  rows = list(_rows(source, text, delimiter))[has_header:]
   values = [_values(source, row, columns, delimiter) for row in rows]
   if not values:
     raise UserError(f'{source} lists no photos: {_LAYOUT}.')
@@ -88,15 +86,34 @@ def read(source: pathlib.Path) -> list[Entry]:
   return sorted(entries, key=lambda entry: entry.path)
 
 
-def _rows(text: str, delimiter: str) -> list[list[str]]:
-  """Returns the rows that are not empty."""
+def _rows(
+  source: pathlib.Path, text: str, delimiter: str
+) -> Iterator[list[str]]:
+  """Yields the rows that are not empty.
+
+  Raises:
+    UserError: names the line that is not CSV.
+  """
   reader = csv.reader(
     io.StringIO(text, newline=''),
     delimiter=delimiter,
     skipinitialspace=True,
     strict=True,
   )
-  return [row for row in reader if any(map(str.strip, row))]
+  try:
+    yield from (row for row in reader if any(map(str.strip, row)))
+  except csv.Error as error:
+    raise UserError(
+      f'Cannot read {source} as CSV: line {reader.line_num}: {error}.'
+    ) from error
+
+
+def _first(source: pathlib.Path, text: str, delimiter: str) -> list[str]:
+  """Returns the first row, or nothing if the delimiter is another one."""
+  try:
+    return next(_rows(source, text, delimiter), [])
+  except UserError:
+    return []
 
 
 def _layout(
@@ -109,16 +126,17 @@ def _layout(
   """
   start = ''.join(text.splitlines(keepends=True)[:_SNIFFED])
   try:
-    sniffed = csv.Sniffer().sniff(start, _DELIMITERS).delimiter
+    sample = start[:_SNIFFED_LENGTH]
+    sniffed = csv.Sniffer().sniff(sample, _DELIMITERS).delimiter
   except csv.Error:
     sniffed = ','
   for delimiter in dict.fromkeys(sniffed + _DELIMITERS):
-    first = next(iter(_rows(start, delimiter)), [])
+    first = _first(source, start, delimiter)
     if columns := _columns(source, first):
       return delimiter, columns, True
     if len(first) > 1 and _is_photo(source, first[0]):
       return delimiter, _DEFAULT, False
-  first = next(iter(_rows(start, sniffed)), [])
+  first = _first(source, start, sniffed)
   if first and not _is_photo(source, first[0]):
     known = '; '.join(f'{c}: {", ".join(_SYNONYMS[c])}' for c in _SYNONYMS)
     raise UserError(
@@ -229,7 +247,9 @@ def _spellings(name: str) -> Iterator[str]:
   yield name
   name = name.replace('\\', '/')
   yield name
-  yield from (f'{name}{suffix}' for suffix in photo.SUFFIXES)
+  for suffix in photo.SUFFIXES:
+    yield f'{name}{suffix}'
+    yield f'{name}{suffix.upper()}'
 
 
 def _check_repeated(source: pathlib.Path, entries: Sequence[Entry]) -> None:

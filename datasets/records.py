@@ -45,7 +45,11 @@ def write_shard(
   """Writes a record file atomically; returns the number of records.
 
   A process that is killed leaves a hidden file, which the next call replaces.
+
+  Raises:
+    OSError: if the file cannot be written.
   """
+  failure = tf.errors.OpError
   partial = path.with_name(f'.{path.name}.partial')
   count = 0
   try:
@@ -54,6 +58,8 @@ def write_shard(
         writer.write(encode(item))
         count += 1
     os.replace(partial, path)
+  except failure as error:
+    raise OSError(str(error)) from error
   finally:
     partial.unlink(missing_ok=True)
   return count

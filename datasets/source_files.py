@@ -7,6 +7,11 @@ import numpy as np
 
 from errors import UserError
 
+# The way out for photos in other folders than those of the data set.
+OWN_NAME = (
+  'Another --dataset_name converts photos in folders as a data set of your own.'
+)
+
 
 def find(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
   """Returns the first of `names` in `folder` or its direct subfolders.
@@ -18,7 +23,7 @@ def find(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
   if path is None:
     raise UserError(
       f'No {" or ".join(names)} in {folder}. Pass the folder of the originals '
-      'with --source_dir.'
+      f'with --source_dir. {OWN_NAME}'
     )
   return path
 
@@ -28,7 +33,7 @@ def find_any(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path | None:
   if not folder.is_dir():
     raise UserError(
       f'{folder} is not a folder. Pass the folder of the originals with '
-      '--source_dir.'
+      f'--source_dir. {OWN_NAME}'
     )
   subfolders = sorted(path for path in folder.iterdir() if path.is_dir())
   candidates = (

@@ -1,6 +1,7 @@
 """Small originals of every data set in the table."""
 
 import pytest
+from absl import logging
 from original_files import (
   TEST,
   TRAIN,
@@ -35,3 +36,13 @@ def originals(tmp_path):
     'flowers': (tmp_path / 'raw/flowers', {'train': 10, 'validation': 350}),
     'imagenet': (photos, {'train': 4, 'validation': 2}),
   }
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+  """Returns the list that warnings of the test are added to."""
+  texts = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: texts.append(text % values)
+  )
+  return texts

@@ -130,7 +130,9 @@ def test_a_zip_archive_lists_the_same_files(tmp_path, form):
   assert contents(path) == FILES
 
 
-def test_a_zip_archive_writes_nothing_outside_and_follows_no_link(tmp_path):
+def test_a_zip_archive_writes_nothing_outside_and_follows_no_link(
+  tmp_path, warnings
+):
   link = zipfile.ZipInfo('link.jpg')
   link.external_attr = (stat.S_IFLNK | 0o777) << 16
   files = {
@@ -143,6 +145,7 @@ def test_a_zip_archive_writes_nothing_outside_and_follows_no_link(tmp_path):
   found = contents(tmp_path / 'in.zip')
   assert found == {'etc/absolute.jpg': b'abs', 'a/back.jpg': b'back'}
   assert [p.name for p in tmp_path.iterdir()] == ['in.zip']
+  assert 'ignored 1 links' in warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +178,9 @@ def add(tar, name, data=b'', **attributes):
   tar.addfile(member, io.BytesIO(data))
 
 
-def test_an_archive_writes_nothing_and_its_links_lead_nowhere(tmp_path):
+def test_an_archive_writes_nothing_and_its_links_lead_nowhere(
+  tmp_path, warnings
+):
   (tmp_path / 'secret').write_text('secret')
   path = tmp_path / 'in.tar'
   with tarfile.open(path, 'w') as tar:
@@ -187,6 +192,10 @@ def test_an_archive_writes_nothing_and_its_links_lead_nowhere(tmp_path):
     add(tar, 'device', type=tarfile.CHRTYPE)
   # Absolute names become relative, as in tar.
   assert contents(path) == {'etc/absolute.jpg': b'abs', 'again.jpg': b'abs'}
+  (warning,) = {*warnings}
+  assert warning == (
+    f'{path}: ignored 3 links or other members that are not files, such as link'
+  )
   assert sorted(p.name for p in tmp_path.iterdir()) == ['in.tar', 'secret']
 
 

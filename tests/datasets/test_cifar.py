@@ -239,6 +239,17 @@ BOMBS = {
     b'\x8a\x05\x00\x00\x00\x00\x08\x85U\x01b\x87R.'
   ),
   'nested key': b'\x80\x02}N' + b'\x85' * 10**5 + b'Ns.',
+  'key of shared tuples': (b'\x80\x02}N\x85' + b'q\x00h\x00\x86' * 40 + b'Ns.'),
+  'labels of shared tuples': (
+    b'\x80\x02}U\x04dataNsU\x06labelsN\x85' + b'q\x00h\x00\x86' * 40 + b's.'
+  ),
+  'encoded again and again': (
+    b'\x80\x02X\x00\x10\x00\x00'
+    + b'a' * 4096
+    + b'q\x00c_codecs\nencode\nq\x01'
+    + b'h\x01h\x00X\x06\x00\x00\x00latin1\x86R' * 1000
+    + b'.'
+  ),
   'shared lists': pickle.dumps({'data': laughing(), 'labels': laughing()}, 2),
 }
 
@@ -287,3 +298,44 @@ def test_the_binary_form_is_rows():
   data = cifar_binary(planes, labels)
   assert len(data) == 4 * 3073
   assert data[3073] == labels[1]
+
+
+@pytest.mark.parametrize('code', ['V0', 'S0', 'U1', 'f8', 'O8', '(9,)u1'])
+def test_arrays_that_are_not_of_whole_numbers_are_refused(code):
+  """A trillion values of no bytes would take hours to copy."""
+  data = (
+    b'\x80\x02}U\x04dataU\x00sU\x06labels'
+    b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR'
+    b'(K\x01\x8a\x06\x00\x00\x00\x00\x00\x01\x85cnumpy\ndtype\n(U'
+    + bytes([len(code)])
+    + code.encode()
+    + b'K\x00K\x01tR\x89U\x00tbs.'
+  )
+  with pytest.raises(ValueError, match='not of whole numbers'):
+    parse_pickle(data)
+
+
+@pytest.mark.parametrize('order', ['<i8', '>i8', '<u2', '|u1'])
+@pytest.mark.parametrize('layout', ['C', 'F'])
+def test_arrays_of_any_whole_numbers_and_order_are_read(order, layout):
+  planes, labels = cifar_batches()['data_batch_1']
+  batch = {
+    'data': np.array(planes, order=layout),
+    'labels': np.array(labels, order),
+  }
+  images, columns = parse_pickle(pickle.dumps(batch, 2))
+  np.testing.assert_array_equal(images, planes)
+  np.testing.assert_array_equal(columns[:, 0], labels)
+
+
+@pytest.mark.parametrize(
+  'labels',
+  [['a'] * 4, [0.5] * 4, [None] * 4, [True] * 4, np.array([1.5] * 4), 'text'],
+)
+def test_labels_that_are_not_whole_numbers_are_named(tmp_path, labels):
+  planes, _ = cifar_batches()['test_batch']
+  files = cifar_files('python')
+  files['test_batch'] = pickle.dumps({'data': planes, 'labels': labels}, 2)
+  write_files(tmp_path / 'in', files)
+  with pytest.raises(UserError, match=r'test_batch in .* whole numbers'):
+    convert('cifar10', str(tmp_path / 'out'), str(tmp_path / 'in'))

@@ -148,7 +148,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path):
   [
     ('minst', None, r"Did you mean 'mnist'\?"),
     ('imagenet', None, r"'imagenet' cannot be downloaded .*--source_dir"),
-    ('digits', '.', r'omit --source_dir'),
+    ('digits', '.', r'omit --source_dir\. Another --dataset_name converts'),
     ('mnist', 'nowhere', r'--source_dir=nowhere does not exist'),
     ('mnist', '.', r'No train-images-idx3-ubyte or .* in \.'),
     ('cifar10', '.', r'No data_batch_1\.bin or .*cifar-10-python\.tar\.gz'),

@@ -372,3 +372,12 @@ def test_a_damaged_list_of_boxes_is_named(tmp_path, line):
   write_files(tmp_path / 'train/n02123045', {'a.JPEG': photo_bytes()})
   with pytest.raises(UserError, match=r'bounding_boxes\.csv: .*xmin, ymin'):
     convert_sample(tmp_path, tmp_path / 'out')
+
+
+@pytest.mark.parametrize('target', ['/dev/zero', 'pipe', 'nowhere'])
+def test_an_archive_of_a_synset_that_is_no_file_is_named(tmp_path, target):
+  (tmp_path / 'in/train').mkdir(parents=True)
+  os.mkfifo(tmp_path / 'in/train/pipe')
+  (tmp_path / 'in/train/n01440764.tar').symlink_to(target)
+  with pytest.raises(UserError, match=r'n01440764\.tar as a tar archive'):
+    convert('imagenet', str(tmp_path / 'out'), str(tmp_path / 'in'))

@@ -44,6 +44,16 @@ def test_any_rank(tmp_path):
       lambda data: data[:2] + b'\x0d' + data[3:],
       r'it begins with 00000d03',
     ),
+    (
+      'idx',
+      lambda data: b'\0\0\x08\x64' + b'\0\0\0\1' * 100 + b'x',
+      r'Cannot read .*idx as an IDX file',
+    ),
+    (
+      'idx',
+      lambda data: b'\0\0\x08\4' + bytes(4) + b'\xff' * 12,
+      r'Cannot read .*idx as an IDX file',
+    ),
     ('idx.gz', lambda data: data, r'Cannot read .*idx\.gz as an IDX'),
     ('idx.gz', lambda data: gzip.compress(data)[:-9], r'Cannot read .*idx\.gz'),
   ],
@@ -77,3 +87,10 @@ def test_labels_that_do_not_match_are_refused(tmp_path, labels, message):
   (tmp_path / 'in/t10k-labels-idx1-ubyte').write_bytes(idx_bytes(labels))
   with pytest.raises(UserError, match=message):
     convert('mnist', str(tmp_path / 'out'), str(tmp_path / 'in'))
+
+
+def test_a_folder_of_photos_is_told_the_way_to_its_own_set(tmp_path):
+  with pytest.raises(
+    UserError, match=r'Another --dataset_name converts photos'
+  ):
+    convert('mnist', str(tmp_path / 'out'), str(tmp_path))

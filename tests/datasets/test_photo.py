@@ -320,3 +320,19 @@ def test_a_reduced_photo_is_within_what_tensorflow_decodes():
     half = [-(-side // factor) for side in sides]
     assert not strict_image_check.is_too_large(target, *half, 3)
     assert strict_image_check.is_too_large(target, *sides, 3)
+
+
+@pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P'])
+def test_transparent_photos_are_composited_alike_in_strips(monkeypatch, mode):
+  image = scene().convert('RGBA')
+  image.putalpha(Image.linear_gradient('L').resize(image.size))
+  data = encoded(image.convert(mode), 'PNG')
+  color = Image.open(io.BytesIO(data)).convert('RGBA')
+  white = Image.new('RGBA', color.size, 'white')
+  expected = Image.alpha_composite(white, color).convert('RGB')
+  for pixels in (1, 5 * color.width, 10**6):
+    monkeypatch.setattr(photo, '_STRIP', pixels)
+    picture = photo.check_bytes(data, 'a.png')
+    assert picture.notes == ('transparent, composited on white',)
+    image = Image.open(io.BytesIO(picture.data))
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))

@@ -1,9 +1,9 @@
 import collections
 import os
+import time
 import zipfile
 
 import pytest
-from absl import logging
 from original_files import photo_bytes, read_examples, write_tarball, write_tree
 
 from datasets.convert import Options, convert
@@ -283,11 +283,7 @@ def test_names_that_cannot_name_files(tmp_path, name):
     convert_birds(tmp_path, name=name)
 
 
-def test_other_files_and_stray_photos_cause_warnings(tmp_path, monkeypatch):
-  warnings = []
-  monkeypatch.setattr(
-    logging, 'warning', lambda text, *values: warnings.append(text % values)
-  )
+def test_other_files_and_stray_photos_cause_warnings(tmp_path, warnings):
   strays = {'a.jpg': photo_bytes(), 'crow/x.txt': b'', 'crow/README': b''}
   write_tree(tmp_path / 'in', {**birds(2), **strays})
   assert sum(convert_birds(tmp_path).splits.values()) == 6
@@ -307,11 +303,7 @@ def test_other_files_and_stray_photos_cause_warnings(tmp_path, monkeypatch):
     (['crow/1.jpg', 'test/1.jpg'], ['train, test is taken as a class']),
   ],
 )
-def test_likely_mistakes_cause_warnings(tmp_path, monkeypatch, files, told):
-  warnings = []
-  monkeypatch.setattr(
-    logging, 'warning', lambda text, *values: warnings.append(text % values)
-  )
+def test_likely_mistakes_cause_warnings(tmp_path, warnings, files, told):
   write_tree(tmp_path / 'in', dict.fromkeys(files, photo_bytes()))
   convert_birds(tmp_path)
   assert all(words in '\n'.join(warnings) for words in told)
@@ -351,6 +343,12 @@ LISTS = {
   'ids without names': ('list.csv', '', '{stem},{label}\n'),
   'ids of images': ('list.csv', 'label,image_id,n\n', '{label},{stem},7\n'),
   'paths of Windows': ('list.csv', '', '{windows},{label}\n'),
+  'ids of photos in capitals': (
+    'list.csv',
+    'id,breed\n',
+    '{capital},{label}\n',
+  ),
+  'quotes': ('list.csv', 'label;file\n', '"{label}";"{path}"\n'),
   'further columns': (
     'list.csv',
     'id,species,image,n\n',
@@ -366,11 +364,14 @@ def test_a_list_is_read_whatever_its_delimiter_and_columns(
 ):
   name, head, row = LISTS[form]
   files = birds(2, 'all/')
+  if '{capital}' in row:
+    files = {path.replace('.jpg', '.JPG'): files[path] for path in files}
   write_tree(tmp_path / 'in', files)
   rows = [
     row.format(
       path=path,
       stem=path.removesuffix('.jpg'),
+      capital=path.removesuffix('.JPG'),
       windows=path.replace('/', '\\'),
       label=path.split('/')[1],
       n=number,
@@ -383,14 +384,8 @@ def test_a_list_is_read_whatever_its_delimiter_and_columns(
   assert set(read_all(tmp_path / 'out')['train']) == expected(files)
 
 
-def test_the_photos_of_a_list_may_be_in_a_folder_beside_it(
-  tmp_path, monkeypatch
-):
+def test_the_photos_of_a_list_may_be_in_a_folder_beside_it(tmp_path, warnings):
   """As in competitions: labels.csv, train/<id>.jpg and test/."""
-  warnings = []
-  monkeypatch.setattr(
-    logging, 'warning', lambda text, *values: warnings.append(text % values)
-  )
   photos = {f'train/00{n}.jpg': photo_bytes(seed=n) for n in range(4)}
   write_tree(tmp_path / 'in', {**photos, 'test/009.jpg': photo_bytes(seed=9)})
   text = 'id,breed\n' + ''.join(f'00{n},{"cd"[n % 2]}\n' for n in range(4))
@@ -402,11 +397,7 @@ def test_the_photos_of_a_list_may_be_in_a_folder_beside_it(
   assert warnings == [f'{source}: its photos are in {tmp_path / "in/train"}.']
 
 
-def test_a_column_that_is_chosen_among_several_is_named(tmp_path, monkeypatch):
-  warnings = []
-  monkeypatch.setattr(
-    logging, 'warning', lambda text, *values: warnings.append(text % values)
-  )
+def test_a_column_that_is_chosen_among_several_is_named(tmp_path, warnings):
   write_tree(tmp_path / 'in', birds(2))
   rows = [f'{path},{path.split("/")[0]},7\n' for path in birds(2)]
   (tmp_path / 'in/list.csv').write_text('file,label,class\n' + ''.join(rows))
@@ -430,11 +421,7 @@ def test_devices_and_pipes_among_photos_are_rejected_rows(tmp_path):
     assert rejected.count('cannot be read: it is a device or pipe') == 2
 
 
-def test_empty_folders_are_named_and_kept_by_an_option(tmp_path, monkeypatch):
-  warnings = []
-  monkeypatch.setattr(
-    logging, 'warning', lambda text, *values: warnings.append(text % values)
-  )
+def test_empty_folders_are_named_and_kept_by_an_option(tmp_path, warnings):
   write_tree(tmp_path / 'in', {**birds(2), 'emu/1': photo_bytes()})
   (tmp_path / 'in/dodo').mkdir()
   assert convert_birds(tmp_path).num_classes == 3
@@ -450,11 +437,7 @@ def test_empty_folders_are_named_and_kept_by_an_option(tmp_path, monkeypatch):
   assert labels == '0:crow\n1:dodo\n2:emu\n3:gull\n4:wren\n'
 
 
-def test_an_empty_folder_of_a_split_is_named(tmp_path, monkeypatch):
-  warnings = []
-  monkeypatch.setattr(
-    logging, 'warning', lambda text, *values: warnings.append(text % values)
-  )
+def test_an_empty_folder_of_a_split_is_named(tmp_path, warnings):
   write_tree(tmp_path / 'in', birds(2, 'train/'))
   (tmp_path / 'in/val/crow').mkdir(parents=True)
   summary = convert_birds(tmp_path, keep_empty_classes=True)
@@ -485,12 +468,8 @@ def test_folders_named_like_splits_are_classes_on_request(tmp_path):
   ],
 )
 def test_classes_that_are_all_numbers_are_sorted_as_numbers(
-  tmp_path, monkeypatch, names, order
+  tmp_path, warnings, names, order
 ):
-  warnings = []
-  monkeypatch.setattr(
-    logging, 'warning', lambda text, *values: warnings.append(text % values)
-  )
   paths = [f'{name}/{n}.jpg' for name in names for n in range(2)]
   write_tree(tmp_path / 'in', dict.fromkeys(paths, photo_bytes()))
   convert_birds(tmp_path)
@@ -498,3 +477,32 @@ def test_classes_that_are_all_numbers_are_sorted_as_numbers(
   assert [label.partition(':')[2] for label in labels] == order
   told = f'the classes are numbers, and in their order: label 0 is {order[0]!r}'
   assert (told in ' '.join(warnings)) == ('x' not in names)
+
+
+def test_a_list_that_is_not_csv_is_named_by_line(tmp_path):
+  write_tree(tmp_path / 'in', birds(2))
+  source = tmp_path / 'in/list.csv'
+  source.write_text('id,breed\ncrow/0,crow\ngull/0,"gull\nwren/0,wren\n')
+  with pytest.raises(UserError, match=r'list\.csv as CSV: line 4: unexpected'):
+    convert_birds(tmp_path, source)
+
+
+@pytest.mark.parametrize('unit', ['",', '"\n,', '\'",', '"a" ', 'a', ','])
+def test_a_long_list_of_anything_is_refused_at_once(tmp_path, unit):
+  """Sniffing a delimiter takes the square of the length."""
+  source = tmp_path / 'list.txt'
+  source.write_text(unit * 100_000)
+  start = time.monotonic()
+  with pytest.raises(UserError, match=r'list\.txt'):
+    convert_birds(tmp_path, source)
+  assert time.monotonic() - start < 10
+
+
+def test_a_class_without_a_usable_training_photo_is_named(tmp_path, warnings):
+  files = {**birds(2, 'train/'), **birds(2, 'val/')}
+  for number in range(2):
+    files[f'train/gull/{number}.jpg'] = b'damaged'
+  write_tree(tmp_path / 'in', files)
+  summary = convert_birds(tmp_path, max_rejected_fraction=0.5)
+  assert summary.splits == {'train': 4, 'validation': 6}
+  assert warnings == ['Classes without a usable train photo: gull']

@@ -1,5 +1,7 @@
 import os
 import pathlib
+import signal
+import struct
 import subprocess
 import sys
 import time
@@ -104,3 +106,60 @@ def alone(folder):
 def test_one_worker_at_a_time_uses_much_memory(small, tmp_path):
   with process_pool.ProcessPool(alone, 2, 20) as pool:
     assert not any(pool.encode([str(tmp_path)] * 20))
+
+
+def die_while_sending(_):
+  """Ends the worker in the midst of a message of 1000 bytes."""
+  pipe = sys._getframe(2).f_locals['pipe']
+  os.write(pipe.fileno(), struct.pack('!i', 1000) + b'x')
+  os._exit(1)
+
+
+def test_a_worker_that_dies_while_sending_is_reported(small):
+  with (
+    process_pool.ProcessPool(die_while_sending, 2, 20) as pool,
+    pytest.raises(UserError, match='process died'),
+  ):
+    list(pool.encode(range(20)))
+
+
+def divide(number):
+  return 1 / number
+
+
+def test_a_defect_in_a_worker_keeps_its_trace(small):
+  with (
+    process_pool.ProcessPool(divide, 2, 20) as pool,
+    pytest.raises(RuntimeError, match=r'(?s)in divide.*ZeroDivisionError'),
+  ):
+    list(pool.encode([0] * 20))
+
+
+UNTIL_A_SIGNAL = """
+import signal, sys, time
+from datasets import process_pool
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+  signal.signal(number, lambda *_: sys.exit(3))
+process_pool.ITEMS_PER_WORKER = 1
+with process_pool.ProcessPool(time.sleep, 2, 9999) as pool:
+  for number, _ in enumerate(pool.encode([0.01] * 9999)):
+    if number == 9:
+      print('started', flush=True)
+"""
+
+
+@pytest.mark.parametrize('number', [1, 2, 15])
+def test_a_signal_to_all_processes_ends_them_without_a_trace(number):
+  """As a terminal, `timeout` and service managers send it."""
+  process = subprocess.Popen(
+    [sys.executable, '-c', UNTIL_A_SIGNAL],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    start_new_session=True,
+  )
+  assert process.stdout.readline() == b'started\n'
+  os.killpg(process.pid, signal.Signals(number))
+  # The pipes close when the last process has ended.
+  assert process.communicate(timeout=10) == (b'', b'')
+  assert process.returncode == 3
