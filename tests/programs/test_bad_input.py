@@ -310,12 +310,12 @@ def test_fine_tuning_from_something_else(train, trained, tmp_path, name):
 
 
 RESUMING = {
-  'network': ({'model_name': 'lenet'}, r'with --model_name=cifarnet, not lenet'),
+  'network': ({'model_name': 'lenet'}, r'with --model_name=cifarnet, not --model_name=lenet'),
   'attention': (
-    {'attention_module': 'se_block'}, r'--attention_module=None, not se_block',
+    {'attention_module': 'se_block'}, r'trained without --attention_module, not .*se_block: omit',
   ),
-  'optimizer': ({'optimizer': 'adam'}, r'--optimizer=sgd, not adam'),
-  'classes': ({'labels_offset': 1}, r'--labels_offset=0, not 1'),
+  'optimizer': ({'optimizer': 'adam'}, r'--optimizer=sgd, not --optimizer=adam'),
+  'classes': ({'labels_offset': 1}, r'--labels_offset=0, not --labels_offset=1'),
   'image size': ({'train_image_size': 32}, r'image size|train_image_size=16'),
 }  # fmt: skip
 
