@@ -69,13 +69,14 @@ def test_compiled_steps_are_the_same(train, digits, tmp_path):
   """On a CPU that TF_XLA_FLAGS makes compile, in reduced precision."""
   options = {
     'model_name': 'lenet', 'mixed_precision': 'bfloat16',
-    'max_number_of_steps': 2,
+    # A larger one would enlarge the rounding of the first step.
+    'max_number_of_steps': 2, 'learning_rate': 0.001,
   }  # fmt: skip
   train('plain', **options)
   flags = {
     **options, 'train_dir': tmp_path / 'compiled', 'dataset_dir': digits,
     'dataset_name': 'digits', 'batch_size': 8, 'optimizer': 'momentum',
-    'learning_rate': 0.05, 'log_every_n_steps': 1, 'seed': 1,
+    'log_every_n_steps': 1, 'seed': 1,
     'num_readers': 1, 'num_preprocessing_threads': 1, 'xla': True,
   }  # fmt: skip
   environment = {
@@ -94,4 +95,5 @@ def test_compiled_steps_are_the_same(train, digits, tmp_path):
     progress_csv.read(tmp_path / name / progress_csv.FILE)['loss']
     for name in ('plain', 'compiled')
   )
-  np.testing.assert_allclose(compiled, plain, rtol=1e-3)
+  # The relative distance of two numbers in bfloat16.
+  np.testing.assert_allclose(compiled, plain, rtol=2**-8)
