@@ -2,8 +2,9 @@
 
 Usage: python tests/campaign/campaign.py [--minutes=2] [--seed=0] [--jobs=2]
 
-Prints a table of what was tried, then each fault with the number that repeats
-it (--only=NUMBER). The exit code is 1 if there was a trace, a hang or a loss.
+Prints a table of what was tried, also when it is interrupted, then each fault
+with the number that repeats it (--only=NUMBER). Progress goes to stderr. The
+exit code is 1 if there was a trace, a hang or a loss.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import collections
 import itertools
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -29,10 +31,10 @@ from processes import Server  # noqa: E402
 
 from tf_compat import tf  # noqa: E402
 
-RESULTS = 'clean', 'refused', 'trace', 'hang', 'loss'
+RESULTS = 'clean', 'refused', 'slow', 'trace', 'hang', 'loss'
 FAULTS = 'trace', 'hang', 'loss'
-# A kill takes as long as many inputs.
-INPUTS_PER_KILL = 50
+# A trial of kills takes as long as many inputs.
+INPUTS_PER_KILL = 100
 
 
 def main() -> int:
@@ -44,8 +46,7 @@ def main() -> int:
     root = pathlib.Path(name)
     outcomes = _run(options, root)
   _report(outcomes)
-  faults = [outcome for _, outcome in outcomes if outcome.result in FAULTS]
-  return int(bool(faults) or not outcomes)
+  return int(bool(_faults(outcomes)) or not outcomes)
 
 
 def _options() -> argparse.Namespace:
@@ -64,23 +65,24 @@ def _run(
   templates = root / 'templates'
   templates.mkdir()
   _prepare(root, templates)
-  end = time.monotonic() + 60 * options.minutes
+  start = time.monotonic()
+  stopped = threading.Event()
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: stopped.set())
   numbers = itertools.count() if options.only is None else iter([options.only])
   outcomes: list[tuple[int, inputs.Outcome]] = []
 
   def work(place: pathlib.Path) -> None:
     place.mkdir()
     server = Server(place)
-    while (
-      time.monotonic() < end and (number := next(numbers, None)) is not None
-    ):
+    while not stopped.is_set() and (number := next(numbers, None)) is not None:
       folder = place / f'trial_{number}'
       module = inputs if number % INPUTS_PER_KILL else kills
       seed = 1_000_003 * options.seed + number
       outcome = module.attempt(server, templates, folder, seed)
       outcomes.append((number, outcome))
-      if len(outcomes) % 100 == 0:
-        print(f'{len(outcomes)} tried', file=sys.stderr)
+      if outcome.result not in ('clean', 'refused'):
+        print(f'{number}: {outcome}', file=sys.stderr)
       shutil.rmtree(folder)
     server.close()
 
@@ -90,9 +92,26 @@ def _run(
   ]
   for thread in threads:
     thread.start()
-  for thread in threads:
-    thread.join()
+  told = 0
+  while any(thread.is_alive() for thread in threads):
+    time.sleep(0.1)
+    minutes = (time.monotonic() - start) / 60
+    if minutes > options.minutes:
+      stopped.set()
+    if minutes > told + 1:
+      told += 1
+      print(f'{told} minutes: {_progress(outcomes)}', file=sys.stderr)
   return outcomes
+
+
+def _progress(outcomes: list[tuple[int, inputs.Outcome]]) -> str:
+  """Returns, for instance, '1234 tried, 0 faults'."""
+  return f'{len(outcomes)} tried, {len(_faults(outcomes))} faults'
+
+
+def _faults(outcomes: list[tuple[int, inputs.Outcome]]) -> list[int]:
+  """Returns the numbers of the trials with faults."""
+  return [n for n, outcome in outcomes if outcome.result in FAULTS]
 
 
 def _prepare(root: pathlib.Path, templates: pathlib.Path) -> None:
@@ -106,7 +125,7 @@ def _prepare(root: pathlib.Path, templates: pathlib.Path) -> None:
 
 
 def _report(outcomes: list[tuple[int, inputs.Outcome]]) -> None:
-  """Prints the table and the faults."""
+  """Prints the table, the faults and what was slow."""
   counts: dict[str, collections.Counter[str]] = {}
   for _, outcome in outcomes:
     counts.setdefault(outcome.kind, collections.Counter())[outcome.result] += 1
@@ -117,7 +136,7 @@ def _report(outcomes: list[tuple[int, inputs.Outcome]]) -> None:
   ]
   print(tabulate.tabulate(rows, ['kind', 'tried', *RESULTS], 'github'))
   for number, outcome in sorted(outcomes, key=lambda pair: pair[0]):
-    if outcome.result in FAULTS:
+    if outcome.result not in ('clean', 'refused'):
       print(f'\n{number}: {outcome.result}, {outcome.kind}: {outcome.detail}')
 
 

@@ -5,6 +5,8 @@ import hashlib
 import pathlib
 import random
 import shutil
+import signal
+import time
 from collections.abc import Iterable
 
 from damage import damage
@@ -19,7 +21,8 @@ from original_files import (
 from processes import Server, until
 from tiny_data import write_digits
 
-SECONDS = 60.0  # what takes longer hangs
+SLOW, HANG = 60.0, 300.0  # seconds
+PICTURES = 0.1  # share of the trials that write their plots
 LONGEST_MESSAGE = 2  # lines
 
 SMALL = {
@@ -45,7 +48,7 @@ class Kind:
   folder: str
   files: tuple[str, ...]
   flags: dict[str, object]
-  weight: int = 1
+  weight: int
   keeps: tuple[str, ...] = ('**/*',)
 
 
@@ -54,44 +57,62 @@ def _convert(name: str, folder: str, files: str, weight: int, **more) -> Kind:
   return Kind('convert', folder, (files,), {**flags, **more}, weight)
 
 
-_CHECKPOINT = {'checkpoint_path': 'train'}
+# job.json names the folder of the template's records.
+_CHECKPOINT = {'checkpoint_path': 'train', 'dataset_dir': 'digits'}
+_RECORDS = {'dataset_name': 'mine', 'dataset_dir': '.', 'num_processes': 1}
+_RESUMED = {
+  'train_dir': 'train', 'dataset_name': 'digits', 'dataset_dir': 'digits',
+  'max_number_of_steps': 5, **SMALL,
+}  # fmt: skip
+_KEPT_RECORDS = '*.tfrecord*', 'labels.txt'
+_KEPT_RUN = 'digits/**/*', 'train/model.ckpt*'
 KINDS = {
-  'photos': _convert('mine', 'photos', 'photos/*/*', 6, source_dir='photos'),
-  'list of photos': _convert('mine', 'list', 'list.csv', 3, source_dir='list.csv'),
-  'tar': _convert('mine', 'tar', 'photos.*', 3, source_dir='photos.tar.gz'),
-  'zip': _convert('mine', 'zip', 'photos.*', 3, source_dir='photos.zip'),
-  'CIFAR-10 pickles': _convert('cifar10', 'pickles', 'cifar/*', 3, source_dir='cifar'),
-  'CIFAR-10 binary': _convert('cifar10', 'binary', 'cifar/*', 1, source_dir='cifar'),
-  'MNIST': _convert('mnist', 'mnist', 'mnist/*', 2, source_dir='mnist'),
+  'photos': _convert('mine', 'photos', 'photos/*/*', 8, source_dir='photos'),
+  'list of photos': _convert('mine', 'list', 'list.csv', 4, source_dir='list.csv'),
+  'tar': _convert('mine', 'tar', 'photos.*', 4, source_dir='photos.tar.gz'),
+  'zip': _convert('mine', 'zip', 'photos.*', 4, source_dir='photos.zip'),
+  'CIFAR-10 pickles': _convert('cifar10', 'pickles', 'cifar/*', 4, source_dir='cifar'),
+  'CIFAR-10 binary': _convert('cifar10', 'binary', 'cifar/*', 3, source_dir='cifar'),
+  'MNIST': _convert('mnist', 'mnist', 'mnist/*', 4, source_dir='mnist'),
   'records, inspected': Kind(
+    'inspect', 'records', ('*.tfrecord*',), _RECORDS, 5, _KEPT_RECORDS
+  ),
+  'records, drawn': Kind(
     'inspect', 'records', ('*.tfrecord*',),
-    {'dataset_name': 'mine', 'dataset_dir': '.', 'output': 'sheet.png'}, 6,
-    ('*.tfrecord*', 'labels.txt'),
+    {**_RECORDS, 'output': 'sheet.png', 'num_images': 2}, 2, _KEPT_RECORDS,
   ),
   'description of records': Kind(
-    'inspect', 'records', ('dataset.json', 'labels.txt'),
-    {'dataset_name': 'mine', 'dataset_dir': '.', 'output': 'sheet.png'}, 6,
-    ('*.tfrecord*', 'labels.txt'),
+    'inspect', 'records', ('dataset.json', 'labels.txt'), _RECORDS, 6,
+    _KEPT_RECORDS,
   ),
   'records, evaluated': Kind(
-    'eval', 'run', ('digits/*.tfrecord',), _CHECKPOINT, 2, ('train/model.ckpt*',)
+    'eval', 'run', ('digits/digits_test.tfrecord',), _CHECKPOINT, 2,
+    ('train/model.ckpt*',),
+  ),
+  'records, trained on': Kind(
+    'train', 'plain run', ('digits/digits_train.tfrecord',), _RESUMED, 2, (),
   ),
   'checkpoint': Kind(
     'eval', 'run', ('train/model.ckpt*', 'train/checkpoint'), _CHECKPOINT, 3,
-    ('digits/**/*', 'train/model.ckpt*'),
+    _KEPT_RUN,
   ),
   'files of a run, evaluated': Kind(
     'eval', 'run', ('train/*.json', 'train/*.csv', 'train/eval/*'),
-    _CHECKPOINT, 3, ('digits/**/*', 'train/model.ckpt*'),
+    _CHECKPOINT, 3, _KEPT_RUN,
   ),
   'files of a run, resumed': Kind(
-    'train', 'run', ('train/*.json', 'train/*.csv', 'train/model.ckpt*', 'train/checkpoint', 'train/best/*'),
-    {'train_dir': 'train', 'max_number_of_steps': 5, 'dataset_dir': 'digits', 'dataset_name': 'digits', **SMALL},
-    4, ('digits/**/*',),
+    'train', 'plain run',
+    ('train/*.json', 'train/*.csv', 'train/model.ckpt*', 'train/checkpoint'),
+    _RESUMED, 3, ('digits/**/*',),
+  ),
+  'files of a run, resumed and evaluated': Kind(
+    'train', 'run',
+    ('train/*.json', 'train/*.csv', 'train/checkpoint', 'train/best/*', 'train/eval/*'),
+    _RESUMED, 2, ('digits/**/*',),
   ),
   'files of a run, in the loop': Kind(
     'loop', 'run', ('train/*.json', 'train/best/*', 'train/eval/*.csv', 'train/eval/*.json'),
-    _CHECKPOINT, 3, ('digits/**/*', 'train/model.ckpt*'),
+    _CHECKPOINT, 3, _KEPT_RUN,
   ),
 }  # fmt: skip
 
@@ -118,11 +139,12 @@ def prepare(server: Server, root: pathlib.Path) -> None:
     server, root / 'photos', 'convert', dataset_name='mine',
     source_dir='photos', dataset_dir=root / 'records',
   )  # fmt: skip
-  write_digits(root / 'run' / 'digits', 24, 12)
-  _run(
-    server, root / 'run', 'train', train_dir='train', dataset_name='digits',
-    dataset_dir='digits', max_number_of_steps=4, eval_every_n_steps=2, **SMALL,
-  )  # fmt: skip
+  for name, steps in (('run', 2), ('plain run', None)):
+    write_digits(root / name / 'digits', 8, 8)
+    _run(
+      server, root / name, 'train', eval_every_n_steps=steps,
+      **{**_RESUMED, 'max_number_of_steps': 4},
+    )  # fmt: skip
 
 
 def check_undamaged(
@@ -148,7 +170,7 @@ class Outcome:
 
   Attributes:
     kind: what was tried.
-    result: 'clean', 'refused', 'trace', 'hang' or 'loss'.
+    result: 'clean', 'refused', 'slow', 'trace', 'hang' or 'loss'.
     detail: what a developer needs to repeat it.
   """
 
@@ -176,20 +198,28 @@ def attempt(
   victim = rng.choice(sorted(_files(folder, kind.files)))
   way = damage(victim, rng)
   before = _digests(folder, kind.keeps)
-  process = server.start(kind.program, cwd=folder, tiny=True, **kind.flags)
+  start = time.monotonic()
+  process = server.start(
+    kind.program, cwd=folder, tiny=True, pictures=rng.random() < PICTURES,
+    **kind.flags,
+  )  # fmt: skip
   detail = f'{way} of {victim.relative_to(folder)}'
   try:
-    until(lambda: process.code is not None, 'its end', SECONDS)
+    until(lambda: process.code is not None, 'its end', HANG)
   except AssertionError:
-    process.signal(9)
+    process.signal(signal.SIGKILL)
     return Outcome(name, 'hang', f'{detail}\n{process.stderr}')
+  seconds = time.monotonic() - start
   after = _digests(folder, kind.keeps)
   changed = [
     path for path, digest in before.items() if after.get(path) != digest
   ]
   if changed:
     return Outcome(name, 'loss', f'{detail}: {changed[0]} changed')
-  return Outcome(name, _result(process), f'{detail}\n{process.stderr}')
+  result = _result(process)
+  if result != 'trace' and seconds > SLOW:
+    result, detail = 'slow', f'{detail}, {seconds:.0f} s'
+  return Outcome(name, result, f'{detail}\n{process.stderr}')
 
 
 def _result(process) -> str:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from inputs import SMALL, Outcome
+from inputs import HANG, SMALL, Outcome
 from processes import Process, Server, until, values
 
 from engine.checkpoints import store
 
-SECONDS = 120.0
+KILLS = 3  # of each trial
 STEPS = 12
 TRAIN = {
   'train_dir': 'train', 'dataset_name': 'digits', 'dataset_dir': 'digits',
@@ -52,14 +52,14 @@ def attempt(
   if name == 'loop':
     shutil.copytree(templates / 'whole' / 'train', folder / 'train')
   kind = f'kill of {name}'
-  for _ in range(3):
+  for _ in range(KILLS):
     process = _start(server, name, folder)
     _kill(process, folder, moment, rng)
     if 'Traceback' in process.stderr or process.code == 2:
       return Outcome(kind, 'trace', f'{moment}\n{process.stderr}')
   process = _start(server, name, folder)
   try:
-    until(lambda: process.code is not None, 'its end', SECONDS)
+    until(lambda: process.code is not None, 'its end', HANG)
   except AssertionError:
     process.signal(signal.SIGKILL)
     return Outcome(kind, 'hang', f'{moment}\n{process.stderr}')
@@ -73,7 +73,7 @@ def _start(server: Server, name: str, folder: pathlib.Path) -> Process:
   program, flags = {
     'train': ('train', TRAIN),
     'train and evaluate': ('train', TRAIN | {'eval_every_n_steps': 2}),
-    'loop': ('loop', {'checkpoint_path': 'train'}),
+    'loop': ('loop', {'checkpoint_path': 'train', 'dataset_dir': 'digits'}),
     'convert': ('convert', {
       'dataset_name': 'mine', 'dataset_dir': 'records', 'source_dir': 'photos',
       'num_processes': 1, 'resume': True,

@@ -29,10 +29,12 @@ _TENSORFLOW_LOG = re.compile(
 
 def until(condition: Callable, what: str, seconds: float = SECONDS):
   """Waits until a condition is true, and returns its value."""
-  end = time.monotonic() + seconds
+  start = time.monotonic()
   while not (value := condition()):
-    assert time.monotonic() < end, f'waited {seconds:g} s for {what}'
-    time.sleep(0.02)
+    waited = time.monotonic() - start
+    assert waited < seconds, f'waited {seconds:g} s for {what}'
+    # Often at first, since most waits are short.
+    time.sleep(min(0.02, 0.001 + waited / 10))
   return value
 
 
@@ -126,8 +128,17 @@ class Server:
   def __init__(self, folder: pathlib.Path):
     self._folder, self._started = folder, []
     script = pathlib.Path(__file__).with_name('warm_programs.py')
+    # A TensorFlow loaded here has set this variable, which would keep that of
+    # the server from hiding its first log lines.
+    environ = dict(os.environ)
+    environ.pop('TF_CPP_MIN_LOG_LEVEL', None)
     self._process = subprocess.Popen(
-      [sys.executable, str(script)], stdin=subprocess.PIPE, cwd=folder
+      [sys.executable, str(script)],
+      stdin=subprocess.PIPE,
+      cwd=folder,
+      env=environ,
+      # Ctrl-C is for the tests alone, which then end the server.
+      start_new_session=True,
     )
 
   def start(
@@ -139,6 +150,7 @@ class Server:
     file_size: int | None = None,
     environ: Mapping[str, str] | None = None,
     tiny: bool = False,
+    pictures: bool = True,
     **more: object,
   ) -> Process:
     """Starts a program of the checkout.
@@ -152,6 +164,7 @@ class Server:
       file_size: the maximum number of bytes in a file that it writes.
       environ: additional environment variables.
       tiny: whether to register --model_name=tiny.
+      pictures: whether to write plots, which take half a second each.
       **more: more flags by name; one that is None is omitted.
     """
     folder = self._folder / str(len(self._started))
@@ -166,6 +179,7 @@ class Server:
       'file_size': file_size,
       'environ': dict(environ or {}),
       'tiny': tiny,
+      'pictures': pictures,
     }
     self._process.stdin.write(json.dumps(request).encode() + b'\n')
     self._process.stdin.flush()
