@@ -40,8 +40,8 @@ def option(
     lower: the smallest value.
     above: an exclusive lower bound.
     upper: the largest value.
-    structure: whether it shapes the variables, so that a run cannot be
-      resumed with another value.
+    structure: whether it shapes the variables or what they mean, so that a run
+      cannot be resumed with another value.
     path: whether it is the path of a file or folder: ~ is expanded.
   """
   return dataclasses.field(

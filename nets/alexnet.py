@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nets import heads
+from nets import heads, layers
 from nets.attention.attend import BLOCK, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
@@ -43,23 +43,23 @@ def alexnet_v2(
   """
   with tf.variable_scope(scope, reuse=reuse) as outer:
     end_points = {}
-    net = end_points['conv1'] = slim.conv2d(
+    net = end_points['conv1'] = layers.conv2d(
       images, 64, 11, 4, padding='VALID', scope='conv1'
     )  # [N, 54, 54, 64] for 224 x 224
-    net = slim.max_pool2d(net, 3, 2, scope='pool1')  # [N, 26, 26, 64]
+    net = layers.max_pool2d(net, 3, 2, scope='pool1')  # [N, 26, 26, 64]
     net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
     end_points['pool1'] = net
-    net = end_points['conv2'] = slim.conv2d(net, 192, 5, scope='conv2')
-    net = slim.max_pool2d(net, 3, 2, scope='pool2')  # [N, 12, 12, 192]
+    net = end_points['conv2'] = layers.conv2d(net, 192, 5, scope='conv2')
+    net = layers.max_pool2d(net, 3, 2, scope='pool2')  # [N, 12, 12, 192]
     net = attend(net, scope='pool2_{tag}', at=(BLOCK, STAGE))
     end_points['pool2'] = net
-    net = end_points['conv3'] = slim.conv2d(net, 384, 3, scope='conv3')
-    net = end_points['conv4'] = slim.conv2d(net, 384, 3, scope='conv4')
-    net = end_points['conv5'] = slim.conv2d(net, 256, 3, scope='conv5')
-    net = slim.max_pool2d(net, 3, 2, scope='pool5')  # [N, 5, 5, 256]
+    net = end_points['conv3'] = layers.conv2d(net, 384, 3, scope='conv3')
+    net = end_points['conv4'] = layers.conv2d(net, 384, 3, scope='conv4')
+    net = end_points['conv5'] = layers.conv2d(net, 256, 3, scope='conv5')
+    net = layers.max_pool2d(net, 3, 2, scope='pool5')  # [N, 5, 5, 256]
     net = end_points['pool5'] = attend(net, scope='pool5_{tag}')
     with slim.arg_scope(
-      [slim.conv2d],
+      [layers.conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.005),
     ):
       net, last = heads.fc_conv_head(
@@ -78,11 +78,11 @@ def alexnet_v2_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: L2 on every layer, biases that start at 0.1."""
   with (
     slim.arg_scope(
-      [slim.conv2d],
+      [layers.conv2d],
       biases_initializer=tf.constant_initializer(0.1),
       weights_regularizer=slim.l2_regularizer(weight_decay),
     ),
-    slim.arg_scope([slim.max_pool2d], padding='VALID') as scope,
+    slim.arg_scope([layers.max_pool2d], padding='VALID') as scope,
   ):
     return scope
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nets import layers
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from nets.stochastic import dropout
@@ -45,14 +46,14 @@ def cifarnet(
   """
   end_points = {}
   with tf.variable_scope(scope, reuse=reuse):
-    net = end_points['conv1'] = slim.conv2d(images, 64, 5, scope='conv1')
-    net = slim.max_pool2d(net, 2, scope='pool1')  # [N, H/2, W/2, 64]
+    net = end_points['conv1'] = layers.conv2d(images, 64, 5, scope='conv1')
+    net = layers.max_pool2d(net, 2, scope='pool1')  # [N, H/2, W/2, 64]
     net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
     end_points['pool1'] = net
     net = _local_response_norm(net, name='norm1')
-    net = end_points['conv2'] = slim.conv2d(net, 64, 5, scope='conv2')
+    net = end_points['conv2'] = layers.conv2d(net, 64, 5, scope='conv2')
     net = _local_response_norm(net, name='norm2')
-    net = slim.max_pool2d(net, 2, scope='pool2')  # [N, H/4, W/4, 64]
+    net = layers.max_pool2d(net, 2, scope='pool2')  # [N, H/4, W/4, 64]
     net = end_points['pool2'] = attend(net, scope='pool2_{tag}')
     net = slim.flatten(attend(net, at=CLASS), scope='Flatten')
     end_points['Flatten'] = net
@@ -80,7 +81,7 @@ def cifarnet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: L2 on the fully connected layers only."""
   with (
     slim.arg_scope(
-      [slim.conv2d],
+      [layers.conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.05),
     ),
     slim.arg_scope(

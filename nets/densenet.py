@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nets import heads, resnet
+from nets import heads, layers, resnet
 from nets.attention.attend import BLOCK, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
@@ -31,7 +31,7 @@ def norm_relu_conv(
 ) -> tf.Tensor:
   """conv(relu(norm(net)))."""
   net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope=f'norm{number}')
-  return slim.conv2d(net, depth, side, scope=f'conv{number}', **LINEAR)
+  return layers.conv2d(net, depth, side, scope=f'conv{number}', **LINEAR)
 
 
 def dense_layer(net: tf.Tensor, growth: int) -> tf.Tensor:
@@ -45,18 +45,18 @@ def transition(net: tf.Tensor) -> tf.Tensor:
   """pool2x2(attend(conv1x1(net))), with half the channels, height and width."""
   net = norm_relu_conv(net, int(COMPRESSION * net.shape[-1]), 1, 1)
   net = attend(net, at=(BLOCK, STAGE))
-  return slim.avg_pool2d(net, 2, 2, scope='pool')
+  return layers.avg_pool2d(net, 2, 2, scope='pool')
 
 
 def imagenet_root(net: tf.Tensor, growth: int) -> tf.Tensor:
   """Adds a 7x7 convolution and 3x3 pooling, each at stride 2."""
   net = resnet.conv2d_same(net, 2 * growth, 7, 2, 1, scope='conv1')
-  return slim.max_pool2d(net, 3, 2, scope='pool1')
+  return layers.max_pool2d(net, 3, 2, scope='pool1')
 
 
 def cifar_root(net: tf.Tensor, growth: int) -> tf.Tensor:
   """Adds a 3x3 convolution; the first layer normalizes its output."""
-  return slim.conv2d(net, 2 * growth, 3, scope='conv1', **LINEAR)
+  return layers.conv2d(net, 2 * growth, 3, scope='conv1', **LINEAR)
 
 
 def densenet(
@@ -95,9 +95,9 @@ def densenet(
     end_points = outer.original_name_scope + '_end_points'
     with slim.arg_scope([slim.batch_norm], is_training=is_training):
       net = root(images, growth)
-      for number, layers in enumerate(blocks, start=1):
+      for number, count in enumerate(blocks, start=1):
         with tf.variable_scope(f'block{number}') as block:
-          for index in range(1, layers + 1):
+          for index in range(1, count + 1):
             with tf.variable_scope(f'layer_{index}'):
               net = dense_layer(net, growth)
           slim.utils.collect_named_outputs(end_points, block.name, net)
@@ -118,7 +118,7 @@ def densenet_arg_scope(weight_decay: float) -> dict[str, Any]:
   with (
     slim.arg_scope(resnet.resnet_arg_scope(weight_decay)),
     slim.arg_scope([slim.batch_norm], decay=0.9),
-    slim.arg_scope([slim.avg_pool2d], padding='SAME') as scope,
+    slim.arg_scope([layers.avg_pool2d], padding='SAME') as scope,
   ):
     return scope
 

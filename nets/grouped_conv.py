@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nets import layers
 from tf_compat import add_arg_scope, slim, tf
 
 
@@ -26,6 +27,7 @@ def grouped_conv2d(
   padding: str = 'SAME',
   rate: int = 1,
   groups: int = 1,
+  symmetric: bool = False,
   activation_fn: Callable | None = _relu,
   normalizer_fn: Callable | None = None,
   normalizer_params: Mapping[str, Any] | None = None,
@@ -48,6 +50,7 @@ def grouped_conv2d(
     padding: 'SAME' or 'VALID'.
     rate: dilation of the kernel.
     groups: a divisor of C and of depth.
+    symmetric: what 'SAME' means, as in nets/layers.py.
     activation_fn: function after the normalizer; None for linear.
     normalizer_fn: function after the convolution; None for batch norm.
     normalizer_params: keyword arguments of normalizer_fn.
@@ -60,6 +63,8 @@ def grouped_conv2d(
   Returns:
     [N, H / stride, W / stride, depth].
   """
+  if symmetric:
+    net, padding = layers.pad_conv(net, kernel_size, stride, padding, rate)
   with tf.variable_scope(scope, 'GroupedConv', [net]) as inner:
     weights = slim.model_variable(
       'weights',

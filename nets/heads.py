@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from nets import layers
 from nets.attention.attend import CLASS, attend
 from nets.spec import EndPoints
 from nets.stochastic import dropout
@@ -74,7 +75,7 @@ def window_pool_head(
       net = end_points['global_pool'] = _global_mean(net)
     else:
       window = fit_window(net, side)
-      net = slim.avg_pool2d(
+      net = layers.avg_pool2d(
         net, window, stride, padding='VALID', scope=pool_scope
       )
       end_points[pool_scope] = net
@@ -83,7 +84,7 @@ def window_pool_head(
     net = dropout(net, dropout_keep_prob, scope=dropout_scope)
     if keep_prelogits:
       end_points['PreLogits'] = net  # [N, 1, 1, C]
-    net = slim.conv2d(
+    net = layers.conv2d(
       net,
       num_classes,
       1,
@@ -157,7 +158,7 @@ def pool_conv_head(
     net = tf.reduce_mean(net, [1, 2], keepdims=True, name='pool5')
     end_points['global_pool'] = net  # [N, 1, 1, C]
   if num_classes:
-    net = slim.conv2d(
+    net = layers.conv2d(
       net,
       num_classes,
       1,
@@ -210,16 +211,16 @@ def fc_conv_head(
   )
 
   net = attend(net, at=CLASS)
-  net = slim.conv2d(net, width, side, padding=padding, scope='fc6')
+  net = layers.conv2d(net, width, side, padding=padding, scope='fc6')
   end_points['fc6'] = net
   net = drop(net, scope='dropout6')
-  net = slim.conv2d(net, 4096, 1, scope='fc7')
+  net = layers.conv2d(net, 4096, 1, scope='fc7')
   end_points['fc7'] = net
   if _needs_global_pool(net, 1, global_pool, squeezed):
     net = end_points['global_pool'] = _global_mean(net)
   if not num_classes:
     return net, end_points
-  net = slim.conv2d(
+  net = layers.conv2d(
     drop(net, scope='dropout7'),
     num_classes,
     1,

@@ -19,7 +19,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from nets import heads
+from nets import heads, layers
 from nets.attention.attend import STAGE, attend
 from nets.spec import EndPoints
 from nets.stochastic import dropout
@@ -45,7 +45,7 @@ def conv(
     kernel: height and width of the kernel, if they differ from the scope's.
     stddev: standard deviation of the initial weights; None for the arg scope's
       initializer.
-    **kwargs: further arguments of slim.conv2d.
+    **kwargs: further arguments of layers.conv2d.
   """
   return functools.partial(
     _conv,
@@ -80,11 +80,11 @@ def _conv(net: tf.Tensor, stddev: float | None, **kwargs) -> tf.Tensor:
     kwargs['weights_initializer'] = tf.truncated_normal_initializer(
       stddev=stddev
     )
-  return slim.conv2d(net, **kwargs)
+  return layers.conv2d(net, **kwargs)
 
 
 def _pool(net: tf.Tensor, kind: str, **kwargs) -> tf.Tensor:
-  pool = {'avg': slim.avg_pool2d, 'max': slim.max_pool2d}[kind]
+  pool = {'avg': layers.avg_pool2d, 'max': layers.max_pool2d}[kind]
   return pool(net, **kwargs)
 
 
@@ -129,9 +129,9 @@ def stage_end(scope: str) -> Layer:
 def concatenate(net: tf.Tensor, chains: Branches) -> tf.Tensor:
   """Concatenates the outputs of chains, in scopes Branch_0, Branch_1, …."""
   outputs = []
-  for number, layers in enumerate(chains):
+  for number, branch in enumerate(chains):
     with tf.variable_scope(f'Branch_{number}'):
-      outputs.append(chain(net, layers))
+      outputs.append(chain(net, branch))
   return tf.concat(outputs, 3)
 
 
@@ -151,7 +151,7 @@ def _stage_end(net: tf.Tensor, scope: str) -> tf.Tensor:
 def auxiliary_pool(net: tf.Tensor, scope: str) -> tf.Tensor:
   """Averages 5x5 windows at stride 3: the first layer of auxiliary heads."""
   window = heads.fit_window(net, 5)
-  return slim.avg_pool2d(net, window, 3, padding='VALID', scope=scope)
+  return layers.avg_pool2d(net, window, 3, padding='VALID', scope=scope)
 
 
 def spatial_mean(net: tf.Tensor) -> tf.Tensor:
@@ -181,9 +181,9 @@ def auxiliary_logits(
   pool, conv1, conv2, logits = scopes
   with tf.variable_scope('AuxLogits'):
     net = auxiliary_pool(end_points[source], pool)
-    net = slim.conv2d(net, 128, 1, scope=conv1)
+    net = layers.conv2d(net, 128, 1, scope=conv1)
     sides = heads.fit_window(net, 5)
-    net = slim.conv2d(net, 768, sides, padding='VALID', scope=conv2)
+    net = layers.conv2d(net, 768, sides, padding='VALID', scope=conv2)
     net = slim.flatten(spatial_mean(net))
     return slim.fully_connected(
       net, num_classes, activation_fn=None, scope=logits
@@ -193,7 +193,9 @@ def auxiliary_logits(
 def cell_scope() -> Any:
   """Opens the arg scope of layers: stride 1 and SAME padding by default."""
   return slim.arg_scope(
-    [slim.conv2d, slim.max_pool2d, slim.avg_pool2d], stride=1, padding='SAME'
+    [layers.conv2d, layers.max_pool2d, layers.avg_pool2d],
+    stride=1,
+    padding='SAME',
   )
 
 
@@ -246,11 +248,11 @@ def inception_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: fused batch norm (decay 0.9997, ε 1e-3), relu, L2."""
   with (
     slim.arg_scope(
-      [slim.conv2d, slim.fully_connected],
+      [layers.conv2d, slim.fully_connected],
       weights_regularizer=slim.l2_regularizer(weight_decay),
     ),
     slim.arg_scope(
-      [slim.conv2d],
+      [layers.conv2d],
       weights_initializer=slim.variance_scaling_initializer(),
       normalizer_fn=slim.batch_norm,
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from nets import heads
+from nets import heads, layers
 from nets.attention.attend import STAGE, attend
 from nets.inception import (
   Branches,
@@ -64,7 +64,7 @@ def block(
 ) -> tf.Tensor:
   """net + attend(scale · 1x1(branches(net)))."""
   with tf.variable_scope(scope):
-    residual = slim.conv2d(
+    residual = layers.conv2d(
       concatenate(net, chains),
       net.shape[-1],
       1,
@@ -186,10 +186,10 @@ def inception_resnet_v2_arg_scope(weight_decay: float) -> dict[str, Any]:
   with (
     slim.arg_scope(inception_arg_scope(weight_decay)),
     slim.arg_scope(
-      [slim.conv2d], weights_initializer=slim.xavier_initializer()
+      [layers.conv2d], weights_initializer=slim.xavier_initializer()
     ),
     slim.arg_scope(
-      [slim.conv2d, slim.fully_connected],
+      [layers.conv2d, slim.fully_connected],
       biases_regularizer=slim.l2_regularizer(weight_decay),
     ) as scope,
   ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from nets import heads
+from nets import heads, layers
 from nets.inception import (
   Layer,
   cell,
@@ -67,7 +67,7 @@ LAYERS = (
 def body(net: tf.Tensor, end_points: EndPoints) -> tf.Tensor:
   """Adds the table's layers; initial weights have standard deviation 0.01."""
   with slim.arg_scope(
-    [slim.conv2d],
+    [layers.conv2d],
     weights_initializer=tf.truncated_normal_initializer(stddev=0.01),
   ):
     return chain(net, LAYERS, end_points)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from nets import heads
+from nets import heads, layers
 from nets.inception import (
   Layer,
   avg_pool,
@@ -22,7 +22,7 @@ from nets.inception import (
   stage_end,
 )
 from nets.spec import NetworkSpec
-from tf_compat import slim, tf
+from tf_compat import tf
 
 
 def reduce(depth: int) -> Layer:
@@ -73,7 +73,7 @@ def reduction(
 
 def _stem(net: tf.Tensor, scope: str) -> tf.Tensor:
   """Adds a separable 7x7 convolution without batch norm between its parts."""
-  return slim.separable_conv2d(
+  return layers.separable_conv2d(
     net,
     num_outputs=64,
     kernel_size=7,

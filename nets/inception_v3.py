@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from nets import heads
+from nets import heads, layers
 from nets.inception import (
   Layer,
   auxiliary_pool,
@@ -26,7 +26,7 @@ from nets.inception import (
   stage_end,
 )
 from nets.spec import EndPoints, NetworkSpec
-from tf_compat import slim, tf
+from tf_compat import tf
 
 MEAN = avg_pool('AvgPool_0a_3x3')
 
@@ -154,9 +154,9 @@ def auxiliary_logits(
   """Adds an auxiliary head: pooling, 1x1, 5x5 and 1x1 convolutions."""
   with tf.variable_scope('AuxLogits'):
     net = auxiliary_pool(end_points['Mixed_6e'], 'AvgPool_1a_5x5')
-    net = slim.conv2d(net, 128, 1, scope='Conv2d_1b_1x1')
+    net = layers.conv2d(net, 128, 1, scope='Conv2d_1b_1x1')
     sides = heads.fit_window(net, 5)
-    net = slim.conv2d(
+    net = layers.conv2d(
       net,
       768,
       sides,
@@ -166,7 +166,7 @@ def auxiliary_logits(
     )
     if spatial_squeeze:
       net = spatial_mean(net)
-    net = slim.conv2d(
+    net = layers.conv2d(
       net,
       num_classes,
       1,

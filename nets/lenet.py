@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nets import layers
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from nets.stochastic import dropout
@@ -37,12 +38,12 @@ def lenet(
   """
   end_points = {}
   with tf.variable_scope(scope, reuse=reuse):
-    net = end_points['conv1'] = slim.conv2d(images, 32, 5, scope='conv1')
-    net = slim.max_pool2d(net, 2, scope='pool1')  # [N, H/2, W/2, 32]
+    net = end_points['conv1'] = layers.conv2d(images, 32, 5, scope='conv1')
+    net = layers.max_pool2d(net, 2, scope='pool1')  # [N, H/2, W/2, 32]
     net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
     end_points['pool1'] = net
-    net = end_points['conv2'] = slim.conv2d(net, 64, 5, scope='conv2')
-    net = slim.max_pool2d(net, 2, scope='pool2')  # [N, H/4, W/4, 64]
+    net = end_points['conv2'] = layers.conv2d(net, 64, 5, scope='conv2')
+    net = layers.max_pool2d(net, 2, scope='pool2')  # [N, H/4, W/4, 64]
     net = end_points['pool2'] = attend(net, scope='pool2_{tag}')
     net = slim.flatten(attend(net, at=CLASS), scope='Flatten')
     end_points['Flatten'] = net
@@ -62,7 +63,7 @@ def lenet(
 def lenet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: L2 on every layer."""
   with slim.arg_scope(
-    [slim.conv2d, slim.fully_connected],
+    [layers.conv2d, slim.fully_connected],
     weights_initializer=tf.truncated_normal_initializer(stddev=0.1),
     weights_regularizer=slim.l2_regularizer(weight_decay),
   ) as scope:

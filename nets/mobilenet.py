@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from nets import layers
 from nets.attention.attend import CLASS, STAGE, attend
 from nets.spec import EndPoints
 from nets.stochastic import dropout
@@ -53,7 +54,7 @@ def round_depth(depth: float) -> int:
 def squeeze_excite(net: tf.Tensor) -> tf.Tensor:
   """net · hard_sigmoid(conv(relu(conv(mean over space of net))))."""
   depth = net.shape[-1]
-  conv = functools.partial(slim.conv2d, kernel_size=1, normalizer_fn=None)
+  conv = functools.partial(layers.conv2d, kernel_size=1, normalizer_fn=None)
   with tf.variable_scope('squeeze_excite'):
     gate = tf.reduce_mean(net, [1, 2], keepdims=True)  # [N, 1, 1, C]
     gate = conv(
@@ -77,16 +78,16 @@ def inverted_residual(
   with tf.variable_scope(scope):
     if expanded > net.shape[-1]:
       kernel, stride = (block.kernel, block.stride) if block.fused else (1, 1)
-      net = slim.conv2d(net, expanded, kernel, stride, scope='expand')
+      net = layers.conv2d(net, expanded, kernel, stride, scope='expand')
       end_points['expansion_output'] = net
     if not block.fused:
-      net = slim.separable_conv2d(
+      net = layers.separable_conv2d(
         net, None, block.kernel, stride=block.stride, scope='depthwise'
       )
       end_points['depthwise_output'] = net
     if block.squeeze:
       net = squeeze_excite(net)
-    net = slim.conv2d(net, depth, 1, activation_fn=None, scope='project')
+    net = layers.conv2d(net, depth, 1, activation_fn=None, scope='project')
     net = attend(net)
     if block.residual and block.stride == 1 and inputs.shape[-1] == depth:
       net = inputs + net
@@ -108,7 +109,7 @@ def _residuals(
     layer = f'layer_{index + 2}'
     scope = f'expanded_conv_{index}' if index else 'expanded_conv'
     activation = {'activation_fn': block.activation} if block.activation else {}
-    with slim.arg_scope([slim.conv2d, slim.separable_conv2d], **activation):
+    with slim.arg_scope([layers.conv2d, layers.separable_conv2d], **activation):
       net, outputs = inverted_residual(
         net, block, round_depth(block.depth * multiplier), scope
       )
@@ -158,26 +159,27 @@ def mobilenet(
     name.
   """
   widen = max(1.0, depth_multiplier)
-  layers = [slim.conv2d, slim.separable_conv2d]
   with (
     tf.variable_scope(scope, reuse=reuse),
-    slim.arg_scope(layers, activation_fn=activation),
+    slim.arg_scope(
+      [layers.conv2d, layers.separable_conv2d], activation_fn=activation
+    ),
     slim.arg_scope([slim.batch_norm], is_training=is_training),
   ):
     stem = round_depth(stem * depth_multiplier)
-    net = slim.conv2d(images, stem, 3, stride=2, scope='Conv')
+    net = layers.conv2d(images, stem, 3, stride=2, scope='Conv')
     end_points = {'layer_1': net}  # [N, H/2, W/2, stem]
     net, block_end_points = _residuals(net, blocks, depth_multiplier)
     end_points |= block_end_points
     layer = len(blocks) + 2
     widen_top = depth_multiplier if pooled else widen
-    net = slim.conv2d(net, round_depth(top * widen_top), 1, scope='Conv_1')
+    net = layers.conv2d(net, round_depth(top * widen_top), 1, scope='Conv_1')
     end_points[f'layer_{layer}'] = net  # [N, H/32, W/32, top]
     net = attend(net, at=CLASS)
     net = tf.reduce_mean(net, [1, 2], keepdims=True)  # [N, 1, 1, top]
     if pooled:
       end_points[f'layer_{layer + 1}'] = net
-      net = slim.conv2d(
+      net = layers.conv2d(
         net, round_depth(pooled * widen), 1, normalizer_fn=None, scope='Conv_2'
       )
       end_points[f'layer_{layer + 2}'] = net
@@ -195,7 +197,7 @@ def _logits(net: tf.Tensor, num_classes: int) -> tf.Tensor:
   """Adds a linear 1x1 convolution from [N, 1, 1, C] to [N, num_classes]."""
   linear = {'normalizer_fn': None, 'activation_fn': None}
   with tf.variable_scope('Logits'):
-    net = slim.conv2d(net, num_classes, 1, scope='Conv2d_1c_1x1', **linear)
+    net = layers.conv2d(net, num_classes, 1, scope='Conv2d_1c_1x1', **linear)
     return tf.squeeze(net, [1, 2])
 
 
@@ -211,12 +213,12 @@ def mobilenet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: batch norm (decay 0.997), L2 except depthwise."""
   with (
     slim.arg_scope(
-      [slim.conv2d, slim.separable_conv2d],
+      [layers.conv2d, layers.separable_conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.09),
       normalizer_fn=slim.batch_norm,
     ),
     slim.arg_scope(
-      [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
+      [layers.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
     ),
     slim.arg_scope(
       [slim.batch_norm], decay=0.997, scale=True, fused=True

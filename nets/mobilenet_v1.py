@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from errors import UserError
-from nets import heads
+from nets import heads, layers
 from nets.attention.attend import BLOCK, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from nets.stochastic import dropout
@@ -53,12 +53,12 @@ def block(
   name = f'Conv2d_{number}_depthwise'
   # With None for the number of outputs, slim omits the pointwise convolution,
   # which is a separate layer here, with its own norm and activation.
-  net = slim.separable_conv2d(
+  net = layers.separable_conv2d(
     net, None, 3, depth_multiplier=1, stride=stride, rate=rate, scope=name
   )
   net = end_points[name] = attend(net, scope=f'{name}_{{tag}}')
   name = f'Conv2d_{number}_pointwise'
-  net = slim.conv2d(net, depth, 1, scope=name)
+  net = layers.conv2d(net, depth, 1, scope=name)
   # A stage ends where the next block strides.
   points = (BLOCK, STAGE) if number in STAGE_ENDS else BLOCK
   net = attend(net, scope=f'{name}_{{tag}}', at=points)
@@ -108,7 +108,7 @@ def mobilenet_v1(
     slim.arg_scope([slim.batch_norm, dropout], is_training=is_training),
   ):
     first = _depth(32, depth_multiplier)
-    net = slim.conv2d(images, first, 3, 2, scope='Conv2d_0')
+    net = layers.conv2d(images, first, 3, 2, scope='Conv2d_0')
     end_points['Conv2d_0'] = net  # [N, H/2, W/2, 32]
     steps = _strides_and_rates(output_stride)
     for number, (_, depth) in enumerate(BLOCKS, start=1):
@@ -152,7 +152,7 @@ def mobilenet_v1_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: batch norm, relu6, L2 except on depthwise kernels."""
   with (
     slim.arg_scope(
-      [slim.conv2d, slim.separable_conv2d],
+      [layers.conv2d, layers.separable_conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.09),
       activation_fn=tf.nn.relu6,
       normalizer_fn=slim.batch_norm,
@@ -161,7 +161,7 @@ def mobilenet_v1_arg_scope(weight_decay: float) -> dict[str, Any]:
       [slim.batch_norm], decay=0.9997, epsilon=0.001, scale=True, fused=True
     ),
     slim.arg_scope(
-      [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
+      [layers.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
     ) as scope,
   ):
     return scope

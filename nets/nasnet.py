@@ -15,7 +15,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nets import stochastic
+from nets import layers, stochastic
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from nets.stochastic import dropout
@@ -105,7 +105,7 @@ def normed_conv(
   net: tf.Tensor, depth: int, stride: int, scope: str, norm: str
 ) -> tf.Tensor:
   """norm(1x1 convolution)."""
-  net = slim.conv2d(net, depth, 1, stride, scope=scope)
+  net = layers.conv2d(net, depth, 1, stride, scope=scope)
   return slim.batch_norm(net, scope=norm)
 
 
@@ -115,7 +115,7 @@ def separable(
   """norm(separable convolution(relu(net))), twice; only the first strides."""
   size = f'{kernel}x{kernel}'
   for layer in (1, 2):
-    net = slim.separable_conv2d(
+    net = layers.separable_conv2d(
       tf.nn.relu(net),
       depth,
       kernel,
@@ -128,7 +128,7 @@ def separable(
 
 def pool(net: tf.Tensor, depth: int, stride: int, kind: str) -> tf.Tensor:
   """Pools 3x3, ignoring the padding; convolves 1x1 if the depth differs."""
-  function = {'avg': slim.avg_pool2d, 'max': slim.max_pool2d}[kind]
+  function = {'avg': layers.avg_pool2d, 'max': layers.max_pool2d}[kind]
   net = function(net, 3, stride, padding='SAME')
   if net.shape[-1] == depth:
     return net
@@ -159,8 +159,8 @@ def factorized_reduction(net: tf.Tensor, depth: int) -> tf.Tensor:
   half = depth // 2
   net = tf.concat(
     [
-      slim.conv2d(even, half, 1, scope='path1_conv'),
-      slim.conv2d(odd, depth - half, 1, scope='path2_conv'),
+      layers.conv2d(even, half, 1, scope='path1_conv'),
+      layers.conv2d(odd, depth - half, 1, scope='path2_conv'),
     ],
     axis=3,
   )
@@ -309,10 +309,10 @@ def stem(
 ) -> Builder:
   """Adds the first convolution and, for ImageNet, two reduction cells."""
   if not config.imagenet:
-    net = slim.conv2d(images, config.stem_depth, 3, scope='l1_stem_3x3')
+    net = layers.conv2d(images, config.stem_depth, 3, scope='l1_stem_3x3')
     net = slim.batch_norm(net, scope='l1_stem_bn')  # [N, H, W, stem_depth]
     return Builder(config, is_training, cells, net)
-  net = slim.conv2d(
+  net = layers.conv2d(
     images, config.stem_depth, 3, 2, padding='VALID', scope='conv0'
   )
   net = slim.batch_norm(net, scope='conv0_bn')  # [N, H/2, W/2, stem_depth]
@@ -325,12 +325,12 @@ def stem(
 def aux_head(net: tf.Tensor, num_classes: int, scope: str) -> tf.Tensor:
   """Adds auxiliary logits, which only training uses."""
   with tf.variable_scope(scope), tf.variable_scope('aux_logits'):
-    net = slim.avg_pool2d(tf.nn.relu(net), 5, 3, padding='VALID')
-    net = slim.conv2d(net, 128, 1, scope='proj')
+    net = layers.avg_pool2d(tf.nn.relu(net), 5, 3, padding='VALID')
+    net = layers.conv2d(net, 128, 1, scope='proj')
     net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn0'))
     # The kernel is as large as the map: its shape depends on the image size.
     side = net.shape[1:3].as_list()
-    net = slim.conv2d(net, 768, side, padding='VALID', scope='Conv')
+    net = layers.conv2d(net, 768, side, padding='VALID', scope='Conv')
     net = tf.nn.relu(slim.batch_norm(net, scope='aux_bn1'))
     return slim.fully_connected(slim.flatten(net), num_classes, scope='FC')
 
@@ -412,13 +412,13 @@ def nasnet_arg_scope(
   """Returns an arg scope: linear layers without biases, L2, batch norm."""
   with (
     slim.arg_scope(
-      [slim.conv2d, slim.separable_conv2d, slim.fully_connected],
+      [layers.conv2d, layers.separable_conv2d, slim.fully_connected],
       activation_fn=None,
       weights_initializer=slim.variance_scaling_initializer(mode='FAN_OUT'),
       weights_regularizer=slim.l2_regularizer(weight_decay),
     ),
     slim.arg_scope(
-      [slim.conv2d, slim.separable_conv2d], biases_initializer=None
+      [layers.conv2d, layers.separable_conv2d], biases_initializer=None
     ),
     slim.arg_scope(
       [slim.batch_norm], decay=decay, epsilon=epsilon, scale=True, fused=True

@@ -14,6 +14,7 @@ from nets import (
   inception_v2,
   inception_v3,
   inception_v4,
+  layers,
   lenet,
   mobilenet_v1,
   mobilenet_v2,
@@ -30,8 +31,9 @@ from nets import (
 )
 from nets.attention.attend import attend
 from nets.attention.attention_factory import get_attention
+from nets.grouped_conv import grouped_conv2d
 from nets.spec import EndPoints, NetworkSpec
-from registry import Table
+from registry import Table, unknown
 from tf_compat import slim, tf
 
 NETWORKS = Table(
@@ -87,6 +89,7 @@ def get_network_fn(
   attention_module: str | None = None,
   attention_placement: str | None = None,
   batch_norm_decay: float | None = None,
+  padding: str = 'same',
 ) -> NetworkFn:
   """Returns the function that builds a network.
 
@@ -102,17 +105,21 @@ def get_network_fn(
       module's default.
     batch_norm_decay: decay of batch norm's moving averages; None for the
       family's default.
+    padding: what SAME padding means: 'same' is TensorFlow's, 'symmetric' that
+      of PyTorch and of Keras' ResNets, as nets/layers.py defines it.
 
   Returns:
     network_fn(images [N, H, W, C], **kwargs) -> logits [N, num_classes], end
     points by name; with attributes `default_image_size` and `num_classes`.
 
   Raises:
-    UserError: if the network, attention module or placement is unknown, and in
-      network_fn if the images are too small.
+    UserError: if the network, attention module, placement or padding is
+      unknown, and in network_fn if the images are too small.
   """
   network = NETWORKS[name]
   attention = get_attention(attention_module, attention_placement)
+  if padding not in layers.PADDINGS:
+    raise UserError(unknown('padding', padding, layers.PADDINGS))
   decay = {} if batch_norm_decay is None else {'decay': batch_norm_decay}
 
   def network_fn(images: tf.Tensor, **kwargs) -> tuple[tf.Tensor, EndPoints]:
@@ -128,6 +135,9 @@ def get_network_fn(
       # Overrides the family's decay; also for attention in networks without
       # batch norm.
       slim.arg_scope([slim.batch_norm], is_training=is_training, **decay),
+      slim.arg_scope(
+        [*layers.LAYERS, grouped_conv2d], symmetric=padding == 'symmetric'
+      ),
     ):
       return network.build(images, num_classes, is_training, **kwargs)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nets import heads
+from nets import heads, layers
 from nets.attention.attend import BLOCK, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
@@ -30,25 +30,25 @@ def overfeat(
   """
   with tf.variable_scope(scope, reuse=reuse) as outer:
     end_points = {}
-    net = end_points['conv1'] = slim.conv2d(
+    net = end_points['conv1'] = layers.conv2d(
       images, 64, 11, 4, padding='VALID', scope='conv1'
     )  # [N, 56, 56, 64] for 231 x 231
-    net = slim.max_pool2d(net, 2, scope='pool1')  # [N, 28, 28, 64]
+    net = layers.max_pool2d(net, 2, scope='pool1')  # [N, 28, 28, 64]
     net = attend(net, scope='pool1_{tag}', at=(BLOCK, STAGE))
     end_points['pool1'] = net
-    net = end_points['conv2'] = slim.conv2d(
+    net = end_points['conv2'] = layers.conv2d(
       net, 256, 5, padding='VALID', scope='conv2'
     )  # [N, 24, 24, 256]
-    net = slim.max_pool2d(net, 2, scope='pool2')  # [N, 12, 12, 256]
+    net = layers.max_pool2d(net, 2, scope='pool2')  # [N, 12, 12, 256]
     net = attend(net, scope='pool2_{tag}', at=(BLOCK, STAGE))
     end_points['pool2'] = net
-    net = end_points['conv3'] = slim.conv2d(net, 512, 3, scope='conv3')
-    net = end_points['conv4'] = slim.conv2d(net, 1024, 3, scope='conv4')
-    net = end_points['conv5'] = slim.conv2d(net, 1024, 3, scope='conv5')
-    net = slim.max_pool2d(net, 2, scope='pool5')  # [N, 6, 6, 1024]
+    net = end_points['conv3'] = layers.conv2d(net, 512, 3, scope='conv3')
+    net = end_points['conv4'] = layers.conv2d(net, 1024, 3, scope='conv4')
+    net = end_points['conv5'] = layers.conv2d(net, 1024, 3, scope='conv5')
+    net = layers.max_pool2d(net, 2, scope='pool5')  # [N, 6, 6, 1024]
     net = end_points['pool5'] = attend(net, scope='pool5_{tag}')
     with slim.arg_scope(
-      [slim.conv2d],
+      [layers.conv2d],
       weights_initializer=tf.truncated_normal_initializer(stddev=0.005),
       biases_initializer=tf.constant_initializer(0.1),
     ):
@@ -69,9 +69,9 @@ def overfeat_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: L2 on every layer, no batch norm."""
   with (
     slim.arg_scope(
-      [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
+      [layers.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
     ),
-    slim.arg_scope([slim.max_pool2d], padding='VALID') as scope,
+    slim.arg_scope([layers.max_pool2d], padding='VALID') as scope,
   ):
     return scope
 

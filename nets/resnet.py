@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from errors import UserError
-from nets import heads
+from nets import heads, layers
 from nets.attention.attend import STAGE, attend
 from nets.grouped_conv import grouped_conv2d
 from nets.spec import EndPoints, NetworkSpec
@@ -82,14 +82,9 @@ def conv2d_same(
   TensorFlow's SAME padding of a strided convolution is asymmetric for even
   sides: features would be shifted against those of a smaller output_stride.
   """
-  conv = conv or slim.conv2d
-  if stride == 1:
-    return conv(net, depth, kernel_size, rate=rate, **kwargs)
-  total = rate * (kernel_size - 1)
-  margin = [total // 2, total - total // 2]
-  net = tf.pad(net, [[0, 0], margin, margin, [0, 0]])
+  conv = conv or layers.conv2d
   return conv(
-    net, depth, kernel_size, stride, rate=rate, padding='VALID', **kwargs
+    net, depth, kernel_size, stride, rate=rate, symmetric=True, **kwargs
   )
 
 
@@ -97,7 +92,7 @@ def subsample(net: tf.Tensor, stride: int) -> tf.Tensor:
   """Returns every stride-th pixel of every stride-th row."""
   if stride == 1:
     return net
-  return slim.max_pool2d(net, 1, stride, scope='shortcut')
+  return layers.max_pool2d(net, 1, stride, scope='shortcut')
 
 
 def _root(net: tf.Tensor, plan: Plan, **kwargs) -> tf.Tensor:
@@ -106,7 +101,7 @@ def _root(net: tf.Tensor, plan: Plan, **kwargs) -> tf.Tensor:
   if plan.root_stride == 1:
     return conv2d_same(net, plan.root_depth, 3, 1, **kwargs)
   net = conv2d_same(net, plan.root_depth, 7, 2, **kwargs)
-  return slim.max_pool2d(net, 3, 2, scope='pool1')
+  return layers.max_pool2d(net, 3, 2, scope='pool1')
 
 
 def _blocks(
@@ -195,7 +190,7 @@ def resnet(
     end_points = outer.original_name_scope + '_end_points'
     with (
       slim.arg_scope(
-        [slim.conv2d, grouped_conv2d], outputs_collections=end_points
+        [layers.conv2d, grouped_conv2d], outputs_collections=end_points
       ),
       slim.arg_scope([slim.batch_norm], is_training=is_training),
     ):
@@ -214,7 +209,7 @@ def resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: fused batch norm (decay 0.997, ε 1e-5), relu, L2."""
   with (
     slim.arg_scope(
-      [slim.conv2d, grouped_conv2d],
+      [layers.conv2d, grouped_conv2d],
       weights_initializer=slim.variance_scaling_initializer(),
       weights_regularizer=slim.l2_regularizer(weight_decay),
       activation_fn=tf.nn.relu,
@@ -223,7 +218,7 @@ def resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
     slim.arg_scope(
       [slim.batch_norm], decay=0.997, epsilon=1e-5, scale=True, fused=True
     ),
-    slim.arg_scope([slim.max_pool2d], padding='SAME') as scope,
+    slim.arg_scope([layers.max_pool2d], padding='SAME') as scope,
   ):
     return scope
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nets import resnet
+from nets import layers, resnet
 from nets.attention.attend import attend
 from tf_compat import slim, tf
 
@@ -17,7 +17,7 @@ def project(net: tf.Tensor, depth: int, stride: int) -> tf.Tensor:
   """Returns the shortcut: net, with a 1x1 convolution if its depth differs."""
   if net.shape[-1] == depth:
     return resnet.subsample(net, stride)
-  return slim.conv2d(
+  return layers.conv2d(
     net, depth, 1, stride, activation_fn=None, scope='shortcut'
   )
 
@@ -34,7 +34,7 @@ def basic(
     residual = resnet.conv2d_same(
       net, depth, 3, step.stride, step.rate, scope='conv1'
     )
-    residual = slim.conv2d(
+    residual = layers.conv2d(
       residual,
       depth,
       3,
@@ -58,11 +58,11 @@ def bottleneck(
   width = depth // narrowing
   with tf.variable_scope('bottleneck_v1') as scope:
     shortcut = project(net, depth, step.stride)
-    residual = slim.conv2d(net, width, 1, scope='conv1')
+    residual = layers.conv2d(net, width, 1, scope='conv1')
     residual = resnet.conv2d_same(
       residual, width, 3, step.stride, step.rate, conv, scope='conv2'
     )
-    residual = slim.conv2d(
+    residual = layers.conv2d(
       residual, depth, 1, activation_fn=None, scope='conv3'
     )
     net = tf.nn.relu(shortcut + attend(residual))

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1603.05027
 
 from __future__ import annotations
 
-from nets import resnet
+from nets import layers, resnet
 from nets.attention.attend import attend
 from tf_compat import slim, tf
 
@@ -20,7 +20,7 @@ def _activate(
   preact = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='preact')
   if net.shape[-1] == depth:
     return preact, resnet.subsample(net, stride)
-  return preact, slim.conv2d(
+  return preact, layers.conv2d(
     preact, depth, 1, stride, scope='shortcut', **LINEAR
   )
 
@@ -34,7 +34,7 @@ def basic(
     residual = resnet.conv2d_same(
       preact, depth, 3, step.stride, step.rate, scope='conv1'
     )
-    residual = slim.conv2d(
+    residual = layers.conv2d(
       residual, depth, 3, rate=step.rate_after, scope='conv2', **LINEAR
     )
     net = shortcut + attend(residual)
@@ -47,11 +47,11 @@ def bottleneck(
   """shortcut + attend(1x1(3x3(1x1(relu(norm(net))))))."""
   with tf.variable_scope('bottleneck_v2') as scope:
     preact, shortcut = _activate(net, depth, step.stride)
-    residual = slim.conv2d(preact, depth // 4, 1, scope='conv1')
+    residual = layers.conv2d(preact, depth // 4, 1, scope='conv1')
     residual = resnet.conv2d_same(
       residual, depth // 4, 3, step.stride, step.rate, scope='conv2'
     )
-    residual = slim.conv2d(residual, depth, 1, scope='conv3', **LINEAR)
+    residual = layers.conv2d(residual, depth, 1, scope='conv3', **LINEAR)
     net = shortcut + attend(residual)
     return slim.utils.collect_named_outputs(end_points, scope.name, net)
 

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from nets import heads
+from nets import heads, layers
 from nets.attention.attend import BLOCK, STAGE, attend
 from nets.spec import EndPoints, NetworkSpec
 from tf_compat import slim, tf
@@ -30,8 +30,8 @@ def group(
   """Adds `count` 3x3 convolutions, 2x2 pooling and attention."""
   for index in range(1, count + 1):
     name = f'conv{number}/conv{number}_{index}'
-    net = end_points[name] = slim.conv2d(net, depth, 3, scope=name)
-  net = slim.max_pool2d(net, 2, scope=f'pool{number}')
+    net = end_points[name] = layers.conv2d(net, depth, 3, scope=name)
+  net = layers.max_pool2d(net, 2, scope=f'pool{number}')
   points = (BLOCK, STAGE) if number < len(CHANNELS) else BLOCK
   net = attend(net, scope=f'pool{number}_{{tag}}', at=points)
   end_points[f'pool{number}'] = net
@@ -91,7 +91,7 @@ def vgg(
 def vgg_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns an arg scope: L2 on every layer, no batch norm."""
   with slim.arg_scope(
-    [slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
+    [layers.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)
   ) as scope:
     return scope
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nets import resnet, resnet_v1, resnet_v2
+from nets import layers, resnet, resnet_v1, resnet_v2
 from tf_compat import slim
 
 
@@ -17,7 +17,7 @@ def wide_resnet_arg_scope(weight_decay: float) -> dict[str, Any]:
   """Returns the ResNet arg scope without biases, except in the classifier."""
   with (
     slim.arg_scope(resnet.resnet_arg_scope(weight_decay)),
-    slim.arg_scope([slim.conv2d], biases_initializer=None) as scope,
+    slim.arg_scope([layers.conv2d], biases_initializer=None) as scope,
   ):
     return scope
 

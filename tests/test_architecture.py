@@ -45,6 +45,11 @@ ENGINE_ROOMS = (
 # What stands outside the house and may use all of it.
 OUTSIDE = {'tests', 'benchmarks', 'scripts', 'docs'}
 
+# What nets/layers.py wraps, so that --padding applies to every network.
+BARE_LAYERS = {
+  f'slim.{name}'
+  for name in ('conv2d', 'separable_conv2d', 'max_pool2d', 'avg_pool2d')
+}
 TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim', 'keras'}
 LONGEST_FUNCTION = 60
 
@@ -187,6 +192,21 @@ def machine_paths(root: pathlib.Path) -> Iterator[Breach]:
           yield path, found
 
 
+def bare_layers(root: pathlib.Path) -> Iterator[Breach]:
+  """Layers of slim in a network, which would ignore --padding.
+
+  Attention has only convolutions of stride 1.
+  """
+  exempt = ('nets/layers.py', 'nets/attention/')
+  for path, tree in sources(root):
+    if place(path) != 'nets' or path.startswith(exempt):
+      continue
+    for node in ast.walk(tree):
+      name = ast.unparse(node) if isinstance(node, ast.Attribute) else ''
+      if name in BARE_LAYERS:
+        yield path, name
+
+
 RULES = (
   directions,
   engine_rooms,
@@ -196,6 +216,7 @@ RULES = (
   homeless,
   long_functions,
   machine_paths,
+  bare_layers,
 )
 
 
@@ -257,6 +278,13 @@ WRONG = [
     'def f():\n' + '  x = 1\n' * 60,
     'f has 61 lines',
   ),
+  (bare_layers, 'nets/a.py', 'slim.conv2d(net, 8, 3)', 'slim.conv2d'),
+  (
+    bare_layers,
+    'nets/a.py',
+    'slim.arg_scope([slim.max_pool2d], padding="SAME")',
+    'slim.max_pool2d',
+  ),
   (machine_paths, 'train.py', "x = '/home/me/data'", '/home/'),
 ]
 
@@ -311,6 +339,7 @@ RIGHT = [
     'train.py',
     'from engine.config import flags, jobs\nimport nets.nets_factory',
   ),
+  ('nets/layers.py', 'slim.conv2d(net, 8, 3)'),
   ('nets/long.py', 'def net():\n' + '  x = 1\n' * 80),
 ]
 

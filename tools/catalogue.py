@@ -89,6 +89,7 @@ def layers(network: NetworkSpec, job: ListJob) -> list[complexity.Layer]:
       classes,
       attention_module=job.attention_module,
       attention_placement=job.attention_placement,
+      padding=job.padding,
     )(images)
     return complexity.layers(logits)
 

@@ -45,6 +45,8 @@ def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
   content = files.read_json(path, _kinds(), _REMEDY)
   if content is None:
     return None
+  # Earlier versions had no other padding.
+  content['options'].setdefault('padding', 'same')
   for name, valid in (
     ('num_classes', range(2, MOST_CLASSES + 1)),
     ('channels', (1, 3)),

@@ -17,6 +17,7 @@ from errors import UserError
 from nets import nets_factory
 from nets.attention import attention_factory
 from nets.attention.attention_factory import ATTENTION_MODULES, PLACEMENTS
+from nets.layers import PADDINGS
 from options import Options, option
 from preprocessing.augmentation import AUGMENTATIONS, get_augmentations
 from preprocessing.preprocessing_factory import PREPROCESSINGS
@@ -188,6 +189,13 @@ class ListJob(NetworkOptions):
     None,
     "Side of the images in pixels; the network's default if not set.",
     lower=1,
+  )
+  padding: str = option(
+    'same',
+    "How strided layers and pooling pad: same is TensorFlow's way, symmetric "
+    "that of PyTorch and of Keras' ResNets, whose weights need it.",
+    known=PADDINGS,
+    structure=True,
   )
 
 

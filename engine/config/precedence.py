@@ -20,6 +20,7 @@ ATTENTION_OPTIONS = ('attention_module', 'attention_placement')
 INHERITED_BY_FINE_TUNING = (
   'model_name',
   *ATTENTION_OPTIONS,
+  'padding',
   'preprocessing_name',
   'use_grayscale',
   'train_image_size',
@@ -176,7 +177,8 @@ def refuse_other_model(
     attention: whether the attention must be the same, too.
   """
   options = recorded['options']
-  for name in ('model_name', *(ATTENTION_OPTIONS if attention else ())):
+  attention_options = ATTENTION_OPTIONS if attention else ()
+  for name in ('model_name', 'padding', *attention_options):
     if not _is_same(name, vars(job), options):
       raise UserError(
         f'--{name}={vars(job)[name]} contradicts the checkpoints in {folder}, '

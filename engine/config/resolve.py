@@ -99,6 +99,7 @@ class Setup(Generic[JobT]):
       attention_module=job.attention_module,
       attention_placement=job.attention_placement,
       batch_norm_decay=getattr(job, 'batch_norm_decay', None),
+      padding=job.padding,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from engine.config import job_file, precedence, resolve
 from engine.config.jobs import EvalJob, TrainJob
 from errors import UserError
+from tf_compat import tf
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def test_what_is_not_given_comes_from_the_job(evaluation, capsys):
       'moving_average_decay': 0.99,
       'train_image_size': 40,
       'preprocessing_name': 'cifarnet',
+      'padding': 'symmetric',
     }
   )
   job = setup.job
@@ -49,7 +51,7 @@ def test_what_is_not_given_comes_from_the_job(evaluation, capsys):
     'se_block(ratio=4)',
   )
   assert (job.moving_average_decay, setup.image_size) == (0.99, 40)
-  assert job.preprocessing_name == 'cifarnet'
+  assert (job.preprocessing_name, job.padding) == ('cifarnet', 'symmetric')
   assert setup.dataset.split == job.dataset_split_name == 'test'
   assert '--eval_image_size=40' in capsys.readouterr().err
 
@@ -72,6 +74,7 @@ def test_a_flag_wins_and_is_printed(evaluation, capsys):
       {'attention_module': 'cbam_block'},
       'attention_module=cbam_block contradicts.*=None',
     ),
+    ({'padding': 'symmetric'}, 'padding=symmetric contradicts.*padding=same'),
     ({'labels_offset': 1}, 'trained on 10 classes, digits has 9 after'),
   ],
 )
@@ -264,6 +267,7 @@ def test_resuming_refuses_what_alters_variables(train, option, tmp_path):
     'attention_placement': 'class',
     'attention_module': 'se_block',
     'labels_offset': 1,
+    'padding': 'symmetric',
     'use_grayscale': True,
     'optimizer': 'adam',
   }[option.name]
@@ -271,6 +275,41 @@ def test_resuming_refuses_what_alters_variables(train, option, tmp_path):
     UserError, match=rf'was trained with(out)? --{option.name}\b'
   ):
     train(max_number_of_steps=2, **{option.name: other})
+
+
+def test_fine_tuning_keeps_the_padding_of_the_weights(
+  train, train_job, tmp_path
+):
+  train(max_number_of_steps=1, padding='symmetric')
+  job = train_job(
+    train_dir=str(tmp_path / 'tuned'), checkpoint_path=str(tmp_path / 'train')
+  )
+  assert resolve.training(job, {'train_dir'}).job.padding == 'symmetric'
+  with pytest.raises(
+    UserError, match=r'--padding=same contradicts.*with --padding=symmetric'
+  ):
+    resolve.training(job, {'padding'})
+
+
+def test_a_job_of_an_earlier_version_has_the_padding_of_tensorflow(
+  evaluation, tmp_path
+):
+  evaluation({})
+  path = tmp_path / 'job.json'
+  content = json.loads(path.read_text())
+  del content['options']['padding']
+  path.write_text(json.dumps(content))
+  assert evaluation().job.padding == 'same'
+  with pytest.raises(UserError, match=r'trained with --padding=same'):
+    evaluation(padding='symmetric')
+
+
+def test_the_network_is_built_with_the_padding_of_its_job(evaluation, graph):
+  setup = evaluation(
+    {'padding': 'symmetric', 'model_name': 'mobilenet_v1_025'}, num_classes=10
+  )
+  setup.network_fn(is_training=False)(tf.zeros([1, 32, 32, 3]))
+  assert 'Pad' in {op.type for op in graph.get_operations()}
 
 
 def test_a_placement_of_nothing_is_refused(train_job):
