@@ -230,8 +230,11 @@ def network(
   image_size: int = 224,
   preprocessing: str = 'vgg',
   labels_offset: int | None = None,
+  strides: str | None = None,
 ) -> NetworkSpec:
-  """Returns the spec of a ResNet."""
+  """Returns the spec of a ResNet; None for the strides of a plan's 3x3."""
+  if strides is None:
+    strides = 'first unit, 3x3' if plan.stride_first else 'last unit, 3x3'
   return NetworkSpec(
     name=name,
     build=functools.partial(resnet, plan=plan, scope=name),
@@ -241,6 +244,6 @@ def network(
     preprocessing=preprocessing,
     attention_points=sum(plan.units),
     stage_points=len(plan.units) - 1,
-    strides='first unit, 3x3' if plan.stride_first else 'last unit, 3x3',
+    strides=strides,
     labels_offset=labels_offset,
   )

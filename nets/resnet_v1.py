@@ -6,6 +6,7 @@ https://arxiv.org/abs/1512.03385
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from nets import layers, resnet
@@ -53,14 +54,21 @@ def bottleneck(
   end_points: str,
   narrowing: int = 4,
   conv: Callable[..., tf.Tensor] | None = None,
+  stride_1x1: bool = False,
 ) -> tf.Tensor:
-  """relu(shortcut + attend(1x1(3x3(1x1(net))))); `conv` computes the 3x3."""
+  """relu(shortcut + attend(1x1(3x3(1x1(net))))); `conv` computes the 3x3.
+
+  The 3x3 convolution strides, or with `stride_1x1` the one before it.
+  """
   width = depth // narrowing
+  strides, rate = (1, step.stride), step.rate
+  if stride_1x1:
+    strides, rate = (step.stride, 1), step.rate_after
   with tf.variable_scope('bottleneck_v1') as scope:
     shortcut = project(net, depth, step.stride)
-    residual = layers.conv2d(net, width, 1, scope='conv1')
+    residual = layers.conv2d(net, width, 1, strides[0], scope='conv1')
     residual = resnet.conv2d_same(
-      residual, width, 3, step.stride, step.rate, conv, scope='conv2'
+      residual, width, 3, strides[1], rate, conv, scope='conv2'
     )
     residual = layers.conv2d(
       residual, depth, 1, activation_fn=None, scope='conv3'
@@ -75,6 +83,12 @@ def plan(layers: int, **options) -> resnet.Plan:
   return resnet.Plan(unit, resnet.UNITS[layers], depth, **options)
 
 
+def plan_a(layers: int) -> resnet.Plan:
+  """Returns the plan of the paper and of Keras."""
+  unit = functools.partial(bottleneck, stride_1x1=True)
+  return plan(layers, stride_first=True)._replace(unit=unit)
+
+
 NETWORKS = (
   # TF-Slim published no checkpoints of these, so they stride in the first unit
   # as in the paper, with its 1.81 and 3.66 billion multiply-adds.
@@ -85,5 +99,21 @@ NETWORKS = (
   *(
     resnet.network(f'resnet_v1_{layers}', plan(layers), labels_offset=1)
     for layers in (50, 101, 152, 200)
+  ),
+  *(
+    resnet.network(
+      f'resnet_v1a_{layers}',
+      plan_a(layers),
+      labels_offset=1,
+      strides='first unit, 1x1',
+    )
+    for layers in (50, 101, 152)
+  ),
+  # As in PyTorch's torchvision and timm, and in the code of the CBAM paper.
+  *(
+    resnet.network(
+      f'resnet_v1b_{layers}', plan(layers, stride_first=True), labels_offset=1
+    )
+    for layers in (18, 34, 50, 101, 152)
   ),
 )

@@ -44,6 +44,7 @@ LONG_LOGITS = [
 # Without attention, with SE and with CBAM of ratio 16; 1000 classes.
 PARAMETERS = {
   'resnet_v1_50': (25_557_032, 28_088_024, 28_089_592),
+  'resnet_v1b_50': (25_557_032, 28_088_024, 28_089_592),
   'mobilenet_v1': (4_231_976, 5_072_114, 5_074_662),
   'resnet_v1_18': (11_689_512, 11_778_592, 11_779_376),
   'wide_resnet_18_x1_5': (25_875_816, 26_074_716, 26_075_500),

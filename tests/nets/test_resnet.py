@@ -1,6 +1,7 @@
 """Options of ResNets, on small ones."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -21,6 +22,12 @@ from tf_compat import slim, tf
 UNITS = (1, 2, 1, 1)
 PLANS = {
   'v1': Plan(resnet_v1.bottleneck, UNITS, 32),
+  'v1a': Plan(
+    functools.partial(resnet_v1.bottleneck, stride_1x1=True),
+    UNITS,
+    32,
+    stride_first=True,
+  ),
   'v1_basic': Plan(resnet_v1.basic, UNITS, 64, stride_first=True),
   'v2': Plan(resnet_v2.bottleneck, UNITS, 32, preactivated=True),
   'v2_basic': Plan(
@@ -107,6 +114,22 @@ def test_stride_first(tiny):
   _, end_points = tiny(tf.zeros([1, 64, 64, 3]))
   stride = tiny.plan.root_stride * (1 if tiny.plan.stride_first else 2)
   assert end_points['tiny/block1'].shape[1] == 64 // stride
+
+
+@pytest.mark.parametrize(
+  ('name', 'scope', 'strides'),
+  [
+    ('resnet_v1_50', 'block1/unit_3/bottleneck_v1/conv2', 'last unit, 3x3'),
+    ('resnet_v1a_50', 'block2/unit_1/bottleneck_v1/conv1', 'first unit, 1x1'),
+    ('resnet_v1b_50', 'block2/unit_1/bottleneck_v1/conv2', 'first unit, 3x3'),
+  ],
+)
+def test_the_convolution_that_strides(graph, name, scope, strides):
+  """As in TF-Slim; in the paper and Keras; in torchvision and timm."""
+  nets_factory.get_network_fn(name, 10)(tf.zeros([1, 32, 32, 3]))
+  conv = graph.get_operation_by_name(f'{name}/{scope}/Conv2D')
+  assert conv.get_attr('strides') == [1, 2, 2, 1]
+  assert nets_factory.NETWORKS[name].strides == strides
 
 
 @pytest.mark.parametrize('which', [0, -2], ids=['densest', 'one_step_denser'])

@@ -17,10 +17,16 @@ FIGURES = {
   for name, entry in json.loads(GOLDEN.read_text()).items()
 }
 # Published multiply-adds of one image, in millions: from the papers (for VGG,
-# from the layers in its table) and TF-Slim's lists of models. ResNet's are for
-# slim's strides, which save a tenth of the paper's 3,858.
+# from the layers in its table), TF-Slim's lists of models and, for ResNets v1b,
+# torchvision's. Slim's strides save a tenth of the paper's, which are v1a's.
 PUBLISHED = {
   'resnet_v1_50': 3482,
+  'resnet_v1a_50': 3858,
+  'resnet_v1b_18': 1814,
+  'resnet_v1b_34': 3664,
+  'resnet_v1b_50': 4089,
+  'resnet_v1b_101': 7801,
+  'resnet_v1b_152': 11_514,
   'mobilenet_v1': 569,
   'mobilenet_v1_075': 325,
   'mobilenet_v1_050': 149,
