@@ -34,7 +34,7 @@ from tf_compat import tf  # noqa: E402
 RESULTS = 'clean', 'refused', 'slow', 'trace', 'hang', 'loss'
 FAULTS = 'trace', 'hang', 'loss'
 # A trial of kills takes as long as many inputs.
-INPUTS_PER_KILL = 100
+INPUTS_PER_KILL = 150
 
 
 def main() -> int:
@@ -135,6 +135,8 @@ def _report(outcomes: list[tuple[int, inputs.Outcome]]) -> None:
     for kind, count in [*sorted(counts.items()), ('all', total)]
   ]
   print(tabulate.tabulate(rows, ['kind', 'tried', *RESULTS], 'github'))
+  killed = sum(outcome.kills for _, outcome in outcomes)
+  print(f'\n{killed} processes were killed while they ran.')
   for number, outcome in sorted(outcomes, key=lambda pair: pair[0]):
     if outcome.result not in ('clean', 'refused'):
       print(f'\n{number}: {outcome.result}, {outcome.kind}: {outcome.detail}')

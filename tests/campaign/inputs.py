@@ -1,6 +1,7 @@
 """Damaged inputs: every kind of file that the programs read."""
 
 import dataclasses
+import gzip
 import hashlib
 import pathlib
 import random
@@ -15,6 +16,7 @@ from original_files import (
   photo_bytes,
   write_files,
   write_idx,
+  write_photos,
   write_tarball,
   write_tree,
 )
@@ -26,8 +28,8 @@ PICTURES = 0.1  # share of the trials that write their plots
 LONGEST_MESSAGE = 2  # lines
 
 SMALL = {
-  'model_name': 'tiny', 'batch_size': 4, 'log_every_n_steps': 1,
-  'num_readers': 1, 'num_preprocessing_threads': 1,
+  'model_name': 'tiny_plain', 'optimizer': 'sgd', 'batch_size': 4,
+  'log_every_n_steps': 1, 'num_readers': 1, 'num_preprocessing_threads': 1,
 }  # fmt: skip
 
 
@@ -64,25 +66,42 @@ _RESUMED = {
   'train_dir': 'train', 'dataset_name': 'digits', 'dataset_dir': 'digits',
   'max_number_of_steps': 5, **SMALL,
 }  # fmt: skip
+_CSV_BOX = b'n01440764_0.JPEG,0.1,0,0.5,0.5\n' * 2
+_XML_BOX = b"""<annotation>
+  <size><width>16</width><height>12</height><depth>3</depth></size>
+  <object><name>n01440764</name><bndbox>
+    <xmin>2</xmin><ymin>1</ymin><xmax>10</xmax><ymax>5</ymax>
+  </bndbox></object>
+</annotation>"""
 _KEPT_RECORDS = '*.tfrecord*', 'labels.txt'
 _KEPT_RUN = 'digits/**/*', 'train/model.ckpt*'
 KINDS = {
-  'photos': _convert('mine', 'photos', 'photos/*/*', 8, source_dir='photos'),
-  'list of photos': _convert('mine', 'list', 'list.csv', 4, source_dir='list.csv'),
-  'tar': _convert('mine', 'tar', 'photos.*', 4, source_dir='photos.tar.gz'),
-  'zip': _convert('mine', 'zip', 'photos.*', 4, source_dir='photos.zip'),
-  'CIFAR-10 pickles': _convert('cifar10', 'pickles', 'cifar/*', 4, source_dir='cifar'),
-  'CIFAR-10 binary': _convert('cifar10', 'binary', 'cifar/*', 3, source_dir='cifar'),
-  'MNIST': _convert('mnist', 'mnist', 'mnist/*', 4, source_dir='mnist'),
+  'photos': _convert('mine', 'photos', 'photos/*/*', 11, source_dir='photos'),
+  'list of photos': _convert('mine', 'list', 'list.csv', 7, source_dir='list.csv'),
+  'tar': _convert('mine', 'tar', 'photos.*', 8, source_dir='photos.tar.gz'),
+  'zip': _convert('mine', 'zip', 'photos.*', 8, source_dir='photos.zip'),
+  'CIFAR-10 pickles': _convert('cifar10', 'pickles', 'cifar/*', 8, source_dir='cifar'),
+  'CIFAR-10 binary': _convert('cifar10', 'binary', 'cifar/*', 6, source_dir='cifar'),
+  'MNIST': _convert('mnist', 'mnist', 'mnist/*', 7, source_dir='mnist'),
+  **{
+    f'ImageNet, boxes in {form}': _convert(
+      'imagenet', form, f'in/**/*.{form.lower()}', 4, source_dir='in',
+      keep_empty_classes=True,
+    )
+    for form in ('XML', 'CSV')
+  },
   'records, inspected': Kind(
-    'inspect', 'records', ('*.tfrecord*',), _RECORDS, 5, _KEPT_RECORDS
+    'inspect', 'records', ('*.tfrecord*',), _RECORDS, 7, _KEPT_RECORDS
+  ),
+  'records in gzip, inspected': Kind(
+    'inspect', 'gzip', ('*.tfrecord*',), _RECORDS, 3, _KEPT_RECORDS
   ),
   'records, drawn': Kind(
     'inspect', 'records', ('*.tfrecord*',),
-    {**_RECORDS, 'output': 'sheet.png', 'num_images': 2}, 2, _KEPT_RECORDS,
+    {**_RECORDS, 'output': 'sheet.png', 'num_images': 2}, 1, _KEPT_RECORDS,
   ),
   'description of records': Kind(
-    'inspect', 'records', ('dataset.json', 'labels.txt'), _RECORDS, 6,
+    'inspect', 'records', ('dataset.json', 'labels.txt'), _RECORDS, 9,
     _KEPT_RECORDS,
   ),
   'records, evaluated': Kind(
@@ -103,16 +122,16 @@ KINDS = {
   'files of a run, resumed': Kind(
     'train', 'plain run',
     ('train/*.json', 'train/*.csv', 'train/model.ckpt*', 'train/checkpoint'),
-    _RESUMED, 3, ('digits/**/*',),
+    _RESUMED, 2, ('digits/**/*',),
   ),
   'files of a run, resumed and evaluated': Kind(
     'train', 'run',
     ('train/*.json', 'train/*.csv', 'train/checkpoint', 'train/best/*', 'train/eval/*'),
-    _RESUMED, 2, ('digits/**/*',),
+    _RESUMED, 1, ('digits/**/*',),
   ),
   'files of a run, in the loop': Kind(
     'loop', 'run', ('train/*.json', 'train/best/*', 'train/eval/*.csv', 'train/eval/*.json'),
-    _CHECKPOINT, 3, _KEPT_RUN,
+    _CHECKPOINT, 2, _KEPT_RUN,
   ),
 }  # fmt: skip
 
@@ -134,11 +153,20 @@ def prepare(server: Server, root: pathlib.Path) -> None:
   shutil.make_archive(str(root / 'zip' / 'photos'), 'zip', root / 'photos')
   write_files(root / 'pickles' / 'cifar', cifar_files('python'))
   write_files(root / 'binary' / 'cifar', cifar_files('binary'))
+  for form, name, data in (
+    ('XML', 'bounding_boxes/n01440764_0.xml', _XML_BOX),
+    ('CSV', 'bounding_boxes.csv', _CSV_BOX),
+  ):
+    write_photos(root / form / 'in', 'train', ['n01440764'], 3)
+    write_tree(root / form / 'in', {name: data})
   write_idx(root / 'mnist' / 'mnist', compress=True)
   _run(
     server, root / 'photos', 'convert', dataset_name='mine',
     source_dir='photos', dataset_dir=root / 'records',
   )  # fmt: skip
+  shutil.copytree(root / 'records', root / 'gzip')
+  for path in (root / 'gzip').glob('*.tfrecord*'):
+    path.write_bytes(gzip.compress(path.read_bytes()))
   for name, steps in (('run', 2), ('plain run', None)):
     write_digits(root / name / 'digits', 8, 8)
     _run(
@@ -172,11 +200,13 @@ class Outcome:
     kind: what was tried.
     result: 'clean', 'refused', 'slow', 'trace', 'hang' or 'loss'.
     detail: what a developer needs to repeat it.
+    kills: number of processes that were killed while they ran.
   """
 
   kind: str
   result: str
   detail: str
+  kills: int = 0
 
 
 def attempt(

@@ -15,12 +15,16 @@ from processes import Process, Server, until, values
 from engine.checkpoints import store
 
 KILLS = 3  # of each trial
-STEPS = 12
+STEPS = 6
+# With slots and moving averages, which must be restored as well.
 TRAIN = {
+  **SMALL, 'model_name': 'tiny', 'optimizer': 'momentum', 'seed': 1,
   'train_dir': 'train', 'dataset_name': 'digits', 'dataset_dir': 'digits',
-  'seed': 1, 'save_interval_secs': 0, 'keep_checkpoint_max': 4,
-  'max_number_of_steps': STEPS, **SMALL,
+  'save_interval_secs': 0, 'keep_checkpoint_max': 4,
+  'max_number_of_steps': STEPS,
 }  # fmt: skip
+# Seconds after which most processes have ended.
+SECONDS = {'train': 3, 'train and evaluate': 4, 'loop': 2, 'convert': 0.15}
 # The moments at which a process is killed: a time, or a file that appears.
 MOMENTS = {
   'train': ('*', 'train/*temp*/*', 'train/model.ckpt-*.data*', 'train/progress.csv'),
@@ -52,24 +56,28 @@ def attempt(
   if name == 'loop':
     shutil.copytree(templates / 'whole' / 'train', folder / 'train')
   kind = f'kill of {name}'
+  pictures, kills = moment.endswith('.png'), 0
   for _ in range(KILLS):
-    process = _start(server, name, folder)
-    _kill(process, folder, moment, rng)
+    process = _start(server, name, folder, pictures)
+    _kill(process, folder, moment, rng.uniform(0, SECONDS[name]), rng)
+    kills += process.code == -signal.SIGKILL
     if 'Traceback' in process.stderr or process.code == 2:
-      return Outcome(kind, 'trace', f'{moment}\n{process.stderr}')
-  process = _start(server, name, folder)
+      return Outcome(kind, 'trace', f'{moment}\n{process.stderr}', kills)
+  process = _start(server, name, folder, pictures)
   try:
     until(lambda: process.code is not None, 'its end', HANG)
   except AssertionError:
     process.signal(signal.SIGKILL)
-    return Outcome(kind, 'hang', f'{moment}\n{process.stderr}')
+    return Outcome(kind, 'hang', f'{moment}\n{process.stderr}', kills)
   if process.code:
-    return Outcome(kind, 'trace', f'{moment}\n{process.stderr}')
+    return Outcome(kind, 'trace', f'{moment}\n{process.stderr}', kills)
   lost = _CHECKS[name](folder, templates / 'whole')
-  return Outcome(kind, 'loss' if lost else 'clean', f'{moment}: {lost}')
+  return Outcome(kind, 'loss' if lost else 'clean', f'{moment}: {lost}', kills)
 
 
-def _start(server: Server, name: str, folder: pathlib.Path) -> Process:
+def _start(
+  server: Server, name: str, folder: pathlib.Path, pictures: bool = False
+) -> Process:
   program, flags = {
     'train': ('train', TRAIN),
     'train and evaluate': ('train', TRAIN | {'eval_every_n_steps': 2}),
@@ -79,20 +87,28 @@ def _start(server: Server, name: str, folder: pathlib.Path) -> Process:
       'num_processes': 1, 'resume': True,
     }),
   }[name]  # fmt: skip
-  return server.start(program, cwd=folder, tiny=True, **flags)
+  return server.start(
+    program, cwd=folder, tiny=True, pictures=pictures, **flags
+  )
 
 
 def _kill(
-  process: Process, folder: pathlib.Path, moment: str, rng: random.Random
+  process: Process,
+  folder: pathlib.Path,
+  moment: str,
+  seconds: float,
+  rng: random.Random,
 ) -> None:
   """Kills a process after a while, or when a new file of a name appears."""
-  before = _times(folder, moment)
-  end = time.monotonic() + rng.uniform(0, 4) + 4 * (moment != '*')
+  end = time.monotonic() + seconds
+  if moment != '*':
+    before = _times(folder, moment)
+    end += 4
   while process.code is None and time.monotonic() < end:
     if moment != '*' and _times(folder, moment) != before:
       time.sleep(rng.choice([0, 0.001, 0.01]))
       break
-    time.sleep(0.0005)
+    time.sleep(0.001)
   process.signal(signal.SIGKILL)
   process.wait()
 
