@@ -78,7 +78,8 @@ _KEPT_RUN = 'digits/**/*', 'train/model.ckpt*'
 KINDS = {
   'photos': _convert('mine', 'photos', 'photos/*/*', 11, source_dir='photos'),
   'list of photos': _convert('mine', 'list', 'list.csv', 7, source_dir='list.csv'),
-  'tar': _convert('mine', 'tar', 'photos.*', 8, source_dir='photos.tar.gz'),
+  'tar': _convert('mine', 'tar', 'photos.tar', 6, source_dir='photos.tar'),
+  'tar.gz': _convert('mine', 'tar.gz', 'photos.*', 4, source_dir='photos.tar.gz'),
   'zip': _convert('mine', 'zip', 'photos.*', 8, source_dir='photos.zip'),
   'CIFAR-10 pickles': _convert('cifar10', 'pickles', 'cifar/*', 8, source_dir='cifar'),
   'CIFAR-10 binary': _convert('cifar10', 'binary', 'cifar/*', 6, source_dir='cifar'),
@@ -147,9 +148,10 @@ def prepare(server: Server, root: pathlib.Path) -> None:
     write_tree(root / folder, photos)
   lines = [f'{name},{name.split("/")[1]}\n' for name in photos]
   (root / 'list' / 'list.csv').write_text('path,label\n' + ''.join(lines))
-  for name in ('tar', 'zip'):
+  for name in ('tar', 'tar.gz', 'zip'):
     (root / name).mkdir()
-  write_tarball(root / 'tar' / 'photos.tar.gz', photos)
+  write_tarball(root / 'tar' / 'photos.tar', photos, compression='')
+  write_tarball(root / 'tar.gz' / 'photos.tar.gz', photos)
   shutil.make_archive(str(root / 'zip' / 'photos'), 'zip', root / 'photos')
   write_files(root / 'pickles' / 'cifar', cifar_files('python'))
   write_files(root / 'binary' / 'cifar', cifar_files('binary'))
