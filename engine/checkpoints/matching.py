@@ -149,6 +149,29 @@ def compare(checkpoint: Shapes, network: Shapes) -> Difference:
   )
 
 
+def other_classes(
+  checkpoint: Shapes, network: Shapes, num_classes: int | None
+) -> list[str]:
+  """Returns the variables of the logits, if only their classes differ.
+
+  Args:
+    checkpoint: shapes of the checkpoint's weights.
+    network: shapes of the network's weights.
+    num_classes: width of the network's logits.
+
+  Returns:
+    Names of all variables whose shapes differ; none if one of them differs in
+    more than the number of classes.
+  """
+  reshaped = compare(checkpoint, network).reshaped
+  counts = {(theirs[-1:], ours[-1:]) for theirs, ours in reshaped.values()}
+  is_heads = len(counts) == 1 and all(
+    theirs[:-1] == ours[:-1] and ours[-1:] == (num_classes,)
+    for theirs, ours in reshaped.values()
+  )
+  return [*reshaped] if is_heads else []
+
+
 def variable_shapes(variables: Iterable[tf.Variable]) -> dict[str, list[int]]:
   """Returns name in a checkpoint -> shape."""
   return {v.op.name: v.shape.as_list() for v in variables}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import files
@@ -117,18 +117,23 @@ def _refuse_other_network(checkpoint: str, weights: matching.Shapes) -> None:
 
 
 def fine_tuning(
-  options: FineTuneOptions, checkpoint: str, is_chief: bool = True
+  options: FineTuneOptions,
+  checkpoint: str,
+  is_chief: bool = True,
+  num_classes: int | None = None,
 ) -> Restore:
   """Restores a network's weights except --checkpoint_exclude_scopes.
 
   Attention that the checkpoint lacks is initialized and listed: to add it to
-  a plain network is what fine-tuning is for. Anything else that is missing is
-  refused unless --ignore_missing_vars. Moving averages start from the weights.
+  a plain network is what fine-tuning is for. So are logits of other classes, if
+  nothing else differs. Anything else that is missing is refused unless
+  --ignore_missing_vars. Moving averages start from the weights.
 
   Args:
     options: the training job.
     checkpoint: the checkpoint to start from.
     is_chief: whether to write the list of initialized variables to train_dir.
+    num_classes: width of the logits.
 
   Raises:
     UserError: if the checkpoint does not fit.
@@ -142,8 +147,13 @@ def fine_tuning(
   for variable in excluded:
     contents.weights.pop(variable.op.name, None)
   graph_shapes = matching.variable_shapes(included)
+  heads = _take_heads(checkpoint, contents, graph_shapes, num_classes)
   initialized = _variables_to_initialize(
-    checkpoint, contents.weights, graph_shapes, options.ignore_missing_vars
+    checkpoint,
+    contents.weights,
+    graph_shapes,
+    options.ignore_missing_vars,
+    heads,
   )
   console.say(
     f'Fine-tuning {len(included) - len(initialized)} variables of {checkpoint}.'
@@ -152,10 +162,12 @@ def fine_tuning(
     path = pathlib.Path(options.train_dir, INITIALIZED_LIST)
     if is_chief:
       files.write_text(path, '\n'.join(initialized) + '\n')
-    console.say(
-      'Not in it, so initialized: '
-      f'{matching.abbreviate(initialized, 4)} ({path} lists them).'
-    )
+    lacking = [name for name in initialized if name not in heads]
+    if lacking:
+      console.say(
+        f'Not in it, so initialized: {matching.abbreviate(lacking, 4)}.'
+      )
+    console.say(f'{path} lists what is initialized.')
   restored = set(graph_shapes) - set(initialized)
   mapping = {}
   for variable in tf.global_variables():
@@ -165,11 +177,31 @@ def fine_tuning(
   return restorer(mapping)
 
 
+def _take_heads(
+  checkpoint: str,
+  contents: _Contents,
+  graph_shapes: matching.Shapes,
+  num_classes: int | None,
+) -> list[str]:
+  """Removes logits of other classes from the weights; returns their names."""
+  heads = matching.other_classes(contents.weights, graph_shapes, num_classes)
+  if heads:
+    console.say(
+      f'{checkpoint} has {contents.weights[heads[0]][-1]} classes, the data '
+      f'{num_classes}, so these are initialized: '
+      f'{matching.abbreviate(heads, 4)}.'
+    )
+  for name in heads:
+    del contents.weights[name]
+  return heads
+
+
 def _variables_to_initialize(
   checkpoint: str,
   weights: matching.Shapes,
   graph_shapes: matching.Shapes,
   ignore_missing: bool,
+  heads: Collection[str],
 ) -> list[str]:
   """Returns the names a checkpoint may lack; UserError if it lacks others.
 
@@ -178,7 +210,7 @@ def _variables_to_initialize(
   """
   difference = matching.compare(weights, graph_shapes)
   attention = {v.op.name for v in tf.get_collection(attend.VARIABLES)}
-  allowed = graph_shapes if ignore_missing else attention
+  allowed = {*graph_shapes} if ignore_missing else {*attention, *heads}
   refused = [name for name in difference.lacking if name not in allowed]
   unused = {name: weights[name] for name in difference.unused}
   lost = unused if attention_factory.recognize(unused) else {}

@@ -276,7 +276,9 @@ def _restore_function(setup: Setup) -> Restore:
   elif setup.is_resumed:
     restore_source = restoring.resuming(job.model_name, source)
   else:
-    restore_source = restoring.fine_tuning(job, source, setup.is_chief)
+    restore_source = restoring.fine_tuning(
+      job, source, setup.is_chief, setup.num_classes
+    )
   resumed = source if setup.is_resumed else None
 
   def restore(session: tf.Session, saver: tf.train.Saver) -> None:

@@ -289,10 +289,6 @@ FINE_TUNING = {
     'cbam', {'attention_module': 'cbam_block(ratio=4)'},
     r'ratio=4\) contradicts .*=cbam',
   ),
-  'classes': (
-    'train', {'labels_offset': 1},
-    r'It has 10 classes, the data 9.*--checkpoint_exclude_scopes',
-  ),
   'image size': ('train', {'train_image_size': 32}, r'another image size'),
   'scope to exclude': (
     'train', {'checkpoint_exclude_scopes': 'CifarNet/logist'},

@@ -38,7 +38,7 @@ def test_a_plain_network_gets_attention(tune, trained, tmp_path):
   process = tune(checkpoint_path=trained / 'train', learning_rate=0,
                  attention_module='cbam_block')  # fmt: skip
   assert process.code == 0, process.stderr
-  assert re.search(r'so initialized: .* and \d+ more \(', process.stderr)
+  assert re.search(r'so initialized: .* and \d+ more\.', process.stderr)
   fresh = (tmp_path / 'tuned' / 'initialised.txt').read_text().splitlines()
   old = values(trained / 'train' / 'model.ckpt-4')
   new = values(tmp_path / 'tuned' / 'model.ckpt-0')

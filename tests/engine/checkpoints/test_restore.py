@@ -40,6 +40,7 @@ def build(job):
   train_step.build(setup, deploy(job, None, print))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('optimizer', OPTIMIZERS)
 def test_resuming_restores_every_value(
   train, train_job, tmp_path, graph, optimizer
@@ -60,6 +61,7 @@ def test_resuming_restores_every_value(
     np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_resuming_with_another_optimizer_is_refused(
   train, train_job, tmp_path, graph
 ):
@@ -70,6 +72,7 @@ def test_resuming_with_another_optimizer_is_refused(
     restoring.resuming(job.model_name, saved)
 
 
+@pytest.mark.slow
 def test_averages_that_a_checkpoint_lacks_start_from_its_weights(
   train, train_job, tmp_path, graph, capsys
 ):
@@ -83,6 +86,7 @@ def test_averages_that_a_checkpoint_lacks_start_from_its_weights(
   assert re.search(r'\d+ moving averages start from', capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_fine_tuning_adds_attention_and_starts_averages(
   train, train_job, tmp_path, graph, capsys
 ):
@@ -109,6 +113,39 @@ def test_fine_tuning_adds_attention_and_starts_averages(
   assert not listing.exists()
 
 
+def test_logits_of_other_classes_start_anew(
+  train, train_job, tmp_path, graph, capsys
+):
+  saved = train(max_number_of_steps=1).checkpoint
+  job = train_job(
+    train_dir=str(tmp_path / 'other'), checkpoint_path=saved, labels_offset=1
+  )
+  build(job)
+  found = restored(restoring.fine_tuning(job, saved, num_classes=9), saved)
+  before = values(saved)
+  head = {'LeNet/fc4/weights', 'LeNet/fc4/biases'}
+  for name, value in before.items():
+    if matching.is_weight(name) and name not in head:
+      np.testing.assert_array_equal(found[name], value)
+  message = capsys.readouterr().err
+  assert '10 classes, the data 9' in message
+  assert all(name in message for name in head)
+
+
+def test_heads_are_only_what_differs_in_classes():
+  checkpoint = {'fc/kernel': [8, 10], 'fc/bias': [10], 'conv': [3, 3, 4, 8]}
+  network = {'fc/kernel': [8, 5], 'fc/bias': [5], 'conv': [3, 3, 4, 8]}
+  assert matching.other_classes(checkpoint, network, 5) == [
+    'fc/kernel', 'fc/bias',
+  ]  # fmt: skip
+  assert matching.other_classes(checkpoint, network, 6) == []
+  wider = network | {'conv': [3, 3, 4, 16]}
+  assert matching.other_classes(checkpoint, wider, 5) == []
+  deeper = network | {'fc/kernel': [16, 5]}
+  assert matching.other_classes(checkpoint, deeper, 5) == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('saved', 'wanted', 'message'),
   [
