@@ -18,21 +18,30 @@ _TIMEOUT = 30  # seconds without a byte
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-  """A file to download: its URL and the MD5 that its authors publish."""
+  """A file to download: its URL, and the MD5 that its authors publish or None."""
 
   url: str
-  md5: str
+  md5: str | None
 
   @property
   def name(self) -> str:
     return self.url.rpartition('/')[2]
 
 
-def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
+def fetch(
+  download: Download,
+  folder: pathlib.Path,
+  remedy: str = 'pass its folder with --source_dir',
+) -> pathlib.Path:
   """Downloads a file into a folder, unless it is there, and verifies it.
 
   The file appears complete or not at all. If the connection is interrupted, a
   hidden file keeps the received bytes, and the next call requests the rest.
+
+  Args:
+    download: the file.
+    folder: the folder.
+    remedy: what to do with a file that was downloaded by other means.
 
   Returns:
     The file's path.
@@ -43,12 +52,12 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
   """
   path = folder / download.name
   part = folder / f'.{download.name}.part'
-  if path.exists() and _md5(path) == download.md5:
+  if path.exists() and download.md5 in (None, _md5(path)):
     return path
   try:
     _stream(download, part)
     digest = _md5(part)
-    if digest != download.md5:
+    if download.md5 not in (None, digest):
       part.unlink()
       raise OSError(f'its MD5 is {digest}, not {download.md5}')
     part.replace(path)
@@ -58,7 +67,7 @@ def fetch(download: Download, folder: pathlib.Path) -> pathlib.Path:
     reason = getattr(error, 'reason', None) or error
     raise UserError(
       f'Cannot download {download.url}: {reason}. Try again, or download it by '
-      'other means and pass its folder with --source_dir.'
+      f'other means and {remedy}.'
     ) from error
   return path
 

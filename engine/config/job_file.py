@@ -20,19 +20,24 @@ _REMEDY = (
 )
 
 
-def write(job: TrainJob, facts: Mapping[str, Any]) -> None:
-  """Writes train_dir/job.json: every option, facts, and versions.
+def write(
+  job: TrainJob,
+  facts: Mapping[str, Any],
+  folder: str | pathlib.Path | None = None,
+) -> None:
+  """Writes job.json: every option, facts, and versions.
 
   Args:
     job: the resolved job.
-    facts: numbers that are not options, such as classes and records.
+    facts: what is not an option, such as the numbers of classes and records.
+    folder: folder to write to; the job's train_dir if not given.
   """
   content = {
     'options': dataclasses.asdict(job),
     **facts,
     'versions': {'python': platform.python_version(), **versions()},
   }
-  files.write_json(pathlib.Path(job.train_dir, 'job.json'), content)
+  files.write_json(pathlib.Path(folder or job.train_dir, 'job.json'), content)
 
 
 def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
@@ -67,4 +72,5 @@ def _kinds() -> dict[str, Any]:
     },
     'num_classes': int,
     'channels?': int,
+    'class_names?': list[str],
   }

@@ -13,15 +13,13 @@ from datasets.dataset_factory import DATASETS
 from deployment.options import CloneOptions, DeploymentOptions, SessionOptions
 from engine.optimization.optimizers import OptimizerOptions
 from engine.optimization.schedules import ScheduleOptions
-from errors import UserError
 from nets import nets_factory
 from nets.attention import attention_factory
 from nets.attention.attention_factory import ATTENTION_MODULES, PLACEMENTS
 from nets.layers import PADDINGS
 from options import Options, option
 from preprocessing.augmentation import AUGMENTATIONS, get_augmentations
-from preprocessing.preprocessing_factory import PREPROCESSINGS
-from registry import unknown
+from preprocessing.preprocessing_factory import PREPROCESSINGS, get_recipe
 
 # Metrics that can choose the best checkpoint; a lower loss is better.
 BEST_METRICS = (
@@ -39,11 +37,30 @@ FILE_PATTERN = (
   "'%s-*.tfrecords'; those of the converters, or as used last, if not set."
 )
 
+# The values of --preprocessing_name in two programs.
+RECIPES = (
+  f"{', '.join(PREPROCESSINGS)}; with options, 'imagenet(crop_fraction=0.95)'"
+)
+
 # More would need a name for each in memory, and are a mistake.
 MOST_CLASSES = 10_000_000
 
 # TF-Slim's /tmp/tfmodel/, but not one for all users of the machine.
 TEMP_MODEL = os.path.join(tempfile.gettempdir(), f'tfmodel-{os.getuid()}', '')
+
+
+def _recipe(preprocessing_name: str | None, model_name: str) -> str:
+  """Returns the shortest spelling of a recipe: the named, or the network's.
+
+  Raises:
+    UserError: if there is no such preprocessing, option or network.
+  """
+  networks = nets_factory.NETWORKS
+  name = preprocessing_name or model_name
+  # TF-Slim's table of preprocessings also listed the networks' names.
+  if name in networks or not preprocessing_name:
+    name = networks[name].preprocessing
+  return str(get_recipe(name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,8 +144,7 @@ class InspectJob(Options):
   )
   preprocessing_name: str | None = option(
     None,
-    "The preprocessing; --model_name's default if not set.",
-    known=PREPROCESSINGS,
+    f"The preprocessing ({RECIPES}); --model_name's default if not set.",
   )
   image_size: int | None = option(
     None,
@@ -139,6 +155,63 @@ class InspectJob(Options):
     None,
     'Number of processes; one per processor if not set.',
     lower=1,
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    self.recipe  # noqa: B018  Refuses an unknown preprocessing.
+
+  @property
+  def recipe(self) -> str:
+    """The recipe with its options, as _recipe returns it."""
+    return _recipe(self.preprocessing_name, self.model_name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportJob(Options):
+  """Options of import_weights.py."""
+
+  weights: str | None = option(
+    None,
+    "The weights: a file of Keras (.h5, .keras), .safetensors, .pth or TF-Slim's "
+    'archive; or a name: keras:MobileNetV2, timm:resnet50.a1_in1k, '
+    'slim:inception_v3_2016_08_28.',
+    path=True,
+  )
+  model_name: str | None = option(
+    None, 'The network; recognized from the weights if not set.'
+  )
+  output_dir: str | None = option(
+    None,
+    'Folder for the checkpoint and job.json, which must not exist or be empty.',
+    path=True,
+  )
+  dataset_name: str | None = option(
+    None,
+    'The data set of their classes: imagenet for 1000 or 1001 classes, or the '
+    'one in --dataset_dir, if not set.',
+  )
+  dataset_dir: str | None = option(
+    None,
+    'Folder of its records, for job.json: evaluation then needs no flag but '
+    '--checkpoint_path.',
+    path=True,
+  )
+  image_size: int | None = option(
+    None,
+    'Side of the images in pixels; that of their training, as far as it is '
+    'known, if not set.',
+    lower=1,
+  )
+  preprocessing_name: str | None = option(
+    None,
+    'The preprocessing; that of their training, as far as it is known, if not '
+    'set.',
+  )
+  compare_logits: bool = option(
+    True,
+    'Compare the logits with those that Keras or timm computes, where it is '
+    'installed.',
   )
 
 
@@ -159,6 +232,13 @@ class NetworkOptions(Options):
     'the last, once before the classifier (class, added to the feature map), '
     "or both there and at the module's own default, which applies if not set.",
     known=PLACEMENTS,
+    structure=True,
+  )
+  padding: str = option(
+    'same',
+    "How strided layers and pooling pad: same is TensorFlow's way, symmetric "
+    "that of PyTorch and of Keras' ResNets, whose weights need it.",
+    known=PADDINGS,
     structure=True,
   )
 
@@ -190,13 +270,6 @@ class ListJob(NetworkOptions):
     "Side of the images in pixels; the network's default if not set.",
     lower=1,
   )
-  padding: str = option(
-    'same',
-    "How strided layers and pooling pad: same is TensorFlow's way, symmetric "
-    "that of PyTorch and of Keras' ResNets, whose weights need it.",
-    known=PADDINGS,
-    structure=True,
-  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,8 +291,8 @@ class ModelOptions(NetworkOptions, SessionOptions):
   )
   preprocessing_name: str | None = option(
     None,
-    f'The preprocessing ({", ".join(PREPROCESSINGS)}), or a network whose '
-    "default is used; --model_name's default if not set.",
+    f'The preprocessing ({RECIPES}), or a network whose default is used; '
+    "--model_name's default if not set.",
     group='data',
   )
   use_grayscale: bool = option(
@@ -257,19 +330,8 @@ class ModelOptions(NetworkOptions, SessionOptions):
 
   @property
   def recipe(self) -> str:
-    """The recipe's name: by --preprocessing_name, or the network's default.
-
-    Raises:
-      UserError: if there is no preprocessing of that name.
-    """
-    networks = nets_factory.NETWORKS
-    name = self.preprocessing_name or networks[self.model_name].preprocessing
-    if name in PREPROCESSINGS:
-      return name
-    # TF-Slim's table of preprocessings also listed the networks' names.
-    if name not in networks:
-      raise UserError(unknown('preprocessing', name, PREPROCESSINGS))
-    return networks[name].preprocessing
+    """The recipe with its options, as _recipe returns it."""
+    return _recipe(self.preprocessing_name, self.model_name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from deployment import cluster as clusters
 from deployment.cluster import Cluster
 from deployment.options import CloneOptions, DeploymentOptions
 from engine.checkpoints import store
-from engine.config import job_file, precedence
+from engine.config import imported, job_file, precedence
 from engine.config.jobs import (
   CheckpointOptions,
   EvalJob,
@@ -130,8 +130,10 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
     job = precedence.inherit(job, explicit, recorded, names, source)
     precedence.refuse_other_structure(job, recorded)
   elif not is_resumed and job.checkpoint_path:
-    _check_pattern(job.checkpoint_path, 'checkpoint_path', is_remote)
-    checkpoint = store.find(job.checkpoint_path)
+    path = imported.checkpoint_path(job.checkpoint_path)
+    job = dataclasses.replace(job, checkpoint_path=path)
+    _check_pattern(path, 'checkpoint_path', is_remote)
+    checkpoint = store.find(path)
     job = _fine_tuning(job, explicit, checkpoint)
   check_data_dir(job, recorded, source)
   job, dataset = read_data(job, job.dataset_split_name)
@@ -203,6 +205,8 @@ def _complete_from_checkpoint(
 ) -> tuple[CheckpointJobT, Mapping[str, Any] | None, pathlib.Path]:
   """Returns the job completed from job.json, its content or None, its folder."""
   grpc_server.check_master(job.master)
+  path = imported.checkpoint_path(job.checkpoint_path)
+  job = dataclasses.replace(job, checkpoint_path=path)
   _check_pattern(job.checkpoint_path, 'checkpoint_path', bool(job.master))
   folder = store.folder_of(job.checkpoint_path)
   recorded = job_file.read(folder)
@@ -256,6 +260,11 @@ def _without_records(
       f'to one of {", ".join(DATASETS)}.'
     )
   folder = pathlib.Path(job.dataset_dir) if job.dataset_dir else None
+  class_names = dataset_factory.class_names(name, folder, num_classes)
+  if recorded and recorded.get('class_names') and not folder:
+    # Those of imported weights, which have no label for a background.
+    before = class_names[: job.labels_offset]
+    class_names = (*before, *recorded['class_names'])
   channels = DATASETS[name].channels if known else 3
   return Dataset(
     name=name,
@@ -264,7 +273,7 @@ def _without_records(
     num_records=0,
     num_classes=num_classes,
     channels=recorded.get('channels', channels) if recorded else channels,
-    class_names=dataset_factory.class_names(name, folder, num_classes),
+    class_names=class_names,
   )
 
 

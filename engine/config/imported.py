@@ -1,0 +1,154 @@
+"""Weights of other projects as checkpoints, with the job.json they need."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+import tempfile
+from typing import Any
+
+from datasets import dataset_factory
+from datasets import manifest as manifests
+from engine import console
+from engine.checkpoints import store
+from engine.config import job_file
+from engine.config.jobs import ImportJob, TrainJob
+from errors import UserError
+from weights import convert, proof, sources
+from weights.convert import Converted
+
+# Classes of ImageNet, without and with a background.
+IMAGENET_CLASSES = 1000, 1001
+UNKNOWN = 'unknown'
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+  """An imported checkpoint.
+
+  Attributes:
+    converted: what it was converted from.
+    job: the job in its job.json.
+    checkpoint: its path.
+    difference: largest difference of a logit from the other project's, as a
+      fraction of the largest logit; None if they were not compared.
+  """
+
+  converted: Converted
+  job: TrainJob
+  checkpoint: str
+  difference: float | None
+
+
+def import_weights(job: ImportJob) -> Import:
+  """Writes a checkpoint and a job.json; nothing is left if that fails.
+
+  Args:
+    job: the source and the output folder.
+
+  Raises:
+    UserError: if the output folder holds a checkpoint, or the source cannot be
+      converted, or computes something else than in the other project.
+  """
+  output = pathlib.Path(job.output_dir or '')
+  if output.is_dir() and any(output.iterdir()):
+    raise UserError(
+      f'{output} is not empty: choose another --output_dir, or delete it.'
+    )
+  converted = convert.convert(job.weights or '', job.model_name)
+  difference = proof.difference(converted) if job.compare_logits else None
+  output.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(
+    prefix=f'.{output.name}.', dir=output.parent
+  ) as name:
+    folder = pathlib.Path(name, 'new')
+    folder.mkdir()
+    train_job, facts = _describe(job, converted)
+    checkpoint = store.write(converted.values, folder, step=0)
+    job_file.write(train_job, facts, folder)
+    if output.is_dir():
+      output.rmdir()
+    folder.rename(output)
+  path = os.path.join(output, os.path.basename(checkpoint))
+  return Import(converted, train_job, path, difference)
+
+
+def _describe(
+  job: ImportJob, converted: Converted
+) -> tuple[TrainJob, dict[str, Any]]:
+  """Returns the job that the checkpoint belongs to, and facts for job.json."""
+  labels_offset = 0
+  dataset_name = job.dataset_name or _named_in(job.dataset_dir)
+  if converted.num_classes in IMAGENET_CLASSES:
+    dataset_name = dataset_name or 'imagenet'
+    if dataset_name == 'imagenet':
+      labels_offset = 1001 - converted.num_classes
+  dataset_dir = job.dataset_dir and os.path.abspath(job.dataset_dir)
+  facts: dict[str, Any] = {
+    'num_classes': converted.num_classes,
+    'channels': 3,
+    'imported': {'source': converted.source, 'origin': converted.origin},
+  }
+  if converted.class_names:
+    facts['class_names'] = list(converted.class_names)
+  train_job = TrainJob(
+    train_dir=os.path.abspath(job.output_dir or ''),
+    model_name=converted.network,
+    attention_module=converted.attention,
+    padding=converted.padding,
+    preprocessing_name=job.preprocessing_name or converted.preprocessing,
+    train_image_size=job.image_size or converted.image_size,
+    dataset_name=dataset_name or UNKNOWN,
+    dataset_dir=dataset_dir,
+    labels_offset=labels_offset,
+  )
+  if dataset_dir:
+    _check_classes(train_job, dataset_dir, converted)
+  return train_job, facts
+
+
+def _named_in(dataset_dir: str | None) -> str | None:
+  """Returns the name of the data set that a folder holds, if it says so."""
+  manifest = manifests.read(pathlib.Path(dataset_dir)) if dataset_dir else None
+  return manifest.name if manifest else None
+
+
+def _check_classes(job: TrainJob, folder: str, converted: Converted) -> None:
+  """Raises UserError if a data set has other classes than the weights."""
+  dataset = dataset_factory.get_dataset(job.dataset_name, None, folder)
+  num_classes = dataset.num_classes - job.labels_offset
+  if num_classes != converted.num_classes:
+    raise UserError(
+      f'{folder} has {num_classes} classes, {converted.source} '
+      f'{converted.num_classes}: omit --dataset_dir, or take the data the '
+      'weights were trained on.'
+    )
+
+
+def checkpoint_path(path: str) -> str:
+  """Returns the folder of a checkpoint, which may have to be imported first.
+
+  Args:
+    path: value of --checkpoint_path: a checkpoint or a folder, which is
+      returned as it is, or a source of weights.
+  """
+  if not sources.is_source(path):
+    return path
+  folder = sources.cache_folder() / 'converted' / _cache_name(path)
+  if not folder.is_dir():
+    console.say(f'Importing {path} into {folder}.')
+    import_weights(ImportJob(weights=path, output_dir=str(folder)))
+  return str(folder)
+
+
+def _cache_name(source: str) -> str:
+  """Returns the name of a source's folder, which changes with its content."""
+  if not os.path.isfile(source):
+    return re.sub(r'[^\w.-]+', '_', source)
+  status = os.stat(source)
+  key = f'{os.path.abspath(source)} {status.st_size} {status.st_mtime_ns}'
+  digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+  return f'{pathlib.Path(source).name}-{digest}'

@@ -1,0 +1,198 @@
+"""Files of weights that are of another kind, damaged, or of another network."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from foreign import FOREIGN, fill
+
+from errors import UserError
+from weights import convert, sources, tensor_files
+
+SMALL = 'timm:mobilenetv2_035'
+
+
+@pytest.fixture(scope='module')
+def tensors() -> dict[str, np.ndarray]:
+  """A state dict of the smallest network."""
+  entry = FOREIGN[SMALL]
+  return {
+    name: fill(name, shape, entry['gain'])
+    for name, shape in entry['keys']
+    if not name.endswith('num_batches_tracked')
+  }
+
+
+@pytest.fixture
+def save(tmp_path):
+  """save(tensors) -> the path of a .safetensors file."""
+
+  def save(tensors) -> str:
+    path = tmp_path / 'model.safetensors'
+    safetensors.numpy.save_file(tensors, path)
+    return str(path)
+
+  return save
+
+
+def test_an_optimizer_and_averages_are_left_out_and_counted(tensors, save):
+  beside = {
+    'optimizer.state.0': np.zeros(3, np.float32),
+    'ema.classifier.bias': np.zeros(10, np.float32),
+  }
+  path = save({f'module.{n}': v for n, v in tensors.items()} | beside)
+  converted = convert.convert(path)
+  assert converted.network == 'mobilenet_v2_035'
+  assert converted.padding == 'symmetric'
+  assert any(
+    note.startswith('2 arrays of an optim') for note in converted.notes
+  )
+
+
+def test_half_precision_becomes_float32_and_is_said(tensors, save):
+  path = save({n: v.astype(np.float16) for n, v in tensors.items()})
+  converted = convert.convert(path)
+  assert {v.dtype for v in converted.values.values()} == {np.dtype('float32')}
+  assert any('converted to float32' in note for note in converted.notes)
+
+
+def test_bfloat16_is_read(tmp_path):
+  path = tmp_path / 'model.safetensors'
+  # The upper halves of the float32 values 1.5 and -2.
+  data = bytes([0xC0, 0x3F, 0x00, 0xC0])
+  entry = {'dtype': 'BF16', 'shape': [1, 2], 'data_offsets': [0, len(data)]}
+  header = json.dumps({'fc.weight': entry}).encode()
+  path.write_bytes(len(header).to_bytes(8, 'little') + header + data)
+  weights = tensor_files.read(path)
+  np.testing.assert_array_equal(
+    weights.modules['fc']['kernel'], [[1.5], [-2.0]]
+  )
+
+
+def test_a_classifier_of_another_name_is_found(tensors, save):
+  renamed = {n.replace('classifier.', 'head.'): v for n, v in tensors.items()}
+  assert convert.convert(save(renamed)).num_classes == 10
+
+
+def test_a_near_network_is_refused_with_the_tensors_that_differ(tensors, save):
+  changed = dict(tensors)
+  name = 'blocks.1.0.conv_pw.weight'
+  changed[name] = changed[name][:-8]
+  with pytest.raises(UserError) as error:
+    convert.convert(save(changed))
+  message = str(error.value)
+  assert 'mobilenet_v2_035, the nearest network' in message
+  assert f'{name} is [1, 1, ' in message
+  assert len(message.splitlines()) == 1
+
+
+def test_a_missing_and_a_left_over_layer_are_named(tensors, save):
+  changed = dict(tensors)
+  changed['blocks.1.0.conv_xy.weight'] = changed.pop(
+    'blocks.1.0.conv_pw.weight'
+  )
+  with pytest.raises(UserError, match=r'conv_pw.* is missing.*conv_xy.* left'):
+    convert.convert(save(changed))
+
+
+def test_weights_without_their_top_are_refused(tensors, save):
+  headless = {
+    n: v for n, v in tensors.items() if not n.startswith('classifier')
+  }
+  with pytest.raises(UserError, match='weights with their top'):
+    convert.convert(save(headless))
+
+
+def test_another_network_than_that_of_the_weights_is_refused(tensors, save):
+  with pytest.raises(UserError, match=r'--model_name=mobilenet_v2_035'):
+    convert.convert(save(tensors), 'mobilenet_v2')
+
+
+def test_values_that_are_not_finite_are_refused(tensors, save):
+  changed = {n: v.copy() for n, v in tensors.items()}
+  changed['classifier.bias'][0] = np.nan
+  with pytest.raises(UserError, match=r'classifier.bias .*not finite'):
+    convert.convert(save(changed))
+
+
+@pytest.mark.parametrize('ending', ['.h5', '.keras', '.safetensors', '.tar.gz'])
+def test_a_truncated_download_is_refused(ending, tmp_path, tensors, save):
+  path = tmp_path / f'weights{ending}'
+  whole = pathlib.Path(save(tensors)).read_bytes()
+  path.write_bytes(whole[: len(whole) // 2])
+  with pytest.raises(UserError, match='download was interrupted'):
+    convert.convert(str(path), 'mobilenet_v1' if 'tar' in ending else None)
+
+
+def test_a_pickle_is_never_loaded_as_code(tmp_path):
+  import pickle
+
+  class Attack:
+    def __reduce__(self):
+      return (open, (str(tmp_path / 'attacked'), 'w'))
+
+  path = tmp_path / 'model.pth'
+  path.write_bytes(pickle.dumps(Attack()))
+  with pytest.raises(UserError, match=r'PyTorch'):
+    convert.convert(str(path))
+  assert not (tmp_path / 'attacked').exists()
+
+
+def test_an_array_that_claims_more_than_is_stored_is_refused(tmp_path):
+  import h5py
+
+  path = tmp_path / 'bomb.h5'
+  with h5py.File(path, 'w') as file:
+    file.create_dataset('conv1/kernel', (1 << 40,), 'f4', chunks=(1024,))
+  with pytest.raises(UserError, match='claims 4398046511104 bytes'):
+    convert.convert(str(path))
+
+
+def test_a_link_to_another_file_is_refused(tmp_path):
+  import h5py
+
+  path = tmp_path / 'link.h5'
+  with h5py.File(path, 'w') as file:
+    file['conv1'] = h5py.ExternalLink('/etc/passwd', '/x')
+  with pytest.raises(UserError, match='conv1 is a link'):
+    convert.convert(str(path))
+
+
+@pytest.mark.parametrize(
+  ('source', 'message'),
+  [
+    ('nothing.h5', 'No file nothing.h5'),
+    ('keras:MobileNetV4', r"Did you mean 'keras:MobileNetV[123]"),
+    ('slim:inception_v3', r"Did you mean 'inception_v3_2016_08_28'"),
+  ],
+)
+def test_unknown_sources_are_refused(source, message):
+  with pytest.raises(UserError, match=message):
+    convert.convert(source)
+
+
+def test_a_file_that_cannot_be_downloaded_is_named(tmp_path, monkeypatch):
+  monkeypatch.setenv('SLIM_CACHE', str(tmp_path))
+
+  def offline(*args, **kwargs):
+    raise OSError('no network')
+
+  monkeypatch.setattr('urllib.request.urlopen', offline)
+  with pytest.raises(UserError) as error:
+    sources.fetch('keras:MobileNetV2')
+  assert 'mobilenet_v2_weights_tf_dim_ordering' in str(error.value)
+  assert str(tmp_path / 'downloads') in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('path', 'expected'),
+  [('keras:VGG16', True), ('run', False), ('C:/run', False), ('a.h5', True)],
+)
+def test_sources_are_told_from_checkpoints(
+  path, expected, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'a.h5').touch()
+  assert sources.is_source(path) == expected

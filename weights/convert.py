@@ -1,0 +1,405 @@
+"""Converts a source of weights to the variables of one of our networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import files
+from errors import UserError
+from nets import nets_factory
+from tf_compat import slim, tf
+from weights import modules, sources, tensor_files, translation
+from weights.architectures import ARCHITECTURES, Architecture
+from weights.modules import Weights
+from weights.slim_releases import RELEASES, Release
+
+# Endings of a checkpoint's tensors that are not weights of the network.
+_AVERAGE = '/ExponentialMovingAverage'
+_SLOTS = re.compile(r'/(Adam(_1)?|Momentum|RMSProp(_1)?|Adagrad)$')
+# The largest archive and file in it that is unpacked, in bytes.
+_MAX_UNPACKED = 4 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+  """A network with the weights of another project, or of a release.
+
+  Attributes:
+    source: where they come from.
+    origin: architecture or release, as the tables name it.
+    network: our network's name.
+    num_classes: width of the logits.
+    image_size: height and width of the images, pixels.
+    preprocessing: recipe, with its options.
+    values: variable -> value.
+    attention: attention module, or None.
+    padding: 'same' or 'symmetric'.
+    class_names: names of the classes, or ().
+    notes: what the user should know, in sentences.
+    architecture: entry of the table; None for TF-Slim's own weights.
+    weights: theirs; None for TF-Slim's own weights.
+  """
+
+  source: str
+  origin: str
+  network: str
+  num_classes: int
+  image_size: int
+  preprocessing: str
+  values: Mapping[str, np.ndarray]
+  attention: str | None = None
+  padding: str = 'same'
+  class_names: tuple[str, ...] = ()
+  notes: tuple[str, ...] = ()
+  architecture: Architecture | None = None
+  weights: Weights | None = None
+
+
+def convert(source: str, model_name: str | None = None) -> Converted:
+  """Converts a file of weights, or what a name stands for.
+
+  Args:
+    source: see sources.fetch; also a checkpoint of TF-Slim.
+    model_name: the network; None recognizes it.
+
+  Raises:
+    UserError: if the source cannot be had, read, recognized or converted.
+  """
+  path = sources.fetch(source)
+  name = source.partition(':')[2] if source.startswith('slim:') else path.name
+  is_checkpoint = not path.name.endswith(tensor_files.ENDINGS)
+  if is_checkpoint or path.name.endswith(sources.ARCHIVES):
+    return _convert_checkpoint(source, path, name, model_name)
+  return _convert_weights(source, tensor_files.read(path), model_name)
+
+
+def _convert_weights(
+  source: str, weights: Weights, model_name: str | None
+) -> Converted:
+  """Converts weights of the first architecture that they fit."""
+  error: UserError | None = None
+  for architecture in _candidates(weights, model_name):
+    named = _name_classifier(weights, architecture)
+    try:
+      num_classes = _num_classes(named, architecture)
+      facts = {**_hub_facts(source, num_classes), **weights.facts}
+      image_size = facts.get('image_size') or architecture.image_size
+      network = translation.describe(architecture, num_classes, image_size)
+      values = translation.translate(named, architecture, network)
+    except UserError as refusal:
+      error = error or refusal
+      continue
+    notes = _notes(weights, architecture, network)
+    return Converted(
+      source=source,
+      origin=architecture.name,
+      network=architecture.network,
+      num_classes=num_classes,
+      image_size=image_size,
+      preprocessing=facts.get('preprocessing') or architecture.preprocessing,
+      values=values,
+      attention=architecture.attention,
+      padding=architecture.padding,
+      class_names=facts.get('class_names', ()),
+      notes=notes,
+      architecture=architecture,
+      weights=named,
+    )
+  assert error
+  raise error
+
+
+def _candidates(
+  weights: Weights, model_name: str | None
+) -> Sequence[Architecture]:
+  """Returns the architectures of that size, or else the nearest in size."""
+  table = [
+    entry for entry in ARCHITECTURES.values() if entry.family == weights.family
+  ]
+  if model_name:
+    nets_factory.NETWORKS[model_name]
+
+  def size(entry: Architecture) -> int:
+    named = _name_classifier(weights, entry)
+    return modules.size(
+      {
+        name: module
+        for name, module in named.modules.items()
+        if not translation.is_ignored(name)
+      },
+      without=[entry.classifier],
+    )
+
+  exact = [entry for entry in table if size(entry) == entry.size]
+  # Several projects call the same layers differently.
+  exact.sort(key=lambda entry: entry.classifier not in weights.modules)
+  if not exact:
+    exact = [min(table, key=lambda entry: abs(size(entry) - entry.size))]
+  if model_name in (None, *(entry.network for entry in exact)):
+    return [e for e in exact if model_name in (None, e.network)]
+  fitting = exact[0]
+  raise UserError(
+    f'{weights.source} holds weights of {fitting.network} ({fitting.name}), not '
+    f'of --model_name={model_name}: where shapes agree, strides, padding or '
+    'attention differ. Omit --model_name, or set '
+    f'--model_name={fitting.network}.'
+  )
+
+
+def _name_classifier(weights: Weights, architecture: Architecture) -> Weights:
+  """Returns the weights with a classifier of one's own renamed."""
+  content = weights.modules
+  if architecture.classifier in content:
+    return weights
+  others = ('fc1', 'fc2', 'pre_logits.fc1', 'pre_logits.fc2')
+  heads = [
+    name
+    for name, module in content.items()
+    if name not in others
+    and 'bias' in module
+    and 'kernel' in module
+    and module['kernel'].ndim == 2
+    and re.search(r'dense|pred|fc|head|classif|linear|logits|output', name)
+    and not re.search(r'\.(se|se_module|cbam)\.', name)
+  ]
+  if len(heads) != 1:
+    return weights
+  renamed = {
+    architecture.classifier if name == heads[0] else name: module
+    for name, module in content.items()
+  }
+  names = {
+    f'{architecture.classifier}/{kind}': weights.name_of(heads[0], kind)
+    for kind in content[heads[0]]
+  }
+  return dataclasses.replace(
+    weights, modules=renamed, names={**weights.names, **names}
+  )
+
+
+def _num_classes(weights: Weights, architecture: Architecture) -> int:
+  """Returns the width of the logits; raises UserError if there are none."""
+  classifier = weights.modules.get(architecture.classifier, {})
+  if 'bias' not in classifier:
+    raise UserError(
+      f'{weights.source} has no layer {architecture.classifier} that computes '
+      f'the logits of {architecture.name}, the nearest architecture: take the '
+      'weights with their top.'
+    )
+  return len(classifier['bias'])
+
+
+def _notes(
+  weights: Weights, architecture: Architecture, network: translation.Network
+) -> tuple[str, ...]:
+  """Returns what the user should know of the conversion."""
+  notes = []
+  if weights.omitted:
+    notes.append(
+      f"{weights.omitted} arrays of an optimizer, of averages or of Keras' own "
+      'bookkeeping were left out.'
+    )
+  if weights.converted:
+    notes.append(f'{weights.converted} arrays were converted to float32.')
+  scopes = sorted(
+    {v.scope.split('/')[0] for v in network.variables
+     if translation.is_auxiliary(v.scope)}
+  )  # fmt: skip
+  if scopes:
+    notes.append(
+      f'The auxiliary classifier ({", ".join(scopes)}), which only training '
+      'computes, has initial values.'
+    )
+  if not any(v.leaf == 'gamma' for v in network.variables) and any(
+    'gamma' in module for module in weights.modules.values()
+  ):
+    notes.append(
+      "Scales of batch norms (gamma) are part of the kernels, as the network's "
+      'norms have none.'
+    )
+  return tuple(notes)
+
+
+def _hub_facts(source: str, num_classes: int) -> dict[str, Any]:
+  """Returns what the config.json beside a timm file says of its training."""
+  path = sources.fetch(source).parent / 'config.json'
+  content = files.read_json(
+    path,
+    {'pretrained_cfg?': dict[str, Any], 'label_names?': list[str]},
+    'Delete it, to import without it.',
+  )
+  if not content or 'pretrained_cfg' not in content:
+    return {}
+  trained = content['pretrained_cfg']
+  facts: dict[str, Any] = {}
+  size = trained.get('input_size')
+  if isinstance(size, list) and len(size) == 3:
+    facts['image_size'] = int(size[1])
+  options = {
+    'crop_fraction': trained.get('crop_pct'),
+    'mean': trained.get('mean'),
+    'std': trained.get('std'),
+    'interpolation': trained.get('interpolation'),
+  }
+  given = [
+    f'{name}={tuple(value) if isinstance(value, list) else value!r}'
+    for name, value in options.items()
+    if value is not None
+  ]
+  if given:
+    facts['preprocessing'] = f'imagenet({", ".join(given)})'
+  names = content.get('label_names')
+  if names and len(names) == num_classes:
+    facts['class_names'] = tuple(names)
+  return facts
+
+
+def _convert_checkpoint(
+  source: str, path: pathlib.Path, name: str, model_name: str | None
+) -> Converted:
+  """Converts a checkpoint of TF-Slim: the network's variables, without others."""
+  release = _release(name)
+  if release is None and model_name is None:
+    raise UserError(
+      f'{source} does not say which network it is of: set --model_name.'
+    )
+  network = model_name or (release.network if release else '')
+  if release and network != release.network:
+    raise UserError(
+      f'{source} holds weights of {release.network}, not of '
+      f'--model_name={network}: omit it.'
+    )
+  spec = nets_factory.NETWORKS[network]
+  checkpoint = _unpack(path) if path.name.endswith(sources.ARCHIVES) else path
+  tensors, omitted = _read_checkpoint(
+    str(checkpoint), bool(release and release.moving_averages)
+  )
+  tensors = {spec.own_name(key): value for key, value in tensors.items()}
+  values, num_classes = _select(source, network, tensors)
+  omitted += len(tensors) - len(values)
+  notes = [f'{omitted} tensors besides the weights were left out.'] * bool(
+    omitted
+  )
+  if release:
+    notes.append(f'Published top-1 accuracy on ImageNet: {release.accuracy} %.')
+  return Converted(
+    source=source,
+    origin=f'slim:{release.name}' if release else f'slim:{network}',
+    network=network,
+    num_classes=num_classes,
+    image_size=(release and release.image_size) or spec.image_size,
+    preprocessing=(release and release.preprocessing) or spec.preprocessing,
+    values=values,
+    notes=tuple(notes),
+  )
+
+
+def _release(name: str) -> Release | None:
+  """Returns the release that a file's name tells, or None."""
+  stem = re.sub(r'(\.tar\.gz|\.tgz|\.tar|\.ckpt.*)$', '', name)
+  return next((each for each in RELEASES.values() if each.name == stem), None)
+
+
+def _unpack(path: pathlib.Path) -> pathlib.Path:
+  """Unpacks the checkpoint in an archive; returns its path."""
+  folder = files.temporary_folder('slim_weights_')
+  try:
+    with tarfile.open(path) as archive:
+      for member in archive:
+        name = pathlib.PurePosixPath(member.name).name
+        if not member.isfile() or '.ckpt' not in name or name.endswith('.meta'):
+          continue
+        if member.size > _MAX_UNPACKED:
+          raise UserError(f'{path}: {name} is of {member.size} bytes.')
+        with (folder / name).open('wb') as target:
+          content = archive.extractfile(member)
+          assert content
+          shutil.copyfileobj(content, target)
+  except (tarfile.TarError, OSError, EOFError) as error:
+    raise UserError(
+      f'{path} is not a tar archive, or its download was interrupted: {error}.'
+    ) from error
+  found = {
+    re.sub(r'\.(index|data-\d+-of-\d+)$', '', each.name)
+    for each in folder.iterdir()
+  }
+  if len(found) != 1:
+    raise UserError(
+      f'{path} holds {len(found)} checkpoints ({", ".join(sorted(found))}): '
+      'unpack the one to import, and pass its path.'
+    )
+  return folder / found.pop()
+
+
+def _read_checkpoint(
+  checkpoint: str, averages: bool
+) -> tuple[dict[str, np.ndarray], int]:
+  """Returns weights by name, or their moving averages, and how many others."""
+  try:
+    reader = tf.train.load_checkpoint(checkpoint)
+    names = reader.get_variable_to_shape_map()
+    kept = {
+      name: f'{name}{_AVERAGE}'
+      if averages and f'{name}{_AVERAGE}' in names
+      else name
+      for name in names
+      if not name.endswith(_AVERAGE)
+      and not _SLOTS.search(name)
+      and name != 'global_step'
+    }
+    tensors = {name: reader.get_tensor(key) for name, key in kept.items()}
+  except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    problem = str(error).splitlines()[0]
+    raise UserError(
+      f'{checkpoint} is not a checkpoint, or is damaged: {problem}.'
+    ) from error
+  return tensors, len(names) - len(tensors)
+
+
+def _select(
+  source: str, network: str, tensors: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], int]:
+  """Returns the values of a network's variables, and the number of classes."""
+  spec = nets_factory.NETWORKS[network]
+  logits = [
+    value
+    for name, value in tensors.items()
+    if value.ndim == 1 and len(value) in (1000, 1001) and 'ias' in name
+    and 'ux' not in name
+  ]  # fmt: skip
+  num_classes = len(logits[-1]) if logits else 0
+  if not num_classes:
+    raise UserError(f'{source} has no logits of 1000 or 1001 classes.')
+  with tf.Graph().as_default():
+    network_fn = nets_factory.get_network_fn(
+      network, num_classes, is_training=True
+    )
+    size = network_fn.default_image_size
+    network_fn(tf.placeholder(tf.float32, [2, size, size, spec.channels or 3]))
+    shapes = {
+      v.op.name: tuple(v.shape.as_list()) for v in slim.get_model_variables()
+    }
+  values = {name: tensors[name] for name in shapes if name in tensors}
+  differing = [
+    f'{name} is {list(values[name].shape)}, not {list(shapes[name])}'
+    for name in values
+    if values[name].shape != shapes[name]
+  ] + [
+    f'{name} is missing'
+    for name in shapes
+    if name not in tensors
+    and not name.startswith(spec.training_only or ('//',))
+  ]
+  if differing:
+    raise UserError(
+      f'{source} does not fit {network}: {"; ".join(differing[:3])}.'
+    )
+  return values, num_classes

@@ -1,0 +1,115 @@
+"""Computes logits by Keras or timm, in a process of its own; see proof.py.
+
+Standard input has the architecture, the number of classes and a folder, which
+holds weights.safetensors (layer/array) and images.npy, and receives logits.npy.
+"""
+
+import pathlib
+import re
+import sys
+
+import numpy as np
+import safetensors.numpy
+
+# Our names of Keras' networks -> its function and options.
+_ALPHAS = {'075': 0.75, '050': 0.5, '025': 0.25, '140': 1.4, '035': 0.35}
+
+
+def main() -> None:
+  """Computes the logits."""
+  name, num_classes, folder = sys.stdin.read().split('\n')
+  project, _, name = name.partition(':')
+  path = pathlib.Path(folder)
+  weights = safetensors.numpy.load_file(path / 'weights.safetensors')
+  images = np.load(path / 'images.npy')
+  compute = {'keras': keras_logits, 'timm': timm_logits}[project]
+  np.save(path / 'logits.npy', compute(name, int(num_classes), weights, images))
+
+
+def keras_logits(
+  name: str,
+  num_classes: int,
+  weights: dict[str, np.ndarray],
+  images: np.ndarray,
+) -> np.ndarray:
+  """Computes the logits of a network of keras.applications."""
+  import keras
+
+  model = keras_model(name, num_classes, images.shape[1])
+  numbers: dict[str, list[str]] = {}
+  for layer in model.layers:
+    match = re.fullmatch(r'(conv2d|batch_normalization)(_\d+)?', layer.name)
+    if match and layer.weights:
+      numbers.setdefault(match[1], []).append(layer.name)
+  renamed = {}
+  for kind, names in numbers.items():
+    names.sort(
+      key=lambda n: int(re.sub(r'\D*(\d+)$', r'\1', n[len(kind) :]) or 0)
+    )
+    for number, layer_name in enumerate(names):
+      renamed[layer_name] = f'{kind}_{number}' if number else kind
+  for layer in model.layers:
+    if layer.weights:
+      stored = renamed.get(layer.name, layer.name)
+      layer.set_weights(
+        [
+          weights[f'{stored}/{v.path.rpartition("/")[2]}'].reshape(v.shape)
+          for v in layer.weights
+        ]
+      )
+  keras.backend.clear_session()
+  return np.asarray(model.predict_on_batch(images)).reshape(len(images), -1)
+
+
+def keras_model(name: str, num_classes: int, size: int):
+  """Builds a network of keras.applications with linear logits."""
+  import keras
+
+  options: dict[str, object] = {}
+  match = re.fullmatch(r'(MobileNet|MobileNetV2)_(\d+)', name)
+  if match:
+    name, options['alpha'] = match[1], _ALPHAS[match[2]]
+  if name.startswith('MobileNetV3'):
+    options['include_preprocessing'] = False
+    if name.endswith('Minimalistic'):
+      name, options['minimalistic'] = name.removesuffix('Minimalistic'), True
+  if 'NASNet' not in name:
+    options['classifier_activation'] = None
+  model = getattr(keras.applications, name)(
+    weights=None, classes=num_classes, input_shape=(size, size, 3), **options
+  )
+  # Linear, where no option says so.
+  model.layers[-1].activation = keras.activations.linear
+  return model
+
+
+def timm_logits(
+  name: str,
+  num_classes: int,
+  weights: dict[str, np.ndarray],
+  images: np.ndarray,
+) -> np.ndarray:
+  """Computes the logits of a network of timm."""
+  import timm
+  import torch
+
+  kinds = {
+    'kernel': 'weight', 'bias': 'bias', 'gamma': 'weight', 'beta': 'bias',
+    'moving_mean': 'running_mean', 'moving_variance': 'running_var',
+  }  # fmt: skip
+  model = timm.create_model(name, num_classes=num_classes).eval()
+  state = model.state_dict()
+  for key, array in weights.items():
+    module, _, kind = key.rpartition('/')
+    if kind == 'kernel':
+      array = np.moveaxis(array, (-2, -1), (1, 0))
+    target = f'{module}.{kinds[kind]}'
+    state[target] = torch.from_numpy(array.copy()).reshape(state[target].shape)
+  model.load_state_dict(state)
+  with torch.no_grad():
+    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    return model(pixels).numpy()
+
+
+if __name__ == '__main__':
+  main()
