@@ -16,7 +16,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from errors import UserError
@@ -119,16 +119,18 @@ def list_tree(source: pathlib.Path) -> Tree:
   """
   files: dict[str, Blob] = {}
   folders: set[str] = set()
+  outside: list[str] = []
   for path, blob in (
     _walk(source, '', ()) if source.is_dir() else _entries(source)
   ):
     if not _visible(path):
-      continue
-    if blob is None:
+      outside += [path] if '..' in path.split('/') else []
+    elif blob is None:
       folders.add(path)
     else:
       files[path] = blob
       folders.update(_parents(path))
+  _warn_of_ignored(source, outside, 'members whose names lead out of it')
   return Tree(dict(sorted(files.items())), frozenset(folders))
 
 
@@ -269,15 +271,19 @@ def _zip_entries(archive: pathlib.Path) -> list[tuple[str, Blob | None]]:
 
 def _warn_of_others(archive: str | os.PathLike, names: Iterable[str]) -> None:
   """Warns of what an archive holds beside files and folders."""
+  others = [name for name in names if _visible(name)]
+  _warn_of_ignored(archive, others, 'links or other members that are not files')
+
+
+def _warn_of_ignored(
+  archive: str | os.PathLike, names: Sequence[str], what: str
+) -> None:
+  """Warns of the members of an archive that are ignored, if there are any."""
   from absl import logging  # Worker processes start faster without it.
 
-  others = [name for name in names if _visible(name)]
-  if others:
+  if names:
     logging.warning(
-      '%s: ignored %d links or other members that are not files, such as %s',
-      archive,
-      len(others),
-      others[0],
+      '%s: ignored %d %s, such as %s', archive, len(names), what, names[0]
     )
 
 

@@ -1,6 +1,7 @@
 """dataset.json and labels.txt, which describe the records in their folder."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -126,7 +127,8 @@ def count(
     for path in _changed(shards, folder):
       records, ends_well = count_records(path)
       shard = Shard(records, path.stat().st_size)
-      _warn_of_change(manifest, path, shards[path.name], shard)
+      if manifest.complete and shards[path.name] not in (_UNKNOWN, shard):
+        _warn_of_change(path, shards[path.name], shard)
       shards[path.name], is_changed = shard, True
       truncated += [] if ends_well else [path]
   if is_changed and not truncated:
@@ -160,17 +162,15 @@ def _changed(
   ]
 
 
-def _warn_of_change(
-  manifest: Manifest, path: pathlib.Path, old: Shard, new: Shard
-) -> None:
-  """Warns if a file changed since its conversion."""
-  if manifest.complete and old not in (_UNKNOWN, new):
-    logging.warning(
-      '%s has changed since it was converted: %d records now, %d then.',
-      path,
-      new.records,
-      old.records,
-    )
+@functools.cache
+def _warn_of_change(path: pathlib.Path, old: Shard, new: Shard) -> None:
+  """Warns, once, of a file that changed since its conversion."""
+  logging.warning(
+    '%s has changed since it was converted: %d records now, %d then.',
+    path,
+    new.records,
+    old.records,
+  )
 
 
 def remove(folder: pathlib.Path) -> None:

@@ -253,6 +253,24 @@ def test_a_changed_shard_of_a_conversion_causes_a_warning(
   ]
 
 
+def test_a_changed_shard_causes_one_warning_for_all_splits(
+  tmp_path, shards, monkeypatch
+):
+  warnings = []
+  monkeypatch.setattr(
+    logging, 'warning', lambda text, *values: warnings.append(text % values)
+  )
+  manifests.count(Manifest('birds', 3, 3, {}), 'train', shards[:1])
+  manifests.count(manifests.read(tmp_path), 'test', shards[1:])
+  whole = dataclasses.replace(manifests.read(tmp_path), complete=True)
+  shards[0].write_bytes(shards[0].read_bytes()[:-1])
+  for split, files in (('train', shards[:1]), ('test', shards[1:])):
+    manifests.count(whole, split, files)
+  assert warnings == [
+    f'{shards[0]} has changed since it was converted: 2 records now, 3 then.'
+  ]
+
+
 def test_counting_works_in_a_folder_that_cannot_be_written(shards, monkeypatch):
   def fail(*_):
     raise PermissionError('read-only')
