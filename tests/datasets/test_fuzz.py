@@ -169,6 +169,7 @@ def test_a_damaged_file_is_refused_and_its_record_named(
   np.testing.assert_array_equal(images, originals[: len(images)])
 
 
+@pytest.mark.slow
 @given(length=st.integers(0, 2**64 - 1))
 @example(length=0)
 @example(length=10**12)

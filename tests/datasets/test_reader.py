@@ -131,6 +131,7 @@ def test_filename_and_labels_offset(tmp_path):
   assert batch['label'].tolist() == [0, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('start', [5, 20, 47])
 @pytest.mark.parametrize(
   'options',
@@ -195,6 +196,7 @@ def test_a_batch_may_be_larger_than_the_set(tmp_path):
   assert collections.Counter(got).most_common()[0][1] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('threads', 'skip_bad_records'), [(None, False), (1, False), (None, True)]
 )
@@ -420,6 +422,7 @@ class MeanColor:
     )
 
 
+@pytest.mark.slow
 def test_reads_records_of_tf_slim(slim_test_data):
   folder = slim_test_data / 'flowers_slim_tfrecords'
   files = sorted(map(str, folder.glob('*.tfrecord')))

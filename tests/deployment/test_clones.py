@@ -36,6 +36,7 @@ def assert_same(one, other):
     )
 
 
+@pytest.mark.slow
 def test_clones_make_the_same_steps_as_one_device(train):
   """With L2 losses, moving averages, clipping and attention."""
   options = {
@@ -58,6 +59,7 @@ def test_clones_combine_with_reduced_precision(train, precision):
   assert set(values(one.checkpoint)) == set(values(two.checkpoint))
 
 
+@pytest.mark.slow
 def test_moving_averages_cover_all_clones(train):
   """Without --sync_batch_norm, each clone has a mean; they are averaged."""
   one = train('one', max_number_of_steps=1, learning_rate=0.0)
@@ -72,6 +74,7 @@ def test_moving_averages_cover_all_clones(train):
   )
 
 
+@pytest.mark.slow
 def test_clones_and_one_device_resume_from_each_other(train, tmp_path):
   train('run', max_number_of_steps=2, batch_size=4, **CLONES)
   assert train('run', max_number_of_steps=3).step == 3

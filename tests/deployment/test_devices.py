@@ -46,6 +46,7 @@ def test_servers_compute_in_bfloat16(graph):
   np.testing.assert_array_equal(output, np.full([8, 14, 14, 8], 3 * 3 * 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options', [{}, {'num_clones': 2}])
 def test_training_and_its_evaluation_use_xla(train, monkeypatch, options):
   configs = []

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from deployment.cluster import Cluster
 from engine import inputs
 from engine.config import resolve
@@ -20,6 +22,7 @@ def images(setup, count: int) -> list[bytes]:
   return found
 
 
+@pytest.mark.slow
 def test_each_record_is_read_by_one_worker_an_epoch(train_job):
   setup = resolve.training(train_job(batch_size=4), {})
   everything = images(setup, 40)

@@ -112,6 +112,7 @@ def built(key) -> Built:
   return build(key)
 
 
+@pytest.mark.slow
 def test_number_of_points_is_that_of_the_spec(built):
   network, ends = built.network, built.ends
   assert ends.count(BLOCK) == network.attention_points

@@ -104,6 +104,7 @@ def test_unknown_shapes_are_refused(graph):
     complexity.layers(net)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('attention', ['none', 'cbam_block'])
 def test_every_parameter_of_a_network_is_in_one_layer(graph, attention):
   fn = nets_factory.get_network_fn(

@@ -183,6 +183,7 @@ def test_logits(key, inference, contract_logits):
   assert difference <= (2e-3 if key in AMPLIFIES_ROUNDING else 1e-4)
 
 
+@pytest.mark.slow
 def test_training_makes_the_same_variables(
   trained_key, inference_of_trained, training, contract_variables
 ):
@@ -226,6 +227,7 @@ def test_every_trainable_variable_gets_a_gradient(training):
   assert not missing
 
 
+@pytest.mark.slow
 def test_two_steps_have_finite_loss(trained):
   assert np.isfinite(trained.losses).all()
   assert trained.finite

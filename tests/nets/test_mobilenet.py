@@ -102,6 +102,7 @@ def test_depth_multiplier_never_narrows_the_features(
   assert net.shape == (1, 1, 1, pooled or top)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_classes', [0, None])
 def test_features(tiny, num_classes):
   net, end_points = tiny(tf.zeros([2, 33, 65, 3]), num_classes)
@@ -124,6 +125,7 @@ def test_reuse_shares_variables(tiny):
   np.testing.assert_array_equal(*run(first, second))
 
 
+@pytest.mark.slow
 def test_dropout_only_in_training(tiny):
   images = tf.ones([1, 32, 32, 3])
   logits = tiny(images, dropout_keep_prob=0.5)[0]

@@ -30,6 +30,7 @@ def test_map_of_logits(graph):
   assert net.shape == (2, 3, 3, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('shape', 'pooled'),
   [
@@ -44,6 +45,7 @@ def test_other_image_sizes(graph, shape, pooled):
   assert end_points[pooled].shape.as_list() == [shape[0], 1, 1, 256]
 
 
+@pytest.mark.slow
 def test_global_pool(graph):
   _, end_points = build([2, 64, 64, 3], global_pool=True)
   assert end_points['global_pool'].shape == (2, 1, 1, 256)
@@ -78,6 +80,7 @@ def test_output_stride_out_of_reach(graph, stride):
     build([1, 64, 64, 3], output_stride=stride)
 
 
+@pytest.mark.slow
 def test_depthwise_kernels_do_not_decay(graph):
   get_network_fn(NAME, 10, weight_decay=0.1)(tf.zeros([1, 32, 32, 3]))
   losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)

@@ -119,6 +119,7 @@ def test_reuse_shares_variables(tiny):
   np.testing.assert_array_equal(*run(first, second))
 
 
+@pytest.mark.slow
 def test_every_variable_gets_a_gradient(tiny):
   """Like the slow conformance test, but with three cells."""
   logits, end_points = tiny(

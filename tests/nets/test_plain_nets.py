@@ -58,6 +58,7 @@ def test_unknown_image_size(graph, name):
   assert net.shape.as_list() == [None, 10]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_reuse_shares_variables(graph, name):
   fn = get_network_fn(name, 10, attention_module='cbam_block')

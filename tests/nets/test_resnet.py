@@ -70,6 +70,7 @@ def tiny(request, graph) -> Tiny:
   return Tiny(PLANS[request.param])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_classes', [0, None])
 def test_features(tiny, num_classes):
   net, end_points = tiny(tf.zeros([2, 64, 64, 3]), num_classes)
@@ -84,6 +85,7 @@ def test_feature_map(tiny):
   assert 'global_pool' not in end_points
 
 
+@pytest.mark.slow
 def test_map_of_logits(tiny):
   net, end_points = tiny(
     tf.zeros([2, 65, 97, 3]), global_pool=False, spatial_squeeze=False
@@ -92,23 +94,27 @@ def test_map_of_logits(tiny):
   assert end_points['predictions'].shape == net.shape
 
 
+@pytest.mark.slow
 def test_unsqueezed_logits(tiny):
   net, end_points = tiny(tf.zeros([2, 32, 32, 3]), spatial_squeeze=False)
   assert net.shape == (2, 1, 1, 10)
   assert 'tiny/spatial_squeeze' not in end_points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('side', [1, 33])
 def test_any_image_size(tiny, side):
   net, _ = tiny(tf.zeros([1, side, side, 3]))
   assert net.shape == (1, 10)
 
 
+@pytest.mark.slow
 def test_unknown_image_size(tiny):
   net, _ = tiny(tf.placeholder(tf.float32, [None, None, None, 3]))
   assert net.shape.as_list() == [None, 10]
 
 
+@pytest.mark.slow
 def test_stride_first(tiny):
   """The first block strides unless the plan has stride_first."""
   _, end_points = tiny(tf.zeros([1, 64, 64, 3]))
@@ -132,6 +138,7 @@ def test_the_convolution_that_strides(graph, name, scope, strides):
   assert nets_factory.NETWORKS[name].strides == strides
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('which', [0, -2], ids=['densest', 'one_step_denser'])
 def test_smaller_output_stride_has_the_same_features(tiny, which):
   """Every n-th feature is that of the default output stride."""
@@ -162,6 +169,7 @@ def test_output_stride_out_of_reach(tiny, stride):
     tiny(tf.zeros([1, 64, 64, 3]), output_stride=stride)
 
 
+@pytest.mark.slow
 def test_reuse_shares_variables(tiny):
   first, _ = tiny(tf.ones([1, 32, 32, 3]))
   count = len(tf.global_variables())
@@ -173,6 +181,7 @@ def test_reuse_shares_variables(tiny):
     np.testing.assert_array_equal(*session.run([first, second]))
 
 
+@pytest.mark.slow
 def test_batch_norm_decay(tiny):
   """After one update, the moving variance is 0.997 + 0.003 · variance."""
   images = tf.constant(
@@ -199,6 +208,7 @@ def test_batch_norm_decay(tiny):
   np.testing.assert_allclose(got, 0.997 + 0.003 * variance, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_batch_norm_is_fused(tiny):
   tiny(tf.zeros([2, 32, 32, 3]), is_training=True)
   types = [op.type for op in tf.get_default_graph().get_operations()]

@@ -112,6 +112,7 @@ def test_a_folder_of_another_machine_in_job_json_is_named(
     evaluation(recorded, dataset_dir='/mine')
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_another_machine_is_told_which_flag_to_set(
   train, train_job, tmp_path
 ):
@@ -254,6 +255,7 @@ def test_gray_images_follow_the_network_and_the_flag(train_job):
   assert channels == {'lenet': 1, 'resnet': 3, 'gray': 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'option',
   [f for f in dataclasses.fields(TrainJob) if f.metadata['structure']],
@@ -336,6 +338,7 @@ def test_resuming_neither_adds_averages_nor_drops_them(train):
     train(max_number_of_steps=2, moving_average_decay=0.9)
 
 
+@pytest.mark.slow
 def test_resuming_prints_what_changed(train, tmp_path, capsys):
   train(max_number_of_steps=1)
   train(max_number_of_steps=2, learning_rate=0.5)
@@ -345,6 +348,7 @@ def test_resuming_prints_what_changed(train, tmp_path, capsys):
   assert job['options']['learning_rate'] == 0.5
 
 
+@pytest.mark.slow
 def test_resuming_without_flags_goes_on_with_the_job(train_job, tmp_path):
   from engine.training import loop
 

@@ -75,6 +75,7 @@ def run(trained, **options):
   return evaluator_lib.evaluate(EvalJob(**options), frozenset(options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('averaged', [True, False])
 @pytest.mark.parametrize('batch_size', [1, 4, 23, 100])
 def test_every_record_counts_once_at_any_batch_size(
@@ -97,6 +98,7 @@ def test_every_record_counts_once_at_any_batch_size(
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'options',
   [
@@ -126,6 +128,7 @@ def test_max_num_batches_is_respected(trained, tmp_path):
   assert result.count == 8
 
 
+@pytest.mark.slow
 def test_a_missing_average_gives_way_to_the_raw_weight_and_says_so(
   train, evaluate, capsys
 ):
@@ -134,6 +137,7 @@ def test_a_missing_average_gives_way_to_the_raw_weight_and_says_so(
   assert 'No moving average in' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_one_evaluator_serves_many_checkpoints(trained, digits, tmp_path):
   options = {'checkpoint_path': str(trained), 'eval_dir': str(tmp_path)}
   setup = resolve.evaluation(EvalJob(**options), frozenset(options))

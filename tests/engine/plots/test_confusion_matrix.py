@@ -19,6 +19,7 @@ NAMES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('classes', [1, 2, 10, 20, 21, 102, 1001, 21_841])
 def test_plots_have_a_sensible_size(classes, tmp_path):
   names = [NAMES[label % len(NAMES)] for label in range(classes)]

@@ -39,6 +39,7 @@ def pixels(path):
 NAN, INF = float('nan'), float('inf')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'losses',
   [
@@ -157,6 +158,7 @@ def test_the_scale_is_logarithmic_only_for_a_large_range(
   assert figure.axes[0].get_yscale() == scale
 
 
+@pytest.mark.slow
 def test_threads_may_draw_at_once(tmp_path):
   folders = [tmp_path / str(number) for number in range(6)]
   for folder in folders:

@@ -72,6 +72,7 @@ def test_a_run_learns_and_evaluates_and_tells(
   )
 
 
+@pytest.mark.slow
 def test_gates_and_weights_are_summarised(train, tmp_path):
   train(attention_module='cbam_block')
   shown = events(tmp_path / 'train')
@@ -82,6 +83,7 @@ def test_gates_and_weights_are_summarised(train, tmp_path):
   assert 'weights/LeNet/pool1_CBAM/ch_at/mlp_0/kernel' in shown
 
 
+@pytest.mark.slow
 def test_the_job_holds_what_was_resolved(train, tmp_path):
   train(attention_module='cbam_block(ratio=8)')
   job = json.loads((tmp_path / 'train' / 'job.json').read_text())
@@ -96,6 +98,7 @@ def test_the_job_holds_what_was_resolved(train, tmp_path):
   assert job['trainable_parameters'] > 3_000_000
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_identical_losses(train, tmp_path):
   for name in 'ab':
     train(train_dir=str(tmp_path / name), max_number_of_steps=6)
@@ -104,6 +107,7 @@ def test_the_same_seed_gives_identical_losses(train, tmp_path):
   assert losses(tmp_path / 'c') != losses(tmp_path / 'a')
 
 
+@pytest.mark.slow
 def test_augmentation_repeats_with_the_seed_and_trains(train, tmp_path):
   text = 'randaugment(layers=1) + autoaugment + cutout(size=4) + '
   text += 'random_erasing + mixup + cutmix'
@@ -117,6 +121,7 @@ def test_augmentation_repeats_with_the_seed_and_trains(train, tmp_path):
     train(augment='mixpu')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'options',
   [
@@ -150,6 +155,7 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_stopped(
     np.testing.assert_array_equal(other[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_resuming_drops_what_was_logged_after_the_checkpoint(train, tmp_path):
   train(max_number_of_steps=4)
   store.delete(str(tmp_path / 'train' / 'model.ckpt-4'))
@@ -160,6 +166,7 @@ def test_resuming_drops_what_was_logged_after_the_checkpoint(train, tmp_path):
   assert steps == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_can_be_prolonged(train, capsys):
   train(max_number_of_steps=2)
   again = train(max_number_of_steps=2)
@@ -173,6 +180,7 @@ def finished(train_dir) -> dict:
   return {key: content[key] for key in ('reason', 'global_step')}
 
 
+@pytest.mark.slow
 def test_fewer_steps_than_an_early_stop_leave_its_reason(
   train, tmp_path, capsys
 ):
@@ -188,6 +196,7 @@ def test_fewer_steps_than_an_early_stop_leave_its_reason(
   }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_finished_json_gets_it(train, tmp_path):
   train(max_number_of_steps=2)
   (tmp_path / 'train' / 'finished.json').unlink()
@@ -205,6 +214,7 @@ def copy_checkpoint(source: str, target: pathlib.Path) -> None:
     target.with_name(target.name + ending).write_bytes(part.read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('last_step', [1, 9])
 @pytest.mark.parametrize(
   ('model_name', 'number', 'message'),
@@ -228,6 +238,7 @@ def test_a_foreign_checkpoint_is_no_finished_run(
   assert not run_status.is_finished(train_dir)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_a_number_is_no_run(train, tmp_path):
   saved = train(max_number_of_steps=1).checkpoint
   copy_checkpoint(saved, tmp_path / 'other' / 'lenet.ckpt')
@@ -235,6 +246,7 @@ def test_a_checkpoint_without_a_number_is_no_run(train, tmp_path):
     train(train_dir=str(tmp_path / 'other'), max_number_of_steps=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['run [lr=0.1]', 'run?'])
 def test_a_run_folder_whose_name_tensorflow_reads_as_a_pattern(
   train, evaluate, digits, tmp_path, name
@@ -258,6 +270,7 @@ def test_a_run_folder_whose_name_tensorflow_reads_as_a_pattern(
   assert store.read_problem(neighbour.checkpoint) is None
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_costs_only_its_steps(
   train, tmp_path, capsys
 ):
@@ -272,12 +285,14 @@ def test_a_damaged_newest_checkpoint_costs_only_its_steps(
   assert 'model.ckpt-2.' in stderr.partition('Resuming from')[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('schedule', SCHEDULES)
 def test_every_schedule_trains(train, schedule):
   summary = train(learning_rate_decay_type=schedule, warmup_epochs=0.2)
   assert np.isfinite(summary.loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16', 'float16'])
 def test_every_precision_trains(train, precision):
   """The rewriters' wiring: on a CPU float16 casts nothing."""
@@ -285,11 +300,13 @@ def test_every_precision_trains(train, precision):
   assert summary.loss < 2.0
 
 
+@pytest.mark.slow
 def test_float16_keeps_its_loss_scale(train):
   summary = train(mixed_precision='float16')
   assert any('loss_scale' in name for name in values(summary.checkpoint))
 
 
+@pytest.mark.slow
 def test_clipping_bounds_the_step(train, tmp_path):
   """SGD moves the weights by rate * clipped gradient, of this norm."""
   options = {
@@ -304,6 +321,7 @@ def test_clipping_bounds_the_step(train, tmp_path):
   assert np.sqrt(moved) == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_label_smoothing_and_weight_decay_enter_the_loss(train, tmp_path):
   """At the same first step: smoothed cross-entropy is another number."""
   for name, options in {
@@ -371,6 +389,7 @@ def test_only_trainable_scopes_move(train, tmp_path):
   assert moved == {'LeNet/fc4/weights', 'LeNet/fc4/biases'}
 
 
+@pytest.mark.slow
 def test_old_checkpoints_go(train, tmp_path):
   train(eval_every_n_steps=1, keep_checkpoint_max=2, max_number_of_steps=4)
   kept = [store.step_of(c) for c in
@@ -382,6 +401,7 @@ def test_old_checkpoints_go(train, tmp_path):
   assert kept == [4, 5]
 
 
+@pytest.mark.slow
 def test_validation_within_training_keeps_the_best(train, tmp_path):
   train(eval_every_n_steps=5, max_number_of_steps=15)
   rows = results_csv.read(tmp_path / 'train' / 'eval' / results_csv.FILE)
@@ -393,6 +413,7 @@ def test_validation_within_training_keeps_the_best(train, tmp_path):
   assert store.read_problem(kept) is None
 
 
+@pytest.mark.slow
 def test_validation_within_training_stops_early(train, tmp_path):
   summary = train(
     eval_every_n_steps=1, early_stop_patience=2, learning_rate=0.0,
@@ -403,6 +424,7 @@ def test_validation_within_training_stops_early(train, tmp_path):
   assert run_status.is_finished(tmp_path / 'train')
 
 
+@pytest.mark.slow
 def test_a_non_finite_loss_stops_and_names_the_last_good_one(train, tmp_path):
   with pytest.raises(
     UserError, match=r'is (nan|inf) at step \d+, .*good checkpoint is .*ckpt-0'
@@ -414,6 +436,7 @@ def test_a_non_finite_loss_stops_and_names_the_last_good_one(train, tmp_path):
   assert store.step_of(only) == 0
 
 
+@pytest.mark.slow
 def test_the_guard_can_be_told_otherwise(train):
   summary = train(
     learning_rate=1e30, optimizer='sgd', max_number_of_steps=5,
@@ -422,6 +445,7 @@ def test_the_guard_can_be_told_otherwise(train):
   assert summary.step == 5
 
 
+@pytest.mark.slow
 def test_bad_records_are_named_or_left_out(train, train_job, tmp_path, digits):
   data = tmp_path / 'data'
   data.mkdir()
@@ -439,6 +463,7 @@ def test_bad_records_are_named_or_left_out(train, train_job, tmp_path, digits):
   assert summary.step == 10
 
 
+@pytest.mark.slow
 def test_an_offset_that_drops_a_class_is_not_answered_by_skipping(
   train, capsys
 ):
@@ -452,6 +477,7 @@ def test_an_offset_that_drops_a_class_is_not_answered_by_skipping(
   assert capsys.readouterr().err.count(warning) == 1
 
 
+@pytest.mark.slow
 def test_a_run_whose_loss_has_risen_ends_with_a_warning(train, capsys):
   train(
     learning_rate=1e3, optimizer='sgd', max_number_of_steps=6,
@@ -462,6 +488,7 @@ def test_a_run_whose_loss_has_risen_ends_with_a_warning(train, capsys):
   assert re.search(r'Warning: the loss has risen to .*such as 0\.01\.', stderr)
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_is_deleted_ends_the_run(
   train, tmp_path, monkeypatch
 ):
@@ -481,6 +508,7 @@ def test_a_run_folder_that_is_deleted_ends_the_run(
   assert not store.in_folder(tmp_path / 'train')
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_a_kill_interrupted_is_made_when_resumed(
   train, tmp_path
 ):
@@ -495,6 +523,7 @@ def test_an_evaluation_that_a_kill_interrupted_is_made_when_resumed(
   assert steps == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_two_trainings_do_not_share_a_folder(train, tmp_path):
   (tmp_path / 'train').mkdir()
   with (
@@ -505,6 +534,7 @@ def test_two_trainings_do_not_share_a_folder(train, tmp_path):
   assert train(max_number_of_steps=1).step == 1
 
 
+@pytest.mark.slow
 def test_the_last_step_is_logged_however_few_there_are(train, tmp_path):
   train(max_number_of_steps=3, log_every_n_steps=2)
   steps = progress_csv.read(tmp_path / 'train' / progress_csv.FILE)['step']

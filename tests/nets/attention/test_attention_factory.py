@@ -135,6 +135,7 @@ def test_a_single_spatial_pool_is_ambiguous():
   assert recognize(shapes_of("cbam_block(spatial_pools='max')", (64,))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('ratio', [3, 7, 12, 32, 100])
 @pytest.mark.parametrize(
   'name', [n for n, k in ATTENTION_MODULES.items() if 'ratio' in k.defaults]
@@ -154,6 +155,7 @@ def test_adaptive_kernel_sizes_are_recognized(channels):
   assert shapes_of(text, channels) == shapes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('text', TEXTS)
 def test_only_the_right_module_is_recognized(text):
   shapes = shapes_of(text, (16, 64))

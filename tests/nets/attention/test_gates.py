@@ -84,6 +84,7 @@ def test_formula(text, shape):
   np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('text', [t for t in TEXTS if t.startswith(NORMED)])
 def test_formula_in_training(text, shape):
@@ -93,6 +94,7 @@ def test_formula_in_training(text, shape):
   np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('dtype', 'tolerance'), [('float32', 2e-5), ('float16', 2e-2)]
 )
@@ -192,6 +194,7 @@ def test_initial_values(graph, text):
         assert value.std() == pytest.approx((2 / fan_in) ** 0.5, rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('channels', [1, 2, 3, 16])
 @pytest.mark.parametrize('text', TEXTS)
 def test_batch_and_sides_may_be_unknown(graph, text, channels):
@@ -207,6 +210,7 @@ def test_batch_and_sides_may_be_unknown(graph, text, channels):
       assert all(np.isfinite(g).all() for g in session.run(gradients, fed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
 @pytest.mark.parametrize('text', TEXTS)
 def test_half_precision_trains(graph, text, dtype):

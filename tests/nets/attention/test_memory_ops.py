@@ -65,6 +65,7 @@ def assert_alike(optimized, plain):
     np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('known', [True, False])
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('axes', [SPACE, CHANNELS], ids=['space', 'channels'])
@@ -95,6 +96,7 @@ def test_scale_channels(shape, known):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('known', [True, False])
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('name', list(plain_attention.MODULES))
@@ -173,6 +175,7 @@ def test_an_imported_graph_computes_the_same(name):
   np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ATTENTION_MODULES)
 def test_graphs_are_garbage_collected(name):
   """A gradient function registered at each use would keep them alive."""
