@@ -5,16 +5,19 @@ https://github.com/zalandoresearch/fashion-mnist
 """
 
 import gzip
+import io
 import math
 import pathlib
 import struct
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
+from datasets.archive import Blob, file_blob, members
 from datasets.download import Download
 from datasets.example_features import encode_pixels
-from datasets.source_files import find, pair
+from datasets.source_files import OWN_NAME, find, pair
 from datasets.spec import DatasetSpec
 from errors import UserError
 
@@ -47,16 +50,21 @@ _UNSIGNED_BYTES = 0x08  # the only type of value in these files
 _MAX_BYTES = 1 << 30  # twenty times the largest; guards against bombs
 
 
-def read_idx(path: pathlib.Path) -> np.ndarray:
+def read_idx(path: pathlib.Path, blob: Blob | None = None) -> np.ndarray:
   """Reads an IDX file of unsigned bytes, plain or gzipped, in its shape.
+
+  Args:
+    path: path of the file; in an archive, that of the archive and its name.
+    blob: its content in an archive.
 
   Raises:
     UserError: if it is another kind of file, damaged or truncated.
   """
-  opener = gzip.open if path.suffix == '.gz' else open
+  is_packed = path.suffix == '.gz'
   try:
-    with opener(path, 'rb') as file:
-      data = file.read(_MAX_BYTES + 1)
+    stored = io.BytesIO((blob or file_blob(path)).read(_MAX_BYTES))
+    file = gzip.GzipFile(fileobj=stored) if is_packed else stored
+    data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
       raise OSError(f'it contains more than {_MAX_BYTES:,} bytes')
     zero, kind, rank = struct.unpack_from('>HBB', data)
@@ -75,22 +83,33 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
   )
 
 
-def _find_idx(folder: pathlib.Path, stem: str, rank: int) -> pathlib.Path:
-  """Returns the file of a stem such as 'train-images', in any spelling."""
-  spellings = (f'{stem}-idx{rank}-ubyte', f'{stem}.idx{rank}-ubyte')
-  names = [name + end for name in spellings for end in ('', '.gz')]
-  return find(folder, names)
-
-
-def read(folder: pathlib.Path) -> dict[str, list[tuple[np.ndarray, int]]]:
+def read(source: pathlib.Path) -> dict[str, list[tuple[np.ndarray, int]]]:
   """Returns split -> (pixels [28, 28], label) in the order of the originals."""
+  archived = {
+    pathlib.PurePosixPath(name).name: blob
+    for name, blob in (members(source) if source.is_file() else ())
+  }
   splits = {}
   for split, stem in _STEMS.items():
-    images = read_idx(_find_idx(folder, f'{stem}-images', 3))
-    labels = read_idx(_find_idx(folder, f'{stem}-labels', 1))
-    where = f'the {stem} files in {folder}'
+    images = _read(source, archived, f'{stem}-images', 3)
+    labels = _read(source, archived, f'{stem}-labels', 1)
+    where = f'the {stem} files in {source}'
     splits[split] = pair(images, labels, len(NUMERALS), where)
   return splits
+
+
+def _read(
+  source: pathlib.Path, archived: Mapping[str, Blob], stem: str, rank: int
+) -> np.ndarray:
+  """Reads the file of a stem such as 'train-images', in any spelling."""
+  spellings = (f'{stem}-idx{rank}-ubyte', f'{stem}.idx{rank}-ubyte')
+  names = [name + end for name in spellings for end in ('', '.gz')]
+  if not archived:
+    return read_idx(find(source, names))
+  for name in names:
+    if name in archived:
+      return read_idx(source / name, archived[name])
+  raise UserError(f'No {" or ".join(names)} in {source}. {OWN_NAME}')
 
 
 def _spec(

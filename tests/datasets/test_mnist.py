@@ -1,8 +1,16 @@
 import gzip
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
-from original_files import idx_bytes, made, read_pixels, write_idx
+from original_files import (
+  idx_bytes,
+  made,
+  read_pixels,
+  write_idx,
+  write_tarball,
+)
 
 from datasets import mnist
 from datasets.convert import convert
@@ -22,6 +30,23 @@ def test_round_trip(tmp_path, name, separator, compress, below):
     ours, our_labels = read_pixels(path)
     assert (ours == images).all()
     assert (our_labels == labels).all()
+
+
+@pytest.mark.parametrize('form', ['zip', 'tar', 'gztar'])
+def test_an_archive_of_the_files(tmp_path, form):
+  splits = write_idx(tmp_path / 'in' / 'below', compress=form == 'zip')
+  path = shutil.make_archive(str(tmp_path / 'mnist'), form, tmp_path / 'in')
+  found = mnist.read(pathlib.Path(path))
+  for split, (images, labels) in splits.items():
+    ours, our_labels = zip(*found[split], strict=True)
+    assert np.array_equal(ours, images)
+    assert np.array_equal(our_labels, labels)
+
+
+def test_an_archive_without_the_files_is_refused(tmp_path):
+  write_tarball(tmp_path / 'in.tar.gz', {'train-images.txt': b''})
+  with pytest.raises(UserError, match=r'No train-images-idx3.* in .*in\.tar'):
+    mnist.read(tmp_path / 'in.tar.gz')
 
 
 def test_any_rank(tmp_path):
@@ -68,7 +93,7 @@ def test_damaged_files_are_named(tmp_path, name, change, message):
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
   monkeypatch.setattr(mnist, '_MAX_BYTES', 1000)
   path = tmp_path / 'idx.gz'
-  path.write_bytes(gzip.compress(idx_bytes(made(30, 40))))
+  path.write_bytes(gzip.compress(idx_bytes(np.zeros((30, 40), np.uint8))))
   with pytest.raises(
     UserError, match=r'idx\.gz .*: it contains more than 1,000'
   ):
