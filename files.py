@@ -249,5 +249,15 @@ def _items(value: Any, kind: Any) -> dict[Any, tuple[Any, Any]]:
 def temporary_folder(prefix: str) -> pathlib.Path:
   """Creates a folder in $TMPDIR; deletes it at exit, unless killed."""
   folder = tempfile.mkdtemp(prefix=prefix)
-  atexit.register(shutil.rmtree, folder, ignore_errors=True)
+  _temporary_folders.append(folder)
   return pathlib.Path(folder)
+
+
+@atexit.register
+def delete_temporary_folders() -> None:
+  """Deletes what `temporary_folder` has created."""
+  while _temporary_folders:
+    shutil.rmtree(_temporary_folders.pop(), ignore_errors=True)
+
+
+_temporary_folders: list[str] = []

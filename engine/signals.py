@@ -1,11 +1,14 @@
 """SIGTERM, SIGHUP and Ctrl-C: noted while training, otherwise an end at once."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+import files
 
 # A closed terminal sends SIGHUP.
 _TERMINATING = signal.SIGTERM, signal.SIGHUP
@@ -68,16 +71,17 @@ class Signals:
 
     The body may wait within TensorFlow, where Python does not handle signals.
     """
-    noted = self._install(
-      dict.fromkeys(_TERMINATING, signal.SIG_DFL)
-      | {signal.SIGINT: signal.default_int_handler}
-    )
-    try:
-      if self.received:
-        signal.raise_signal(self.received)
-      yield
-    finally:
-      self._install(noted)
+    with _ending_thread():
+      noted = self._install(
+        dict.fromkeys(_TERMINATING, _leave_to_thread)
+        | {signal.SIGINT: signal.default_int_handler}
+      )
+      try:
+        if self.received:
+          signal.raise_signal(self.received)
+        yield
+      finally:
+        self._install(noted)
 
   def _note(self, number: int, frame: FrameType | None) -> None:
     del frame
@@ -99,6 +103,45 @@ class Signals:
       number: signal.signal(number, handlers[number])
       for number in _heeded(handlers)
     }
+
+
+@contextlib.contextmanager
+def _ending_thread() -> Iterator[None]:
+  """Runs a thread that ends the process on SIGTERM and SIGHUP.
+
+  Python writes the number of each signal that has a handler into a pipe, also
+  while the main thread waits outside Python.
+  """
+  if not _heeded(_TERMINATING):
+    yield
+    return
+  reader, writer = os.pipe()
+  os.set_blocking(writer, False)
+  thread = threading.Thread(target=_end_on_signal, args=[reader], daemon=True)
+  before = signal.set_wakeup_fd(writer)
+  thread.start()
+  try:
+    yield
+  finally:
+    signal.set_wakeup_fd(before)
+    os.write(writer, bytes(1))
+    thread.join()
+    os.close(writer)
+    os.close(reader)
+
+
+def _end_on_signal(reader: int) -> None:
+  """Reads numbers of signals up to a 0; ends the process on SIGTERM, SIGHUP."""
+  while number := os.read(reader, 1)[0]:
+    if number in _TERMINATING:
+      files.delete_temporary_folders()
+      os._exit(_exit_code(number))
+
+
+def _leave_to_thread(number: int, frame: FrameType | None) -> None:
+  """Waits for the thread that ends the process."""
+  del number, frame
+  threading.Event().wait()
 
 
 def _heeded(numbers: Any) -> list[int]:

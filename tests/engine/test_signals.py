@@ -1,12 +1,17 @@
 """Signals that are noticed between steps, and where nothing is to be saved."""
 
 import os
+import pathlib
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from engine import signals as program_signals
 from engine.signals import Signals
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_a_signal_is_remembered():
@@ -43,6 +48,46 @@ def test_where_nothing_is_to_be_saved_a_signal_ends_at_once(before):
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals.name == 'SIGTERM'
   assert bool(reached) != before
+
+
+WAITING = """
+import ctypes
+from engine.signals import Signals
+from files import temporary_folder
+with Signals() as signals, signals.at_once():
+  print(temporary_folder('copies_'), flush=True)
+  mutex = ctypes.create_string_buffer(64)
+  for _ in range(2):
+    ctypes.CDLL(None).pthread_mutex_lock(mutex)
+"""
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_outside_python_leaves_no_temporary_files(tmp_path, number):
+  """The second lock of a mutex waits forever, and no signal interrupts it."""
+  process = subprocess.Popen(
+    [sys.executable, '-c', WAITING],
+    cwd=ROOT,
+    env={**os.environ, 'TMPDIR': str(tmp_path)},
+    stdout=subprocess.PIPE,
+    # Which a shell's background or nohup may ignore.
+    preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+  )
+  with process:
+    folder = pathlib.Path(process.stdout.readline().decode().strip())
+    assert folder.is_dir()
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_outside_the_body_end_nothing():
+  """A thread that outlived the body would end the tests."""
+  with Signals() as signals:
+    with signals.at_once():
+      pass
+    signal.raise_signal(signal.SIGTERM)
+    assert signals.name == 'SIGTERM'
 
 
 @pytest.fixture
