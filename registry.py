@@ -153,6 +153,11 @@ def is_int(value: Any) -> bool:
   return isinstance(value, int) and not isinstance(value, bool)
 
 
+def one_of(*values: Any) -> Rule:
+  """Returns the rule that a value is one of these."""
+  return Rule(f'one of {", ".join(map(repr, values))}', lambda v: v in values)
+
+
 PositiveInt = Annotated[
   int, Rule('a whole number from 1', lambda v: is_int(v) and v >= 1)
 ]
@@ -182,6 +187,8 @@ class Adjustable:
     canonical = dict(options)
     hints = _hints(self.function, self.defaults)
     for option, value in options.items():
+      if not self.defaults:
+        raise UserError(f'{self.name} has no options: leave out {option!r}.')
       if option not in self.defaults:
         raise UserError(
           f'{self.name} has no option {option!r}. Its options and defaults: '

@@ -112,7 +112,10 @@ NETWORKS = (
   # As in PyTorch's torchvision and timm, and in the code of the CBAM paper.
   *(
     resnet.network(
-      f'resnet_v1b_{layers}', plan(layers, stride_first=True), labels_offset=1
+      f'resnet_v1b_{layers}',
+      plan(layers, stride_first=True),
+      preprocessing='imagenet',
+      labels_offset=1,
     )
     for layers in (18, 34, 50, 101, 152)
   ),

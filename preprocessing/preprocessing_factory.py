@@ -8,15 +8,16 @@ import functools
 from preprocessing import augmentation, decoding, random_ops
 from preprocessing.augmentation import Augmentations
 from preprocessing.cifarnet_preprocessing import CIFARNET
+from preprocessing.imagenet_preprocessing import IMAGENET
 from preprocessing.inception_preprocessing import INCEPTION
 from preprocessing.lenet_preprocessing import LENET
 from preprocessing.recipe import Recipe, Steps
 from preprocessing.vgg_preprocessing import VGG
-from registry import Table
+from registry import Table, parse_name
 from tf_compat import tf
 
 PREPROCESSINGS: Table[Recipe] = Table(
-  'preprocessing', [CIFARNET, INCEPTION, LENET, VGG]
+  'preprocessing', [CIFARNET, IMAGENET, INCEPTION, LENET, VGG]
 )
 
 
@@ -144,6 +145,19 @@ class Preprocessing:
     return random_ops.each(augment, images, seed)
 
 
+def get_recipe(text: str) -> Recipe:
+  """Returns the recipe of a name, alone or with options.
+
+  Args:
+    text: such as 'vgg' or 'imagenet(crop_fraction=0.95)'.
+
+  Raises:
+    UserError: if the name, an option or a value is unknown.
+  """
+  name, options = parse_name(text)
+  return PREPROCESSINGS[name].with_options(options)
+
+
 def get_preprocessing(
   name: str,
   is_training: bool = False,
@@ -155,7 +169,7 @@ def get_preprocessing(
   """Returns the recipe called `name` as fn(image, height, width) -> float32.
 
   Args:
-    name: one of PREPROCESSINGS.
+    name: one of PREPROCESSINGS, alone or with options.
     is_training: whether to distort at random.
     use_grayscale: convert color images to one channel first.
     fast: use the recipe's cheaper formulas if it has them.
@@ -165,9 +179,9 @@ def get_preprocessing(
       applies those that mix batches.
 
   Raises:
-    UserError: if there is no such recipe or augmentation.
+    UserError: if there is no such recipe, option or augmentation.
   """
-  steps = PREPROCESSINGS[name].steps(is_training, fast, fast_mode)
+  steps = get_recipe(name).steps(is_training, fast, fast_mode)
   augmentations = augmentation.get_augmentations(augment if is_training else '')
   return Preprocessing(steps, use_grayscale, augmentations)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from preprocessing import random_ops
 from preprocessing.decoding import Image
+from registry import Adjustable
 from tf_compat import tf
 
 # fit(image, height, width, seed [2], bbox [1, N, 4] or None) -> image, cropped
@@ -88,9 +89,15 @@ def mirror(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
   return tf.where_v2(flip < 0.5, images[:, :, ::-1], images)
 
 
+def _fixed() -> None:
+  """The function of a recipe without options."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class Recipe(Adjustable):
   """A recipe for training and evaluation, in all its forms.
+
+  str() is its spelling in --preprocessing_name.
 
   Attributes:
     name: its name in --preprocessing_name.
@@ -101,6 +108,8 @@ class Recipe:
     fast_evaluation: cheaper formulas with nearly the same result, or None.
     visible: converts a network's input [H, W, C] back to pixels in [0, 1], to
       be shown.
+    function: function(*, option=default) -> the recipe with other options.
+    options: the options that are not at their default.
   """
 
   name: str
@@ -110,6 +119,22 @@ class Recipe:
   fast_training: Steps | None = None
   fast_evaluation: Steps | None = None
   visible: Callable[[np.ndarray], np.ndarray] = stretch
+  function: Callable[..., Any] = _fixed
+  options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def with_options(self, options: Mapping[str, Any]) -> Recipe:
+    """Returns the recipe with these options.
+
+    Raises:
+      UserError: for an unknown option or value.
+    """
+    options = self.check(options)
+    if not options:
+      return self
+    return dataclasses.replace(self.function(**options), options=options)
+
+  def __str__(self) -> str:
+    return self.spell(self.options)
 
   def steps(self, is_training: bool, fast: bool, fast_mode: bool) -> Steps:
     """Returns a form's steps; `training` or `evaluation` if it is missing.

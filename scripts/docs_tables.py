@@ -153,6 +153,19 @@ def augmentations() -> str:
   )
 
 
+def recipes() -> str:
+  """The options of every recipe that has some."""
+  from preprocessing.preprocessing_factory import PREPROCESSINGS
+
+  rows = [
+    (f'`{name}`', *option)
+    for name, recipe in PREPROCESSINGS.items()
+    if recipe.defaults
+    for option in _options(recipe)
+  ]
+  return _table(('recipe', 'option', 'default', 'values'), rows)
+
+
 def _options(entry: Any) -> list[tuple[str, str, str]]:
   """Option, default and accepted values of an entry with options."""
   hints = typing.get_type_hints(entry.function, include_extras=True)
@@ -204,6 +217,7 @@ TABLES: dict[str, Callable[..., str]] = {
   'networks': networks,
   'attention': attention,
   'augmentations': augmentations,
+  'recipes': recipes,
   'api': api,
   'contributing': contributing,
 }

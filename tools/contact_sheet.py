@@ -49,7 +49,7 @@ def draw(
   Args:
     dataset: any split of the data set.
     samples: split -> records to draw; all can be used.
-    preprocessing_name: name of the recipe.
+    preprocessing_name: name of the recipe, alone or with options.
     image_size: height and width of the recipe's output, in pixels.
     path: the PNG file to write.
   """

@@ -18,10 +18,10 @@ from nets.attention.options import (
   Switch,
   find_ratio,
   hidden_units,
-  one_of,
   shapes_of,
   some_of,
 )
+from registry import one_of
 from tf_compat import slim, tf
 
 ORDERS = (

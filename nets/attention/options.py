@@ -22,11 +22,6 @@ KernelSize = Annotated[int, Rule('an odd whole number from 1', is_kernel_size)]
 Switch = Annotated[bool, Rule('True or False', lambda v: isinstance(v, bool))]
 
 
-def one_of(*values: Any) -> Rule:
-  """Returns the rule that a value is one of these."""
-  return Rule(f'one of {", ".join(map(repr, values))}', lambda v: v in values)
-
-
 def some_of(*names: str) -> Rule:
   """Returns the rule for several of these: 'avg+max', or a tuple of names."""
 

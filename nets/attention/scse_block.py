@@ -17,9 +17,9 @@ from nets.attention.options import (
   Ratio,
   find_ratio,
   hidden_units,
-  one_of,
   shapes_of,
 )
+from registry import one_of
 from tf_compat import tf
 
 DEFAULT_RATIO = 2

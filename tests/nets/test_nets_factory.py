@@ -5,6 +5,7 @@ from network_lists import STRUCTURES
 
 from errors import UserError
 from nets.nets_factory import NETWORKS, get_network_fn
+from preprocessing.preprocessing_factory import PREPROCESSINGS
 from tf_compat import tf
 
 
@@ -14,7 +15,7 @@ def test_spec_is_complete(name):
   fn = get_network_fn(name, 7)
   assert fn.default_image_size == network.image_size >= network.min_image_size
   assert fn.num_classes == 7
-  assert network.preprocessing in ('lenet', 'cifarnet', 'vgg', 'inception')
+  assert network.preprocessing in PREPROCESSINGS
   assert network.channels in (None, 3)
   assert network.labels_offset in (None, 0, 1)
   assert network.attention_points > 0

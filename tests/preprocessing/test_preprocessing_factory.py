@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pathlib
 import resource
 import zlib
@@ -13,6 +14,7 @@ from PIL import Image
 from errors import UserError
 from preprocessing import (
   decoding,
+  imagenet_preprocessing,
   inception_preprocessing,
   random_ops,
   vgg_preprocessing,
@@ -20,6 +22,7 @@ from preprocessing import (
 from preprocessing.preprocessing_factory import (
   PREPROCESSINGS,
   get_preprocessing,
+  get_recipe,
 )
 from tf_compat import tf
 
@@ -29,7 +32,13 @@ GOLDEN = json.loads(
   ).read_text()
 )
 # Width of each recipe's output range; the contract's tolerance is 2e-3 of it.
-RANGE = {'inception': 2.0, 'vgg': 255.0, 'cifarnet': 4.0, 'lenet': 2.0}
+RANGE = {
+  'inception': 2.0,
+  'vgg': 255.0,
+  'cifarnet': 4.0,
+  'lenet': 2.0,
+  'imagenet': 4.5,
+}
 SEEDS = [[7, n] for n in range(24)]
 
 
@@ -101,7 +110,9 @@ def test_evaluation_recipes_agree_with_the_original(key, photo):
 
 
 def test_every_recipe_has_a_golden():
-  assert {key.split('@')[0] for key in GOLDEN} == set(PREPROCESSINGS)
+  """All but imagenet, which is not TF-Slim's; Pillow computes it below."""
+  golden = {key.split('@')[0] for key in GOLDEN}
+  assert golden == set(PREPROCESSINGS) - {'imagenet'}
   assert set(RANGE) == set(PREPROCESSINGS)
 
 
@@ -454,18 +465,18 @@ def test_vgg_equals_a_crop_of_the_resized_image(size, crop, is_training):
     np.testing.assert_allclose(got, expected, atol=0.05)
 
 
+@pytest.mark.parametrize('name', ['vgg', 'imagenet'])
 @pytest.mark.parametrize('size', [(1, 100_000), (60_000, 2), (1, 20_000_000)])
 @pytest.mark.usefixtures('graph')
-def test_vgg_resizes_only_the_crop_of_a_strip(size):
+def test_only_the_crop_of_a_strip_is_resized(name, size):
   """All of it would have 77 GB."""
   image = tf.fill([*size, 3], tf.constant(200, tf.uint8))
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  got = run(get_preprocessing('vgg')(image, 224, 224))
+  got = run(get_preprocessing(name)(image, 224, 224))
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert got.shape == (224, 224, 3)
-  np.testing.assert_allclose(
-    got[0, 0], 200 - np.array([123.68, 116.78, 103.94]), rtol=1e-5
-  )
+  shown = PREPROCESSINGS[name].visible(got)
+  np.testing.assert_allclose(shown, 200 / 255, rtol=1e-4)
   assert peak - before < 300_000
 
 
@@ -495,6 +506,173 @@ def test_fast_vgg_crops_within_a_pixel_of_the_recipe():
     assert 375 * 224 // 512 <= height <= 328
     assert 0 <= top <= 375 - height
     assert 0 <= left <= 500 - width
+
+
+METHODS = {
+  'bilinear': Image.Resampling.BILINEAR,
+  'bicubic': Image.Resampling.BICUBIC,
+}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def noise_photo(height, width) -> np.ndarray:
+  """Returns noise that no kernel makes brighter than 255 or darker than 0."""
+  rng = np.random.default_rng(6)
+  return rng.integers(80, 176, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize(
+  ('image', 'crop', 'fraction'),
+  [
+    (smooth_photo(375, 500), 224, 0.875),
+    (smooth_photo(211, 160), 299, 0.95),  # enlarged
+    (noise_photo(375, 500), 224, 0.875),
+    (noise_photo(501, 333), 225, 0.9),
+    (noise_photo(97, 64), 224, 1.0),
+    (noise_photo(40, 900), 33, 0.875),
+  ],
+  ids=lambda value: str(getattr(value, 'shape', value)),
+)
+@pytest.mark.usefixtures('graph')
+def test_imagenet_is_a_crop_of_pillows_resized_image(
+  image, crop, fraction, method
+):
+  """Follows torchvision's Resize, CenterCrop, ToTensor and Normalize."""
+  name = f'imagenet(crop_fraction={fraction}, interpolation={method!r})'
+  got = run(get_preprocessing(name)(tf.constant(image), crop, crop))
+  height, width = image.shape[:2]
+  side = math.floor(crop / fraction)
+  size = side, int(side * width / height)
+  if height > width:
+    size = int(side * height / width), side
+  resized = Image.fromarray(image).resize(size[::-1], METHODS[method])
+  top, left = (round((side - crop) / 2) for side in size)
+  window = np.asarray(resized, np.float64)[top : top + crop, left : left + crop]
+  expected = (window / 255 - MEAN) / STD
+  # Pillow rounds twice, after it has resized each side.
+  np.testing.assert_allclose(got * STD, expected * STD, atol=1.5 / 255)
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.usefixtures('graph')
+def test_imagenet_training_is_a_resized_crop(method):
+  image = smooth_photo(150, 200)
+  fn = get_preprocessing(f'imagenet(interpolation={method!r})', is_training=True)
+  seed = tf.placeholder(tf.int64, [2])
+  drawn = (
+    fn(tf.constant(image), 64, 64, seed=seed),
+    imagenet_preprocessing.sample_window(tf.constant([150, 200]), seed),
+    draws(fn, seed)['flip'] < 0.5,
+  )
+  flips = set()
+  with tf.Session() as session:
+    for number in SEEDS[:8]:
+      got, window, flip = session.run(drawn, {seed: number})
+      top, left, height, width = window
+      crop = Image.fromarray(image[top : top + height, left : left + width])
+      expected = np.asarray(crop.resize((64, 64), METHODS[method])) / 255
+      expected = expected[:, ::-1] if flip else expected
+      np.testing.assert_allclose(got * STD + MEAN, expected, atol=1.5 / 255)
+      flips.add(bool(flip))
+  assert flips == {False, True}
+
+
+def torchvision_window(height, width, rng) -> tuple[int, int, int, int]:
+  """Returns top, left, height and width as RandomResizedCrop.get_params."""
+  for _ in range(10):
+    area = height * width * rng.uniform(0.08, 1)
+    ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+    w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+    if 0 < w <= width and 0 < h <= height:
+      top = rng.integers(0, height - h + 1)
+      return top, rng.integers(0, width - w + 1), h, w
+  w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+  return (height - h) // 2, (width - w) // 2, h, w
+
+
+@pytest.mark.parametrize(
+  'size', [(375, 500), (300, 300), (500, 90), (1, 300), (60, 2), (1, 1)]
+)
+@pytest.mark.usefixtures('graph')
+def test_imagenet_draws_windows_as_torchvision_does(size):
+  """Compares bounds, and deciles of area, ratio and position."""
+  count = 1500
+  windows = run(
+    tf.map_fn(
+      lambda seed: imagenet_preprocessing.sample_window(
+        tf.constant(size), seed
+      ),
+      tf.constant([[5, n] for n in range(count)], tf.int64),
+      dtype=tf.int32,
+    )
+  )
+  assert (windows[:, :2] >= 0).all()
+  assert (windows[:, 2:] >= 1).all()
+  assert (windows[:, :2] + windows[:, 2:] <= size).all()
+  rng = np.random.default_rng(7)
+  reference = np.array([torchvision_window(*size, rng) for _ in range(count)])
+
+  def deciles(windows):
+    top, left, height, width = windows.T
+    measures = [
+      height * width / (size[0] * size[1]),
+      width / height,
+      (top + height / 2) / size[0],
+      (left + width / 2) / size[1],
+    ]
+    return np.percentile(measures, np.arange(10, 100, 10), 1)
+
+  np.testing.assert_allclose(deciles(windows), deciles(reference), atol=0.06)
+
+
+@pytest.mark.usefixtures('graph')
+def test_imagenet_takes_mean_and_deviation():
+  image = tf.fill([64, 64, 3], tf.constant(51, tf.uint8))
+  gray = tf.fill([64, 64, 1], tf.constant(51, tf.uint8))
+  fn = get_preprocessing('imagenet(mean=(0, 0.1, 0.2), std=[0.1, 0.2, 1])')
+  color, luma = run([fn(image, 32, 32), fn(gray, 32, 32)])
+  np.testing.assert_allclose(color[5, 5], [2, 0.5, 0], atol=1e-6)
+  mean, std = 0.0587 + 0.0228, 0.02989 + 0.1174 + 0.114
+  np.testing.assert_allclose(luma[5, 5], (0.2 - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('text', 'spelled'),
+  [
+    ('imagenet', 'imagenet'),
+    ('imagenet()', 'imagenet'),
+    ('imagenet(crop_fraction=0.875, mean=[0.485, 0.456, 0.406])', 'imagenet'),
+    (
+      "imagenet(interpolation='bicubic', crop_fraction=1.0)",
+      "imagenet(crop_fraction=1.0, interpolation='bicubic')",
+    ),
+    ('imagenet(std=[1, 1, 1])', 'imagenet(std=(1.0, 1.0, 1.0))'),
+    ('vgg', 'vgg'),
+  ],
+)
+def test_a_recipe_is_spelled_in_one_way(text, spelled):
+  recipe = get_recipe(text)
+  assert str(recipe) == str(get_recipe(spelled)) == spelled
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('imagenet(crop_fraction=1.5)', r'crop_fraction=1.5 .*from 0.01 to 1\.'),
+    ('imagenet(crop_fraction=True)', 'crop_fraction=True'),
+    ('imagenet(mean=0.5)', r'mean=0.5 .*three numbers from 0 to 1'),
+    ('imagenet(mean=(124, 117, 104))', r'mean=\(124, 117, 104\) .*three numb'),
+    ('imagenet(std=(0.2, 0.2, 0.0))', r'std=.* three numbers from 0.001 to 1'),
+    ("imagenet(interpolation='area')", "one of 'bilinear', 'bicubic'"),
+    ('imagenet(crop=0.9)', r"no option 'crop'.*imagenet\(crop_fraction=0.875,"),
+    ('vgg(crop_fraction=0.9)', "vgg has no options: leave out 'crop_fraction'"),
+    ('imagenet(0.9)', r"Cannot read 'imagenet\(0.9\)'"),
+  ],
+)
+def test_wrong_options_of_a_recipe_are_refused(text, message):
+  with pytest.raises(UserError, match=message):
+    get_recipe(text)
 
 
 @pytest.mark.usefixtures('graph')

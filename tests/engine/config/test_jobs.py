@@ -120,12 +120,34 @@ def test_every_option_says_what_it_means(job_class):
     ({'gradient_clip_norm': 0.0}, 'must be more than 0'),
     ({'learning_rate': float('nan')}, 'must be a finite number'),
     ({'best_metric': 'acc'}, 'Accuracy, Recall_5, loss'),
+    (
+      {'preprocessing_name': 'imagenet(crop=0.9)'},
+      "imagenet has no option 'crop'",
+    ),
     ({'mixed_precision': 'fp16'}, 'float32, bfloat16, float16'),
   ],
 )
 def test_a_job_refuses_values_when_it_is_made(options, message):
   with pytest.raises(UserError, match=message):
     TrainJob(**options)
+
+
+@pytest.mark.parametrize(
+  ('options', 'recipe'),
+  [
+    ({}, 'inception'),
+    ({'model_name': 'resnet_v1b_50'}, 'imagenet'),
+    ({'preprocessing_name': 'resnet_v1_50'}, 'vgg'),
+    ({'preprocessing_name': 'imagenet()', 'model_name': 'lenet'}, 'imagenet'),
+    (
+      {'preprocessing_name': 'imagenet(crop_fraction=1)'},
+      'imagenet(crop_fraction=1)',
+    ),
+  ],
+)
+@pytest.mark.parametrize('job_class', [TrainJob, InspectJob])
+def test_the_recipe_of_a_job(job_class, options, recipe):
+  assert job_class(**options).recipe == recipe
 
 
 def test_a_job_is_frozen():
