@@ -236,6 +236,7 @@ def _tar_entries(archive: Blob) -> Iterator[tuple[str, Blob | None]]:
             yield _relative(member.name), blob
           else:
             others.append(member.name)
+        _check_end(archive, file, tar.offset)
   # A damaged header makes tarfile raise almost anything.
   except (OSError, EOFError, ValueError, tarfile.TarError) as error:
     if isinstance(error, UserError):
@@ -284,6 +285,28 @@ def _warn_of_ignored(
   if names:
     logging.warning(
       '%s: ignored %d %s, such as %s', archive, len(names), what, names[0]
+    )
+
+
+def _check_end(archive: Blob, file: IO[bytes], offset: int) -> None:
+  """Checks that the members end where the archive does.
+
+  A damaged header ends them as well, and tarfile does not tell.
+
+  Raises:
+    ValueError: if there is something else than zeros.
+  """
+  from absl import logging  # Worker processes start faster without it.
+
+  file.seek(offset)
+  block = file.read(
+    min(tarfile.BLOCKSIZE, archive.offset + archive.size - offset)
+  )
+  if any(block):
+    raise ValueError(f'the header at byte {offset:,} is damaged')
+  if not block:
+    logging.warning(
+      '%s has no mark at its end: it may be truncated.', archive.path
     )
 
 

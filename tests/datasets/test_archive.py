@@ -218,6 +218,28 @@ def test_a_truncated_archive_is_refused(tmp_path):
     archive.list_files(path)
 
 
+def test_a_damaged_header_does_not_end_a_tar_archive_early(tmp_path):
+  path = tmp_path / 'in.tar'
+  with tarfile.open(path, 'w') as tar:
+    for number in range(3):
+      add(tar, f'a/{number}.jpg', bytes(100))
+  data = bytearray(path.read_bytes())
+  data[1024] ^= 1  # the name of the second
+  path.write_bytes(data)
+  with pytest.raises(UserError, match=r'in\.tar .*at byte 1,024 is damaged'):
+    archive.list_files(path)
+
+
+def test_a_tar_archive_cut_between_members_causes_a_warning(tmp_path, warnings):
+  path = tmp_path / 'in.tar'
+  with tarfile.open(path, 'w') as tar:
+    for number in range(3):
+      add(tar, f'a/{number}.jpg', bytes(100))
+  path.write_bytes(path.read_bytes()[:2048])
+  assert list(archive.list_files(path)) == ['a/0.jpg', 'a/1.jpg']
+  assert warnings == [f'{path} has no mark at its end: it may be truncated.']
+
+
 def test_a_file_that_is_no_archive_is_refused(tmp_path):
   (tmp_path / 'notes').write_text('nothing\n' * 200)
   with pytest.raises(
