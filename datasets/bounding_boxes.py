@@ -102,13 +102,18 @@ def _read_csv(path: pathlib.Path) -> dict[str, tuple[Box, ...]]:
   boxes: dict[str, tuple[Box, ...]] = {}
   try:
     lines = io.StringIO(text_files.read(path), newline='')
-    for name, *sides in csv.reader(lines, strict=True):
+    reader = csv.reader(lines, strict=True)
+    for name, *sides in reader:
+      if len(sides) != 4:
+        raise ValueError(f'line {reader.line_num} has {1 + len(sides)} fields')
       stem = pathlib.PurePosixPath(name).stem
       new = tuple(_box(*map(float, sides)))
       boxes[stem] = boxes.get(stem, ()) + new
+    if not boxes:
+      raise ValueError('it is empty')
   except UserError:
     raise
-  except (ValueError, TypeError, csv.Error) as error:
+  except (ValueError, csv.Error) as error:
     raise UserError(
       f'Cannot read {path}: {error}. Each line must be: file name, xmin, ymin, '
       'xmax, ymax.'

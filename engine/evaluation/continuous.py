@@ -115,7 +115,7 @@ class ContinuousEvaluation:
         )
       )
       # Another process may have saved a better one since.
-      self._best = self._recorded_best()
+      self._best = self._readable_best()
       self._leftovers = store.in_folder(self._candidate)
       self._delete_all_but_best()
     except UserError as error:
@@ -232,6 +232,21 @@ class ContinuousEvaluation:
     console.say_once(
       f'{path.parent} holds the best checkpoint by {_spell(criterion)}: the best '
       f'by {_spell(self._criterion)} replaces it.'
+    )
+    return None
+
+  def _readable_best(self) -> dict[str, Any] | None:
+    """Reads best.json; None if its checkpoint is damaged or missing."""
+    best = self._recorded_best()
+    if best is None:
+      return None
+    checkpoint = str(self._train_dir / BEST / best['checkpoint'])
+    problem = store.read_problem(checkpoint)
+    if problem is None:
+      return best
+    console.say(
+      f'The best checkpoint, {checkpoint}, is damaged: {problem}. The best of '
+      'the next evaluations replaces it.'
     )
     return None
 

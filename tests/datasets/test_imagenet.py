@@ -366,11 +366,20 @@ def test_an_annotation_that_is_a_pipe_costs_only_the_boxes(tmp_path):
   assert summary.notes == {'unreadable boxes skipped': 1}
 
 
-@pytest.mark.parametrize('line', ['a.JPEG,0,0,1', 'a.JPEG,0,0,1,x', '"a'])
-def test_a_damaged_list_of_boxes_is_named(tmp_path, line):
+@pytest.mark.parametrize(
+  ('line', 'problem'),
+  [
+    ('a.JPEG,0,0,1', 'line 1 has 4 fields'),
+    ('a.JPEG,0,0,1,1\na', 'line 2 has 1 fields'),
+    ('a.JPEG,0,0,1,x', "'x'"),
+    ('"a', 'unexpected end'),
+    ('', 'it is empty'),
+  ],
+)
+def test_a_damaged_list_of_boxes_is_named(tmp_path, line, problem):
   write_files(tmp_path, {'bounding_boxes.csv': line.encode()})
   write_files(tmp_path / 'train/n02123045', {'a.JPEG': photo_bytes()})
-  with pytest.raises(UserError, match=r'bounding_boxes\.csv: .*xmin, ymin'):
+  with pytest.raises(UserError, match=rf'\.csv: .*{problem}.*xmin, ymin'):
     convert_sample(tmp_path, tmp_path / 'out')
 
 

@@ -48,6 +48,12 @@ class Evaluator:
 def stand_ins(monkeypatch):
   monkeypatch.setattr(continuous, 'Evaluator', Evaluator)
   monkeypatch.setattr(results, 'draw_confusion', lambda *arguments: None)
+  monkeypatch.setattr(store, 'read_problem', read_problem)
+
+
+def read_problem(checkpoint):
+  is_whole = pathlib.Path(f'{checkpoint}.data').read_text().isdigit()
+  return None if is_whole else 'bad checksum'
 
 
 @pytest.fixture
@@ -229,6 +235,20 @@ def test_a_damaged_best_json_is_refused_and_the_best_stays(
   ):
     evaluation()
   assert store.in_folder(tmp_path / 'best') == [kept]
+
+
+def test_a_damaged_best_checkpoint_is_replaced_with_a_word(
+  evaluation, tmp_path, capsys
+):
+  with evaluation() as evaluating:
+    evaluating.check(save(tmp_path, 1, 9))
+  path = tmp_path / 'best' / 'model.ckpt-1'
+  pathlib.Path(f'{path}.data').unlink()
+  pathlib.Path(f'{path}.data').write_text('?')
+  with evaluation() as evaluating:
+    assert f'{path}, is damaged: bad checksum.' in capsys.readouterr().err
+    evaluating.check(save(tmp_path, 2, 5))
+  assert best(tmp_path) == (2, 0.5)
 
 
 def test_a_best_by_another_metric_or_split_is_replaced_with_a_word(
