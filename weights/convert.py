@@ -21,6 +21,13 @@ from weights.architectures import ARCHITECTURES, Architecture
 from weights.modules import Weights
 from weights.slim_releases import RELEASES, Release
 
+# timm's kinds of interpolation -> those of the recipe, the nearest of which
+# stands for lanczos.
+_INTERPOLATIONS = {
+  'bilinear': 'bilinear',
+  'bicubic': 'bicubic',
+  'lanczos': 'bicubic',
+}
 # Endings of a checkpoint's tensors that are not weights of the network.
 _AVERAGE = '/ExponentialMovingAverage'
 _SLOTS = re.compile(r'/(Adam(_1)?|Momentum|RMSProp(_1)?|Adagrad)$')
@@ -247,7 +254,7 @@ def _hub_facts(source: str, num_classes: int) -> dict[str, Any]:
     'crop_fraction': trained.get('crop_pct'),
     'mean': trained.get('mean'),
     'std': trained.get('std'),
-    'interpolation': trained.get('interpolation'),
+    'interpolation': _INTERPOLATIONS.get(str(trained.get('interpolation'))),
   }
   given = [
     f'{name}={tuple(value) if isinstance(value, list) else value!r}'

@@ -215,8 +215,8 @@ def keras_nasnet(cells: int) -> LayerNames:
       return f'stem_{int(number) + 1}'
     if kind == 'reduction_cell':
       return f'reduce_{third * (int(number) + 1)}'
-    # The number of a cell counts its reduction cells, too.
-    return str(int(number) + int(number) // third)
+    # Keras leaves out one number, after the first third.
+    return str(int(number) + (int(number) >= third))
 
   def kind(cell: str) -> str:
     return (
@@ -226,7 +226,9 @@ def keras_nasnet(cells: int) -> LayerNames:
     )
 
   def branch(cell: str, pair: int, side: str) -> str:
-    return f'{kind(cell)}_{side}{pair + 1}_{suffix(cell)}'
+    # Keras counts the last pair of a reduction cell as its fourth.
+    number = min(pair + 1, 4 if kind(cell) == 'reduction' else 5)
+    return f'{kind(cell)}_{side}{number}_{suffix(cell)}'
 
   cell = r'(\w*cell_\w+?)/'
   separable = cell + r'comb_iter_(\d)/(left|right)/'

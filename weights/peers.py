@@ -58,7 +58,7 @@ def keras_logits(
         ]
       )
   keras.backend.clear_session()
-  return np.asarray(model.predict_on_batch(images)).reshape(len(images), -1)
+  return np.asarray(model(images, training=False)).reshape(len(images), -1)
 
 
 def keras_model(name: str, num_classes: int, size: int):

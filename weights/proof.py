@@ -83,10 +83,20 @@ def logits(converted: Converted, images: np.ndarray) -> np.ndarray:
     placeholder = tf.placeholder(tf.float32, images.shape)
     net, _ = network_fn(placeholder)
     # Auxiliary classifiers, which images of another size change, do not matter.
-    session.run(tf.global_variables_initializer())
-    for variable in slim.get_model_variables():
-      if variable.op.name in converted.values:
-        variable.load(converted.values[variable.op.name], session)
+    variables = [
+      variable
+      for variable in slim.get_model_variables()
+      if np.shape(converted.values.get(variable.op.name)) == variable.shape
+    ]
+    session.run(
+      [variable.initializer for variable in variables],
+      {
+        variable.initializer.inputs[1]: converted.values[variable.op.name]
+        for variable in variables
+      },
+    )
+    others = {*tf.global_variables()} - {*variables}
+    session.run(tf.variables_initializer(others))
     return session.run(net, {placeholder: images})
 
 

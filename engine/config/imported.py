@@ -12,6 +12,7 @@ from typing import Any
 
 from datasets import dataset_factory
 from datasets import manifest as manifests
+from datasets.dataset import Dataset
 from engine import console
 from engine.checkpoints import store
 from engine.config import job_file
@@ -58,7 +59,9 @@ def import_weights(job: ImportJob) -> Import:
     raise UserError(
       f'{output} is not empty: choose another --output_dir, or delete it.'
     )
+  dataset = _find_dataset(job)
   converted = convert.convert(job.weights or '', job.model_name)
+  train_job, facts = _describe(job, converted, dataset)
   difference = proof.difference(converted) if job.compare_logits else None
   output.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(
@@ -66,7 +69,6 @@ def import_weights(job: ImportJob) -> Import:
   ) as name:
     folder = pathlib.Path(name, 'new')
     folder.mkdir()
-    train_job, facts = _describe(job, converted)
     checkpoint = store.write(converted.values, folder, step=0)
     job_file.write(train_job, facts, folder)
     if output.is_dir():
@@ -76,12 +78,21 @@ def import_weights(job: ImportJob) -> Import:
   return Import(converted, train_job, path, difference)
 
 
+def _find_dataset(job: ImportJob) -> Dataset | None:
+  """Returns the evaluation split in --dataset_dir; None if that is not set."""
+  if not job.dataset_dir:
+    return None
+  manifest = manifests.read(pathlib.Path(job.dataset_dir))
+  name = job.dataset_name or (manifest.name if manifest else 'imagenet')
+  return dataset_factory.get_dataset(name, None, job.dataset_dir)
+
+
 def _describe(
-  job: ImportJob, converted: Converted
+  job: ImportJob, converted: Converted, dataset: Dataset | None
 ) -> tuple[TrainJob, dict[str, Any]]:
   """Returns the job that the checkpoint belongs to, and facts for job.json."""
   labels_offset = 0
-  dataset_name = job.dataset_name or _named_in(job.dataset_dir)
+  dataset_name = dataset.name if dataset else job.dataset_name
   if converted.num_classes in IMAGENET_CLASSES:
     dataset_name = dataset_name or 'imagenet'
     if dataset_name == 'imagenet':
@@ -105,24 +116,19 @@ def _describe(
     dataset_dir=dataset_dir,
     labels_offset=labels_offset,
   )
-  if dataset_dir:
-    _check_classes(train_job, dataset_dir, converted)
+  if dataset:
+    _check_classes(train_job, dataset, converted)
   return train_job, facts
 
 
-def _named_in(dataset_dir: str | None) -> str | None:
-  """Returns the name of the data set that a folder holds, if it says so."""
-  manifest = manifests.read(pathlib.Path(dataset_dir)) if dataset_dir else None
-  return manifest.name if manifest else None
-
-
-def _check_classes(job: TrainJob, folder: str, converted: Converted) -> None:
+def _check_classes(
+  job: TrainJob, dataset: Dataset, converted: Converted
+) -> None:
   """Raises UserError if a data set has other classes than the weights."""
-  dataset = dataset_factory.get_dataset(job.dataset_name, None, folder)
   num_classes = dataset.num_classes - job.labels_offset
   if num_classes != converted.num_classes:
     raise UserError(
-      f'{folder} has {num_classes} classes, {converted.source} '
+      f'{job.dataset_dir} has {num_classes} classes, {converted.source} '
       f'{converted.num_classes}: omit --dataset_dir, or take the data the '
       'weights were trained on.'
     )

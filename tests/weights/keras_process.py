@@ -46,7 +46,7 @@ def main() -> None:
     rng = np.random.default_rng(1)
     images = rng.uniform(-1, 1, (2, int(size), int(size), 3))
     images = images.astype(np.float32)
-    logits = model.predict_on_batch(images)
+    logits = np.asarray(model(images, training=False))
     np.savez(f'{path}.npz', images=images, logits=np.reshape(logits, [2, -1]))
     keras.backend.clear_session()
     print('done', flush=True)
