@@ -127,6 +127,32 @@ def networks() -> str:
   return catalogue.markdown(catalogue.HEADINGS, rows)
 
 
+def architectures() -> str:
+  """Every architecture of other projects, and the network that it is."""
+  from weights.architectures import ARCHITECTURES
+
+  rows = []
+  for entry in sorted(ARCHITECTURES.values(), key=lambda entry: entry.network):
+    flags = [f'`--preprocessing_name={entry.preprocessing}`']
+    if entry.padding != 'same':
+      flags.append(f'`--padding={entry.padding}`')
+    if entry.attention:
+      flags.append(f'`--attention_module={entry.attention}`')
+    rows.append((f'`{entry.network}`', f'`{entry.name}`', ' '.join(flags)))
+  return _table(('network', 'weights', 'comes with'), rows)
+
+
+def releases() -> str:
+  """Every published checkpoint of TF-Slim."""
+  from weights.slim_releases import RELEASES
+
+  rows = [
+    (f'`slim:{entry.name}`', f'`{entry.network}`', f'{entry.accuracy}')
+    for entry in RELEASES.values()
+  ]
+  return _table(('weights', 'network', 'top-1'), rows)
+
+
 def attention() -> str:
   """Every attention module, its place and its options."""
   from nets.attention.attention_factory import ATTENTION_MODULES
@@ -215,6 +241,8 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 TABLES: dict[str, Callable[..., str]] = {
   'flags': flags,
   'networks': networks,
+  'architectures': architectures,
+  'releases': releases,
   'attention': attention,
   'augmentations': augmentations,
   'recipes': recipes,

@@ -24,6 +24,7 @@ JOBS = {
   'compare_attention.py': jobs.CompareJob,
   'visualize_attention.py': jobs.VisualizeJob,
   'list_networks.py': jobs.ListJob,
+  'import_weights.py': jobs.ImportJob,
 }
 ABSL = {'alsologtostderr', 'flagfile', 'help'}
 # Flags of other programs that the pages run.

@@ -207,6 +207,7 @@ PROGRAMS = {
   'convert': 'download_and_convert_data.py',
   'inspect': 'inspect_data.py',
   'list': 'list_networks.py',
+  'import': 'import_weights.py',
   'visualize': 'visualize_attention.py',
   'compare': 'compare_attention.py',
 }
