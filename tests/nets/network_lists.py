@@ -5,8 +5,8 @@
 QUICK = {
   'lenet',
   'cifarnet',
-  'resnet_v1_50',
-  'resnet_v2_50',
+  'resnet_v1_50+cbam_block',
+  'resnet_v2_50+none',
   'mobilenet_v1_025+none',
   'resnet_v1_18+none',
   'resnet_cifar_20+cbam_block',
