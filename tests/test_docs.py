@@ -25,6 +25,7 @@ JOBS = {
   'visualize_attention.py': jobs.VisualizeJob,
   'list_networks.py': jobs.ListJob,
   'import_weights.py': jobs.ImportJob,
+  'predict.py': jobs.PredictJob,
 }
 ABSL = {'alsologtostderr', 'flagfile', 'help'}
 # Flags of other programs that the pages run.

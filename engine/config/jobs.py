@@ -188,31 +188,36 @@ class ImportJob(Options):
   )
   dataset_name: str | None = option(
     None,
-    'The data set of their classes: imagenet for 1000 or 1001 classes, or the '
-    'one in --dataset_dir, if not set.',
+    'Data set whose classes the weights tell apart; if not set, the one in '
+    '--dataset_dir, or imagenet for 1000 or 1001 classes.',
   )
   dataset_dir: str | None = option(
     None,
-    'Folder of its records, for job.json: evaluation then needs no flag but '
-    '--checkpoint_path.',
+    "Folder of that data set's records, for job.json: evaluation then needs no "
+    'flag but --checkpoint_path.',
     path=True,
   )
   image_size: int | None = option(
     None,
-    'Side of the images in pixels; that of their training, as far as it is '
-    'known, if not set.',
+    'Side of the images in pixels; if not set, that of the training of the '
+    "weights, or the network's default.",
     lower=1,
   )
   preprocessing_name: str | None = option(
     None,
-    'The preprocessing; that of their training, as far as it is known, if not '
-    'set.',
+    f'The preprocessing ({RECIPES}); if not set, that of the training of the '
+    'weights.',
   )
   compare_logits: bool = option(
     True,
     'Compare the logits with those that Keras or timm computes, where it is '
     'installed.',
   )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.preprocessing_name:
+      _recipe(self.preprocessing_name, '')  # Refuses an unknown one.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -534,21 +539,50 @@ class EvalLoopJob(EvalJob, ContinuousEvaluationOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VisualizeJob(CheckpointOptions):
-  """Options of visualize_attention.py."""
+class ImageOptions(CheckpointOptions):
+  """Options that name image files."""
 
   images: str | None = option(
-    None,
-    'Image files, separated by commas, or a folder of them; records of the data '
-    'set if not set.',
+    None, 'Image files, folders and lists of them, separated by commas.'
   )
-  num_images: int = option(8, 'Largest number of images.', lower=1, upper=100)
   num_classes: int | None = option(
     None,
     'Number of classes, if neither job.json nor the data set says it.',
     lower=2,
     upper=MOST_CLASSES,
   )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictJob(ImageOptions):
+  """Options of predict.py."""
+
+  batch_size: int = option(32, 'Images per step.', lower=1)
+  top: int = option(5, 'Number of best classes of each image.', lower=1)
+  output: str | None = option(
+    None,
+    'File for the predictions: .csv, .json or .jsonl; a table on stdout if not '
+    'set.',
+    path=True,
+  )
+  sort_into: str | None = option(
+    None,
+    'Folder to receive a folder for each predicted class, with links to the '
+    'images.',
+    path=True,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VisualizeJob(ImageOptions):
+  """Options of visualize_attention.py."""
+
+  images: str | None = option(
+    None,
+    'Image files, folders and lists of them, separated by commas; records of '
+    'the data set if not set.',
+  )
+  num_images: int = option(8, 'Largest number of images.', lower=1, upper=100)
   class_name: str | None = option(
     None,
     'Name or number of the class to explain; the predicted class if not set.',

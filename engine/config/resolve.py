@@ -22,8 +22,10 @@ from engine.config import imported, job_file, precedence
 from engine.config.jobs import (
   CheckpointOptions,
   EvalJob,
+  ImageOptions,
   ModelOptions,
   NetworkOptions,
+  PredictJob,
   TrainJob,
   VisualizeJob,
 )
@@ -34,6 +36,7 @@ from options import Options
 
 JobT = TypeVar('JobT', bound=ModelOptions)
 CheckpointJobT = TypeVar('CheckpointJobT', bound=CheckpointOptions)
+ImagesJobT = TypeVar('ImagesJobT', bound=ImageOptions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,16 +191,47 @@ def visualization(
   job, recorded, folder = _complete_from_checkpoint(job, explicit)
   if job.images is None:
     setup = _on_records(job, recorded, folder)
-  else:
-    setup = _setup(job, _without_records(job, recorded), 'eval_image_size')
-  num_classes = job.num_classes or setup.num_classes
+    _check_num_classes(setup, recorded, folder)
+    return setup
+  return _on_images(job, recorded, folder)
+
+
+def prediction(job: PredictJob, explicit: Collection[str]) -> Setup[PredictJob]:
+  """Resolves a prediction: the setup's data set has only class names.
+
+  Args:
+    job: the job that the flags describe.
+    explicit: the options set by flags.
+
+  Raises:
+    UserError: for wrong input.
+  """
+  _require(job, 'images', 'files, folders or lists of images')
+  _check_paths(job)
+  job, recorded, folder = _complete_from_checkpoint(job, explicit)
+  return _on_images(job, recorded, folder)
+
+
+def _on_images(
+  job: ImagesJobT, recorded: Mapping[str, Any] | None, folder: pathlib.Path
+) -> Setup[ImagesJobT]:
+  """Returns the setup of a trained network on image files."""
+  setup = _setup(job, _without_records(job, recorded), 'eval_image_size')
+  _check_num_classes(setup, recorded, folder)
+  return setup
+
+
+def _check_num_classes(
+  setup: Setup, recorded: Mapping[str, Any] | None, folder: pathlib.Path
+) -> None:
+  """Raises UserError if --num_classes is set and wrong."""
+  num_classes = setup.job.num_classes or setup.num_classes
   if num_classes != setup.num_classes:
     raise UserError(
       f'--num_classes={num_classes} contradicts the {setup.num_classes} '
       f'classes of {folder / "job.json" if recorded else setup.dataset.name}: '
       'omit it.'
     )
-  return setup
 
 
 def _complete_from_checkpoint(
@@ -243,7 +277,7 @@ def _on_records(
 
 
 def _without_records(
-  job: VisualizeJob, recorded: Mapping[str, Any] | None
+  job: ImageOptions, recorded: Mapping[str, Any] | None
 ) -> Dataset:
   """Returns the data set as far as it is known without its records."""
   name = job.dataset_name

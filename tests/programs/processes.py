@@ -208,6 +208,7 @@ PROGRAMS = {
   'inspect': 'inspect_data.py',
   'list': 'list_networks.py',
   'import': 'import_weights.py',
+  'predict': 'predict.py',
   'visualize': 'visualize_attention.py',
   'compare': 'compare_attention.py',
 }

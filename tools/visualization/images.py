@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from engine import console, error_translation, inputs
 from engine.config.jobs import VisualizeJob
 from engine.config.resolve import Setup
 from errors import UserError
-from options import expand_path
 from preprocessing.preprocessing_factory import get_preprocessing
 from tf_compat import tf
+from tools import image_files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def read_images(setup: Setup[VisualizeJob]) -> Iterator[SourceImage]:
   """
   if setup.job.images is None:
     return _read_records(setup)
-  paths = _find_files(setup.job.images)
+  paths = image_files.find(setup.job.images)
   limit = setup.job.num_images
   if len(paths) > limit:
     console.say(
@@ -52,39 +52,6 @@ def read_images(setup: Setup[VisualizeJob]) -> Iterator[SourceImage]:
       'more.'
     )
   return _preprocess_files(setup, _read_files(paths[:limit]))
-
-
-def _find_files(images: str) -> list[pathlib.Path]:
-  """Returns the files that --images names, and those in its folders."""
-  # A path with commas, or a list of paths.
-  path = _path(images)
-  parts = [path] if os.path.exists(path) else map(_path, images.split(','))
-  paths = [file for part in parts for file in _files_in(part)]
-  if not paths:
-    raise UserError(
-      f'--images={images} names no image: give files, or a folder of '
-      f'{", ".join(photo.SUFFIXES)}.'
-    )
-  return paths
-
-
-def _path(text: str) -> pathlib.Path:
-  """Returns the path in one part of a list."""
-  return pathlib.Path(expand_path(text.strip()))
-
-
-def _files_in(path: pathlib.Path) -> Iterable[pathlib.Path]:
-  """Returns the file itself, or a folder's images sorted by name."""
-  if os.path.isdir(path):
-    photos = (p for p in path.iterdir() if p.suffix.lower() in photo.SUFFIXES)
-    # Opening a pipe would wait for its writer.
-    return sorted(p for p in photos if p.is_file())
-  if not os.path.isfile(path):
-    raise UserError(
-      f'There is no image {path}: --images takes files, separated by commas, '
-      'or a folder of them.'
-    )
-  return [path]
 
 
 def _read_files(paths: Sequence[pathlib.Path]) -> list[tuple[str, bytes]]:

@@ -1,0 +1,113 @@
+"""predict.py as a command: photos without labels, beside an evaluation."""
+
+import csv
+import json
+import re
+
+import pytest
+from original_files import photo_bytes, write_tree
+
+FORMS = 'JPEG', 'PNG', 'GIF', 'BMP', 'WEBP', 'TIFF'
+
+
+@pytest.fixture(scope='module')
+def classified(server, tmp_path_factory):
+  """A folder of photos, a run on them, and its evaluation's predictions.csv."""
+  folder = tmp_path_factory.mktemp('classified')
+  photos = {
+    f'photos/{kind}/{n}.{form.lower()}': photo_bytes(form, seed=n)
+    for kind in ('cat', 'dog')
+    for n, form in enumerate(FORMS)
+  }
+  write_tree(folder, photos)
+
+  def run(program, **flags):
+    process = server.start(program, cwd=folder, tiny=True, **flags)
+    assert process.wait() == 0, process.stderr
+
+  data = {'dataset_name': 'mine', 'dataset_dir': 'records'}
+  run('convert', source_dir='photos', num_processes=1, **data)
+  run(
+    'train', train_dir='train', model_name='tiny', batch_size=4,
+    max_number_of_steps=3, num_readers=1, **data,
+  )  # fmt: skip
+  run(
+    'eval', checkpoint_path='train', predictions_file='predictions.csv',
+    dataset_split_name='train',
+  )  # fmt: skip
+  return folder
+
+
+@pytest.mark.slow
+def test_probabilities_are_those_of_evaluation(server, classified, tmp_path):
+  process = server.start(
+    'predict', cwd=classified, tiny=True, checkpoint_path='train',
+    images='photos', output=tmp_path / 'out.csv', sort_into=tmp_path / 'sorted',
+    batch_size=3,
+  )  # fmt: skip
+  assert process.wait() == 0, process.stderr
+  with (tmp_path / 'out.csv').open(newline='') as file:
+    rows = {
+      row['file'].removeprefix('photos/'): row for row in csv.DictReader(file)
+    }
+  assert len(rows) == 12
+  with (classified / 'predictions.csv').open(newline='') as file:
+    expected = list(csv.DictReader(file))
+  assert expected
+  for line in expected:
+    row = rows[line['filename']]
+    for rank in ('1', '2'):
+      assert row[f'name_{rank}'] == line[f'top{rank}_name']
+      assert float(row[f'probability_{rank}']) == pytest.approx(
+        float(line[f'top{rank}_probability']), abs=2e-6
+      )
+  links = [
+    path for path in (tmp_path / 'sorted').rglob('*') if path.is_symlink()
+  ]
+  assert len(links) == 12
+  for link in links:
+    name = str(link.resolve().relative_to(classified / 'photos'))
+    assert rows[name]['name_1'] == link.parent.name
+
+
+@pytest.mark.slow
+def test_images_that_cannot_be_read_are_listed_and_the_rest_goes_on(
+  server, classified, tmp_path
+):
+  (tmp_path / 'broken.jpg').write_bytes(b'no photo')
+  (tmp_path / 'list.csv').write_text('path\nbroken.jpg\nmissing.png\n')
+  process = server.start(
+    'predict', cwd=classified, tiny=True, checkpoint_path='train', top=1,
+    images=f'photos/cat,{tmp_path}/list.csv', output=tmp_path / 'out.jsonl',
+  )  # fmt: skip
+  assert process.wait() == 1
+  assert '2 of 8 images failed' in process.stderr
+  assert 'broken.jpg: ' in process.stderr
+  assert 'missing.png: No such file' in process.stderr
+  lines = (tmp_path / 'out.jsonl').read_text().splitlines()
+  assert len(lines) == 6
+  assert {*json.loads(lines[0])} == {
+    'file', 'label_1', 'name_1', 'probability_1',
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    ({}, r'--images is required'),
+    ({'images': 'nowhere.jpg'}, r'There is no image nowhere.jpg'),
+    ({'images': 'records'}, r'names no image'),
+    ({'images': 'photos', 'output': 'a.xls'}, r'ending is one of .csv'),
+    ({'images': 'photos', 'checkpoint_path': 'x'}, r'No checkpoint x'),
+  ],
+)
+@pytest.mark.slow
+def test_wrong_input_is_refused(server, classified, flags, message):
+  process = server.start(
+    'predict',
+    cwd=classified,
+    tiny=True,
+    **{'checkpoint_path': 'train', **flags},
+  )
+  assert process.wait() == 2
+  assert re.search(message, process.error)
