@@ -21,7 +21,8 @@ def find(images: str) -> list[pathlib.Path]:
 
   Args:
     images: files, folders and lists of files, separated by commas. A list has a
-      path in the first column of each line, relative to the list's folder.
+      path in each line, of .csv and .tsv in the first column, relative to the
+      list's folder.
 
   Raises:
     UserError: if it names no image, or one that does not exist.
@@ -62,8 +63,12 @@ def _files_in(path: pathlib.Path) -> Iterable[pathlib.Path]:
 def _listed(source: pathlib.Path) -> list[pathlib.Path]:
   """Returns the files in the first column of a list."""
   lines = text_files.lines(text_files.read(source))
-  delimiter = '\t' if source.suffix.lower() == '.tsv' else ','
-  rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+  kind = source.suffix.lower()
+  if kind == '.txt':
+    rows = [[line] for line in lines if line.strip()]
+  else:
+    delimiter = '\t' if kind == '.tsv' else ','
+    rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
   if rows and rows[0][0].strip().lower() in _HEADINGS:
     del rows[0]
   return [source.parent / expand_path(row[0].strip()) for row in rows]

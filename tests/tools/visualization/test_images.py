@@ -1,14 +1,9 @@
 """The images to explain: files of any kind, folders, lists."""
 
-import os
 import pathlib
 
 import numpy as np
-import pytest
 from PIL import Image
-
-from errors import UserError
-from tools.visualization import images as images_lib
 
 
 def test_images_of_any_kind(visualize, write_image, tmp_path):
@@ -51,30 +46,6 @@ def test_a_damaged_image_is_skipped_with_a_message(
   explained = visualize(images=str(tmp_path / 'photos'))
   assert [image.name for image in explained] == ['intact.png']
   assert 'half.png cannot be read as an image' in capsys.readouterr().err
-
-
-def test_the_home_folder_is_expanded_in_each_part_of_a_list(
-  write_image, tmp_path, monkeypatch
-):
-  monkeypatch.setenv('HOME', str(tmp_path))
-  paths = [write_image(tmp_path / name) for name in ('a.png', 'b.png')]
-  found = images_lib._find_files('~/a.png, ~/b.png')
-  assert [str(path) for path in found] == paths
-  assert images_lib._find_files('~') == found
-
-
-@pytest.mark.parametrize('part', ['~nobody_of_this_name/a.png', 'a' * 5000])
-def test_a_part_of_a_list_that_names_no_file_is_refused(part):
-  with pytest.raises(UserError, match='There is no image'):
-    images_lib._find_files(f'{part},{part}')
-
-
-def test_a_pipe_in_a_folder_of_photos_is_passed_over(write_image, tmp_path):
-  path = write_image(tmp_path / 'photos' / 'a.png')
-  os.mkfifo(tmp_path / 'photos' / 'b.png')
-  assert images_lib._find_files(str(tmp_path / 'photos')) == [
-    pathlib.Path(path)
-  ]
 
 
 def test_folders_are_sorted_lists_are_not_num_images_limits_both(
