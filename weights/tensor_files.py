@@ -7,9 +7,11 @@ PyTorch is read by its weights-only loader.
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -33,6 +35,11 @@ _KERAS_ARRAYS = {
 # A state dict inside a checkpoint of training, and prefixes of wrapped modules.
 _STATE_DICTS = 'state_dict', 'model', 'model_state_dict', 'net'
 _WRAPPERS = re.compile(r'^(module\.|_orig_mod\.|model\.)+')
+# One of several files, as the Hugging Face hub divides large models.
+_SHARD = re.compile(r'-\d+-of-\d+\.safetensors$')
+# The file's bytes, the arrays, and the network's variables.
+_COPIES = 3
+_MAX_CONFIG_BYTES = 64 << 20
 
 
 def read(path: pathlib.Path) -> Weights:
@@ -47,6 +54,11 @@ def read(path: pathlib.Path) -> Weights:
   """
   if not path.is_file():
     raise UserError(f'No file {path}.')
+  if _SHARD.search(path.name):
+    raise UserError(
+      f'{path} is one of several files of a model: join them into one, by '
+      'safetensors.numpy.load_file and save_file.'
+    )
   for ending, reader in _READERS.items():
     if path.name.endswith(ending):
       return reader(path)
@@ -55,49 +67,81 @@ def read(path: pathlib.Path) -> Weights:
   )
 
 
+def check_memory(source: str | pathlib.Path, num_bytes: int) -> None:
+  """Raises UserError if arrays are too large to be converted in memory.
+
+  Args:
+    source: what to call the arrays' file in the message.
+    num_bytes: size of all arrays.
+  """
+  memory = _available_memory()
+  if _COPIES * num_bytes > memory:
+    raise UserError(
+      f'{source} holds {num_bytes >> 20} MB of arrays, for which '
+      f'{_COPIES * num_bytes >> 20} MB of memory are needed and '
+      f'{memory >> 20} MB are available: import it on a larger machine, or save '
+      'the weights alone.'
+    )
+
+
+def _available_memory() -> int:
+  """Returns the memory that programs may still take, in bytes."""
+  try:
+    text = pathlib.Path('/proc/meminfo').read_text(encoding='ascii')
+    return int(text.partition('MemAvailable:')[2].split()[0]) << 10
+  except (OSError, IndexError, ValueError):
+    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+
+
 def _read_keras(path: pathlib.Path) -> Weights:
   """Reads a .h5, .weights.h5 or .keras file."""
   import h5py
 
-  facts: dict[str, object] = {}
   try:
     if path.suffix == '.keras':
       with zipfile.ZipFile(path) as archive:
+        if archive.getinfo('config.json').file_size > _MAX_CONFIG_BYTES:
+          raise ValueError('its config.json is too large')
         config = json.loads(archive.read('config.json'))
         with (
           archive.open('model.weights.h5') as file,
           h5py.File(file, 'r') as content,
         ):
-          arrays, omitted = _datasets(content)
+          arrays, omitted = _arrays(path, content)
     else:
       with h5py.File(path, 'r') as content:
         config = json.loads(content.attrs.get('model_config', 'null'))
-        arrays, omitted = _datasets(content)
+        arrays, omitted = _arrays(path, content)
   except (
-    OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile,
+    OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
   ) as error:  # fmt: skip
     raise _damaged(path, 'a Keras file', error) from error
-  facts.update(_keras_facts(config))
   result: Modules = {}
-  names = {}
+  names: dict[str, str] = {}
   numbered = _numbered([layer for (layer, _, _), _ in arrays])
   for (layer, kind, name), array in arrays:
     layer = numbered.get(layer, layer)
-    result.setdefault(layer, {})[kind] = array
+    if kind in result.setdefault(layer, {}):
+      raise _ambiguous(path, names[f'{layer}/{kind}'], name)
+    result[layer][kind] = array
     names[f'{layer}/{kind}'] = name
+  facts = _keras_facts(config)
   return _weights(path, 'keras', result, names, omitted, facts)
 
 
-def _datasets(
-  content: Any,
+def _arrays(
+  path: pathlib.Path, content: Any
 ) -> tuple[list[tuple[tuple[str, str, str], np.ndarray]], int]:
   """Returns ((layer, kind, name), array) of each weight, and how many others."""
-  arrays, omitted = [], 0
+  arrays, omitted, num_bytes = [], 0, 0
   for dataset in _walk(content):
     if _OMITTED.search(dataset.name):
       omitted += 1
       continue
-    _check_size(dataset)
+    _check_stored(dataset)
+    num_bytes += dataset.nbytes
+    check_memory(path, num_bytes)
     parent = dataset.parent
     if parent.name.endswith('/vars'):
       # Keras 3 numbers the arrays of a layer, and keeps its name beside them.
@@ -139,12 +183,16 @@ def _walk(group: Any) -> Iterator[Any]:
       raise ValueError(f'{name} is a link, which weights do not have')
     if isinstance(group[name], h5py.Group):
       yield from _walk(group[name])
-    else:
+    elif isinstance(group[name], h5py.Dataset):
       yield group[name]
 
 
-def _check_size(dataset: Any) -> None:
-  """Raises ValueError if an array claims far more bytes than are stored."""
+def _check_stored(dataset: Any) -> None:
+  """Raises ValueError unless a file has the numbers that an array claims."""
+  if dataset.dtype.kind not in 'fiu' or dataset.shape is None:
+    raise ValueError(f'{dataset.name} is not an array of numbers')
+  if dataset.external or dataset.is_virtual:
+    raise ValueError(f'{dataset.name} is stored in another file')
   stored = dataset.id.get_storage_size()
   if dataset.nbytes > 1000 * max(stored, 1 << 12):
     raise ValueError(
@@ -178,26 +226,31 @@ def _layer_and_kind(name: str) -> tuple[str, str]:
 
 
 def _keras_facts(config: Any) -> dict[str, object]:
-  """Returns what a model's configuration says of name and image size."""
-  facts: dict[str, object] = {}
-  layers = (config or {}).get('config', {}).get('layers', [])
-  for layer in layers:
-    settings = layer.get('config', {})
-    shape = settings.get('batch_shape') or settings.get('batch_input_shape')
-    is_image = layer.get('class_name') == 'InputLayer' and len(shape or ()) == 4
-    if is_image and shape[1]:
-      facts['image_size'] = shape[1]
-    if layer.get('class_name') in ('Functional', 'Model'):
-      facts['name'] = settings.get('name')
-  if layers:
-    facts.setdefault('name', config['config'].get('name'))
-  return facts
+  """Returns what a model's configuration says of the size of its images."""
+  for layer in _entry(_entry(config, 'config'), 'layers') or ():
+    settings = _entry(layer, 'config')
+    shape = _entry(settings, 'batch_shape') or _entry(
+      settings, 'batch_input_shape'
+    )
+    is_input = _entry(layer, 'class_name') == 'InputLayer'
+    if not is_input or not isinstance(shape, list) or len(shape) != 4:
+      continue
+    height, width = shape[1:3]
+    if isinstance(height, int) and height == width:
+      return {'image_size': height}
+  return {}
+
+
+def _entry(content: Any, key: str) -> Any:
+  """Returns an entry of JSON that may be of another kind, or None."""
+  return content.get(key) if isinstance(content, dict) else None
 
 
 def _read_safetensors(path: pathlib.Path) -> Weights:
   """Reads a .safetensors file; bfloat16 becomes float32."""
   import safetensors
 
+  check_memory(path, path.stat().st_size)
   try:
     tensors = dict(_safetensors(path))
   except (safetensors.SafetensorError, OSError, ValueError) as error:
@@ -217,6 +270,10 @@ def _safetensors(path: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
   }  # fmt: skip
   # safetensors' own reader for NumPy has no bfloat16.
   for name, tensor in safetensors.deserialize(path.read_bytes()):
+    if tensor['dtype'] not in types:
+      raise ValueError(
+        f'{name} is of type {tensor["dtype"]}, not of {", ".join(types)}'
+      )
     array = np.frombuffer(tensor['data'], types[tensor['dtype']])
     yield name, array.reshape(tensor['shape'])
 
@@ -231,36 +288,69 @@ def _read_torch(path: pathlib.Path) -> Weights:
       'where it is installed, save safetensors: safetensors.torch.save_file('
       "torch.load(path, weights_only=True), 'weights.safetensors')."
     ) from error
+  check_memory(path, path.stat().st_size)
   try:
     content = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # It documents no types.
-    problem = str(error).splitlines()[0]
+    problem = (str(error).splitlines() or [type(error).__name__])[0]
     raise UserError(
       f'{path} holds more than weights, or is damaged: PyTorch refuses it '
       f'({problem}). Save its state_dict() alone.'
     ) from error
+  state = _state_dict(content)
+  tensors = {
+    name: _array(tensor)
+    for name, tensor in state.items()
+    if isinstance(tensor, torch.Tensor)
+  }
+  beside = _count(content, torch.Tensor) - len(tensors)
+  return _pytorch(path, tensors, beside)
+
+
+def _state_dict(content: Any) -> Mapping[str, Any]:
+  """Returns the state dict in a checkpoint of training; {} without one."""
   for key in _STATE_DICTS:
     if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
       content = content[key]
-  tensors = {
-    name: tensor.float().numpy()
-    if tensor.is_floating_point()
-    else tensor.numpy()
-    for name, tensor in content.items()
-    if isinstance(tensor, torch.Tensor)
-  }
-  return _pytorch(path, tensors)
+  return content if isinstance(content, Mapping) else {}
 
 
-def _pytorch(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> Weights:
-  """Groups the tensors of a state dict."""
-  kept = {
-    _WRAPPERS.sub('', name): array
-    for name, array in tensors.items()
-    if not _OMITTED.search(name)
-  }
+def _count(content: Any, kind: type) -> int:
+  """Returns the number of tensors in mappings and lists."""
+  if isinstance(content, Mapping):
+    return sum(_count(value, kind) for value in content.values())
+  if isinstance(content, list | tuple):
+    return sum(_count(value, kind) for value in content)
+  return int(isinstance(content, kind))
+
+
+def _array(tensor: Any) -> np.ndarray:
+  """Converts a tensor of PyTorch, whose bfloat16 NumPy does not know."""
+  import ml_dtypes
+  import torch
+
+  tensor = tensor.detach().contiguous()
+  if tensor.dtype == torch.bfloat16:
+    return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+  return tensor.numpy()
+
+
+def _pytorch(
+  path: pathlib.Path, tensors: Mapping[str, np.ndarray], beside: int = 0
+) -> Weights:
+  """Groups the tensors of a state dict, beside which others were left out."""
+  originals: dict[str, str] = {}
+  for name in tensors:
+    if _OMITTED.search(name):
+      continue
+    bare = _WRAPPERS.sub('', name)
+    if bare in originals:
+      raise _ambiguous(path, originals[bare], name)
+    originals[bare] = name
+  kept = {bare: tensors[name] for bare, name in originals.items()}
   result, names = modules.from_pytorch(kept)
-  return _weights(path, 'pytorch', result, names, len(tensors) - len(kept), {})
+  omitted = len(tensors) - len(kept) + beside
+  return _weights(path, 'pytorch', result, names, omitted, {})
 
 
 def _weights(
@@ -284,6 +374,13 @@ def _weights(
   if not content:
     raise UserError(f'{path} holds no weights.')
   return Weights(str(path), family, content, names, omitted, converted, facts)
+
+
+def _ambiguous(path: pathlib.Path, name: str, other: str) -> UserError:
+  return UserError(
+    f'{path} has {name} and {other}, which may be the same layer: save the '
+    'weights of one network alone.'
+  )
 
 
 def _damaged(path: pathlib.Path, kind: str, error: Exception) -> UserError:
