@@ -17,7 +17,14 @@ import numpy as np
 
 # Arrays of a batch norm.
 NORM = ('gamma', 'beta', 'moving_mean', 'moving_variance')
-KERNELS = ('kernel', 'depthwise_kernel', 'pointwise_kernel')
+# PyTorch's names of them, and of biases; kernels are called weight.
+_PYTORCH = {
+  'gamma': 'weight',
+  'beta': 'bias',
+  'moving_mean': 'running_mean',
+  'moving_variance': 'running_var',
+  'bias': 'bias',
+}
 
 # Layer's name -> array's name -> array.
 Modules = dict[str, dict[str, np.ndarray]]
@@ -34,8 +41,7 @@ class Weights:
     names: array's path (module/array) -> its name in the file.
     omitted: number of arrays left out: an optimizer's or moving averages.
     converted: number of arrays converted from another type than float32.
-    facts: what the file says of its network: 'name', 'num_classes',
-      'image_size', 'class_names', 'preprocessing'.
+    facts: what the file says of its network: 'image_size', if it is known.
   """
 
   source: str
@@ -47,8 +53,11 @@ class Weights:
   facts: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
   def name_of(self, module: str, array: str) -> str:
-    """Returns the name that an array has in the file."""
-    return self.names.get(f'{module}/{array}', f'{module}/{array}')
+    """Returns the name that an array has in the file, or would have."""
+    name = f'{module}/{array}'
+    if self.family == 'pytorch':
+      name = f'{module}.{_PYTORCH.get(array, "weight")}'
+    return self.names.get(f'{module}/{array}', name)
 
 
 def size(modules: Modules, without: Iterable[str] = ()) -> int:
@@ -88,11 +97,7 @@ def from_pytorch(
     if kind == 'num_batches_tracked':
       continue
     if module in norms:
-      kind = dict(
-        zip(
-          ('weight', 'bias', 'running_mean', 'running_var'), NORM, strict=True
-        )
-      ).get(kind, kind)
+      kind = {_PYTORCH[ours]: ours for ours in NORM}.get(kind, kind)
     elif kind == 'weight':
       kind, array = 'kernel', _keras_kernel(array)
     modules.setdefault(module, {})[kind] = array

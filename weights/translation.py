@@ -164,6 +164,14 @@ class _Translation:
     self._network = network
     scopes = list(dict.fromkeys(v.scope for v in network.variables))
     self._names = architecture.layers(scopes)
+    # Norms of a network have the same arrays: all have gamma, or none has.
+    self._norm_kinds = {
+      kind
+      for module in weights.modules.values()
+      if 'moving_mean' in module
+      for kind in modules.NORM
+      if kind in module
+    }
     self._used: set[tuple[str, str]] = set()
     self._differences: list[str] = []
 
@@ -205,46 +213,66 @@ class _Translation:
       return self._norm_value(variable)
     array = self._layer_array(variable.scope, variable.leaf)
     if array is None:
-      self._differences.append(f'{self._wanted(variable)} is missing')
+      self._differences.append(
+        f'{self._wanted(variable.scope, variable.leaf)} is missing'
+      )
       return None
     if variable.leaf in _KERNELS:
       array = _fit_kernel(array, variable.shape, self._weights.family)
     if array.shape != variable.shape:
       self._differences.append(
-        f'{self._wanted(variable)} is {list(array.shape)}, not '
-        f'{list(variable.shape)}'
+        f'{self._wanted(variable.scope, variable.leaf)} is '
+        f'{list(array.shape)}, not {list(variable.shape)}'
       )
       return None
     return array * self._kernel_scale(variable)
 
   def _norm_value(self, variable: Variable) -> np.ndarray | None:
     """Returns a norm's array, for our epsilon, without gamma if ours has none."""
-    mean, variance = (
-      self._layer_array(variable.scope, kind)
-      for kind in ('moving_mean', 'moving_variance')
-    )
-    if mean is None or variance is None or mean.shape != variable.shape:
-      shape = None if mean is None else list(mean.shape)
-      self._differences.append(
-        f'{self._wanted(variable)} is {shape or "missing"}, not '
-        f'{list(variable.shape)}'
-      )
+    arrays = self._norm_arrays(variable.scope)
+    differences = self._norm_differences(variable.scope, arrays, variable.shape)
+    if differences:
+      # Every norm has a variance, so that each difference is noted once.
+      if variable.leaf == 'moving_variance':
+        self._differences += differences
       return None
-    gamma = self._layer_array(variable.scope, 'gamma')
-    beta = self._layer_array(variable.scope, 'beta')
-    gamma = np.ones_like(mean) if gamma is None else gamma
+    mean, variance = arrays['moving_mean'], arrays['moving_variance']
+    gamma = arrays.get('gamma', np.ones_like(mean))
     gamma = gamma * self._epsilon_ratio(variable.scope, variance)
     has_gamma = self._has(variable.scope, 'gamma')
-    bias = self._layer_array(variable.scope.removesuffix(NORM), 'bias')
-    if bias is not None and variable.scope.endswith(NORM):
-      mean = mean - bias
+    mean = mean - arrays.get('bias', 0)
     if variable.leaf == 'gamma':
       return gamma
     if variable.leaf == 'beta':
-      return np.zeros_like(mean) if beta is None else beta
+      return arrays.get('beta', np.zeros_like(mean))
     if variable.leaf == 'moving_variance':
       return variance
     return mean if has_gamma else mean * gamma
+
+  def _norm_arrays(self, scope: str) -> dict[str, np.ndarray]:
+    """Returns a norm's arrays by kind; 'bias' is that of the layer before it."""
+    arrays = {kind: self._layer_array(scope, kind) for kind in _NORM_ARRAYS}
+    if scope.endswith(NORM):
+      arrays['bias'] = self._layer_array(scope.removesuffix(NORM), 'bias')
+    return {kind: array for kind, array in arrays.items() if array is not None}
+
+  def _norm_differences(
+    self, scope: str, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]
+  ) -> list[str]:
+    """Returns which arrays of a norm are missing or of another shape."""
+    wanted = self._norm_kinds | {'moving_mean', 'moving_variance'}
+    differences = [
+      f'{self._wanted(scope, kind)} is missing'
+      for kind in modules.NORM
+      if kind in wanted and kind not in arrays
+    ]
+    for kind, array in arrays.items():
+      owner = scope.removesuffix(NORM) if kind == 'bias' else scope
+      if array.shape != shape:
+        differences.append(
+          f'{self._wanted(owner, kind)} is {list(array.shape)}, not {list(shape)}'
+        )
+    return differences
 
   def _kernel_scale(self, variable: Variable) -> float | np.ndarray:
     """Returns the factor by which a kernel makes up for what ours lacks."""
@@ -255,12 +283,11 @@ class _Translation:
     if norm not in self._network.epsilons or self._has(norm, 'gamma'):
       return factor
     # Its norm has no gamma.
-    variance = self._layer_array(norm, 'moving_variance')
-    if variance is None:
+    arrays = self._norm_arrays(norm)
+    if self._norm_differences(norm, arrays, variable.shape[-1:]):
       return factor
-    gamma = self._layer_array(norm, 'gamma')
-    scale = self._epsilon_ratio(norm, variance) * factor
-    return scale if gamma is None else gamma * scale
+    scale = self._epsilon_ratio(norm, arrays['moving_variance']) * factor
+    return arrays.get('gamma', 1) * scale
 
   def _kernel_factor(self, scope: str) -> float:
     """Returns the architecture's factor, where the layer follows a gate."""
@@ -300,12 +327,12 @@ class _Translation:
         return value
     return None
 
-  def _wanted(self, variable: Variable) -> str:
+  def _wanted(self, scope: str, leaf: str) -> str:
     """Returns the name in the file of what a variable needs."""
-    module = self._names.get(variable.scope)
+    module = self._names.get(scope)
     if module is None:
-      return f'what {variable.name} needs'
-    return self._weights.name_of(module, _ARRAYS[variable.leaf])
+      return f'what {scope}/{leaf} needs'
+    return self._weights.name_of(module, _ARRAYS[leaf])
 
 
 def is_ignored(module: str) -> bool:
