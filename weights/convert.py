@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
+import lzma
+import math
 import pathlib
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,11 +32,24 @@ _INTERPOLATIONS = {
   'bicubic': 'bicubic',
   'lanczos': 'bicubic',
 }
+# What is read of the config.json beside timm's weights.
+_HUB_KINDS = {
+  'pretrained_cfg?': {
+    'input_size?': [int],
+    'crop_pct?': float,
+    'interpolation?': str,
+    'mean?': [float],
+    'std?': [float],
+  },
+  'label_names?': [str],
+}
 # Endings of a checkpoint's tensors that are not weights of the network.
 _AVERAGE = '/ExponentialMovingAverage'
 _SLOTS = re.compile(r'/(Adam(_1)?|Momentum|RMSProp(_1)?|Adagrad)$')
-# The largest archive and file in it that is unpacked, in bytes.
-_MAX_UNPACKED = 4 << 30
+# Files of a checkpoint.
+_CHECKPOINT_FILE = re.compile(r'\.(index|meta|data-\d+-of-\d+)$')
+# The most that is unpacked from an archive, in bytes.
+_MAX_UNPACKED = 8 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,58 +87,82 @@ class Converted:
   weights: Weights | None = None
 
 
-def convert(source: str, model_name: str | None = None) -> Converted:
+def convert(
+  source: str, model_name: str | None = None, image_size: int | None = None
+) -> Converted:
   """Converts a file of weights, or what a name stands for.
 
   Args:
     source: see sources.fetch; also a checkpoint of TF-Slim.
     model_name: the network; None recognizes it.
+    image_size: height and width of the images, pixels; None takes those of the
+      training.
 
   Raises:
     UserError: if the source cannot be had, read, recognized or converted.
   """
+  if model_name:
+    nets_factory.NETWORKS[model_name]  # Refuses an unknown name.
   path = sources.fetch(source)
-  name = source.partition(':')[2] if source.startswith('slim:') else path.name
-  is_checkpoint = not path.name.endswith(tensor_files.ENDINGS)
-  if is_checkpoint or path.name.endswith(sources.ARCHIVES):
-    return _convert_checkpoint(source, path, name, model_name)
-  return _convert_weights(source, tensor_files.read(path), model_name)
+  if path.is_dir():
+    raise UserError(
+      f'{source} is a folder: pass one of its files, which end in '
+      f'{", ".join(tensor_files.ENDINGS)}, or a checkpoint in it.'
+    )
+  if path.name.endswith(tensor_files.ENDINGS):
+    return _convert_weights(source, path, model_name, image_size)
+  return _convert_checkpoint(source, path, model_name, image_size)
 
 
 def _convert_weights(
-  source: str, weights: Weights, model_name: str | None
+  source: str,
+  path: pathlib.Path,
+  model_name: str | None,
+  image_size: int | None,
 ) -> Converted:
   """Converts weights of the first architecture that they fit."""
+  weights = tensor_files.read(path)
+  facts = {**_hub_facts(path), **weights.facts}
   error: UserError | None = None
   for architecture in _candidates(weights, model_name):
     named = _name_classifier(weights, architecture)
     try:
       num_classes = _num_classes(named, architecture)
-      facts = {**_hub_facts(source, num_classes), **weights.facts}
-      image_size = facts.get('image_size') or architecture.image_size
-      network = translation.describe(architecture, num_classes, image_size)
+      size = image_size or facts.get('image_size', architecture.image_size)
+      _check_image_size(source, architecture.network, size)
+      network = translation.describe(architecture, num_classes, size)
       values = translation.translate(named, architecture, network)
     except UserError as refusal:
       error = error or refusal
       continue
-    notes = _notes(weights, architecture, network)
+    names = facts.get('class_names', ())
     return Converted(
       source=source,
       origin=architecture.name,
       network=architecture.network,
       num_classes=num_classes,
-      image_size=image_size,
-      preprocessing=facts.get('preprocessing') or architecture.preprocessing,
+      image_size=size,
+      preprocessing=facts.get('preprocessing', architecture.preprocessing),
       values=values,
       attention=architecture.attention,
       padding=architecture.padding,
-      class_names=facts.get('class_names', ()),
-      notes=notes,
+      class_names=names if len(names) == num_classes else (),
+      notes=_notes(weights, architecture, network),
       architecture=architecture,
       weights=named,
     )
   assert error
   raise error
+
+
+def _check_image_size(source: str, network: str, size: int) -> None:
+  """Raises UserError if images are too small for a network."""
+  minimum = nets_factory.NETWORKS[network].min_image_size
+  if size < minimum:
+    raise UserError(
+      f'{source}: {network} needs images of at least {minimum} pixels, not of '
+      f'{size}: set --image_size.'
+    )
 
 
 def _candidates(
@@ -131,8 +172,6 @@ def _candidates(
   table = [
     entry for entry in ARCHITECTURES.values() if entry.family == weights.family
   ]
-  if model_name:
-    nets_factory.NETWORKS[model_name]
 
   def size(entry: Architecture) -> int:
     named = _name_classifier(weights, entry)
@@ -201,7 +240,7 @@ def _num_classes(weights: Weights, architecture: Architecture) -> int:
       f'the logits of {architecture.name}, the nearest architecture: take the '
       'weights with their top.'
     )
-  return len(classifier['bias'])
+  return classifier['bias'].size
 
 
 def _notes(
@@ -235,26 +274,27 @@ def _notes(
   return tuple(notes)
 
 
-def _hub_facts(source: str, num_classes: int) -> dict[str, Any]:
+def _hub_facts(path: pathlib.Path) -> dict[str, Any]:
   """Returns what the config.json beside a timm file says of its training."""
-  path = sources.fetch(source).parent / 'config.json'
+  if not path.name.endswith('.safetensors'):
+    return {}
   content = files.read_json(
-    path,
-    {'pretrained_cfg?': dict[str, Any], 'label_names?': list[str]},
-    'Delete it, to import without it.',
+    path.with_name('config.json'),
+    _HUB_KINDS,
+    'Move it away, to import without it.',
   )
   if not content or 'pretrained_cfg' not in content:
     return {}
   trained = content['pretrained_cfg']
   facts: dict[str, Any] = {}
   size = trained.get('input_size')
-  if isinstance(size, list) and len(size) == 3:
-    facts['image_size'] = int(size[1])
+  if size and len(size) == 3 and size[1] == size[2]:
+    facts['image_size'] = size[1]
   options = {
     'crop_fraction': trained.get('crop_pct'),
     'mean': trained.get('mean'),
     'std': trained.get('std'),
-    'interpolation': _INTERPOLATIONS.get(str(trained.get('interpolation'))),
+    'interpolation': _INTERPOLATIONS.get(trained.get('interpolation')),
   }
   given = [
     f'{name}={tuple(value) if isinstance(value, list) else value!r}'
@@ -263,17 +303,19 @@ def _hub_facts(source: str, num_classes: int) -> dict[str, Any]:
   ]
   if given:
     facts['preprocessing'] = f'imagenet({", ".join(given)})'
-  names = content.get('label_names')
-  if names and len(names) == num_classes:
-    facts['class_names'] = tuple(names)
+  if content.get('label_names'):
+    facts['class_names'] = tuple(content['label_names'])
   return facts
 
 
 def _convert_checkpoint(
-  source: str, path: pathlib.Path, name: str, model_name: str | None
+  source: str,
+  path: pathlib.Path,
+  model_name: str | None,
+  image_size: int | None,
 ) -> Converted:
   """Converts a checkpoint of TF-Slim: the network's variables, without others."""
-  release = _release(name)
+  release = _release(path.name)
   if release is None and model_name is None:
     raise UserError(
       f'{source} does not say which network it is of: set --model_name.'
@@ -285,9 +327,13 @@ def _convert_checkpoint(
       f'--model_name={network}: omit it.'
     )
   spec = nets_factory.NETWORKS[network]
-  checkpoint = _unpack(path) if path.name.endswith(sources.ARCHIVES) else path
+  size = image_size or (release and release.image_size) or spec.image_size
+  _check_image_size(source, network, size)
+  checkpoint = _CHECKPOINT_FILE.sub('', str(path))
+  if path.name.endswith(sources.ARCHIVES):
+    checkpoint = str(_unpack(path))
   tensors, omitted = _read_checkpoint(
-    str(checkpoint), bool(release and release.moving_averages)
+    source, checkpoint, bool(release and release.moving_averages)
   )
   tensors = {spec.own_name(key): value for key, value in tensors.items()}
   values, num_classes = _select(source, network, tensors)
@@ -302,7 +348,7 @@ def _convert_checkpoint(
     origin=f'slim:{release.name}' if release else f'slim:{network}',
     network=network,
     num_classes=num_classes,
-    image_size=(release and release.image_size) or spec.image_size,
+    image_size=size,
     preprocessing=(release and release.preprocessing) or spec.preprocessing,
     values=values,
     notes=tuple(notes),
@@ -318,27 +364,35 @@ def _release(name: str) -> Release | None:
 def _unpack(path: pathlib.Path) -> pathlib.Path:
   """Unpacks the checkpoint in an archive; returns its path."""
   folder = files.temporary_folder('slim_weights_')
+  unpacked = 0
   try:
     with tarfile.open(path) as archive:
       for member in archive:
         name = pathlib.PurePosixPath(member.name).name
         if not member.isfile() or '.ckpt' not in name or name.endswith('.meta'):
           continue
-        if member.size > _MAX_UNPACKED:
-          raise UserError(f'{path}: {name} is of {member.size} bytes.')
+        unpacked += member.size
+        if unpacked > _MAX_UNPACKED:
+          raise UserError(
+            f'{path} holds more than {_MAX_UNPACKED >> 30} GB: unpack the '
+            'checkpoint to import, and pass its path.'
+          )
         with (folder / name).open('wb') as target:
           content = archive.extractfile(member)
           assert content
           shutil.copyfileobj(content, target)
-  except (tarfile.TarError, OSError, EOFError) as error:
+  except (
+    tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError,
+  ) as error:  # fmt: skip
     raise UserError(
       f'{path} is not a tar archive, or its download was interrupted: {error}.'
     ) from error
-  found = {
-    re.sub(r'\.(index|data-\d+-of-\d+)$', '', each.name)
-    for each in folder.iterdir()
-  }
-  if len(found) != 1:
+  found = {_CHECKPOINT_FILE.sub('', each.name) for each in folder.iterdir()}
+  if not found:
+    raise UserError(
+      f'{path} holds no checkpoint of TF-Slim, whose files have names with .ckpt.'
+    )
+  if len(found) > 1:
     raise UserError(
       f'{path} holds {len(found)} checkpoints ({", ".join(sorted(found))}): '
       'unpack the one to import, and pass its path.'
@@ -347,12 +401,13 @@ def _unpack(path: pathlib.Path) -> pathlib.Path:
 
 
 def _read_checkpoint(
-  checkpoint: str, averages: bool
+  source: str, checkpoint: str, averages: bool
 ) -> tuple[dict[str, np.ndarray], int]:
   """Returns weights by name, or their moving averages, and how many others."""
   try:
     reader = tf.train.load_checkpoint(checkpoint)
     names = reader.get_variable_to_shape_map()
+    types = reader.get_variable_to_dtype_map()
     kept = {
       name: f'{name}{_AVERAGE}'
       if averages and f'{name}{_AVERAGE}' in names
@@ -360,13 +415,17 @@ def _read_checkpoint(
       for name in names
       if not name.endswith(_AVERAGE)
       and not _SLOTS.search(name)
-      and name != 'global_step'
+      and types[name].is_floating
     }
+    num_bytes = sum(
+      math.prod(names[key]) * types[key].size for key in kept.values()
+    )
+    tensor_files.check_memory(source, num_bytes)
     tensors = {name: reader.get_tensor(key) for name, key in kept.items()}
   except (tf.errors.OpError, ValueError, RuntimeError) as error:
     problem = str(error).splitlines()[0]
     raise UserError(
-      f'{checkpoint} is not a checkpoint, or is damaged: {problem}.'
+      f'{source} is not a checkpoint, or is damaged: {problem}.'
     ) from error
   return tensors, len(names) - len(tensors)
 
@@ -384,7 +443,10 @@ def _select(
   ]  # fmt: skip
   num_classes = len(logits[-1]) if logits else 0
   if not num_classes:
-    raise UserError(f'{source} has no logits of 1000 or 1001 classes.')
+    raise UserError(
+      f'{source} has no logits of 1000 or 1001 classes. If the network was '
+      'trained on others, fine-tune it by --checkpoint_path without importing it.'
+    )
   with tf.Graph().as_default():
     network_fn = nets_factory.get_network_fn(
       network, num_classes, is_training=True

@@ -1,7 +1,11 @@
 """Files of weights that are of another kind, damaged, or of another network."""
 
+import gzip
+import io
 import json
 import pathlib
+import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -158,6 +162,91 @@ def test_a_link_to_another_file_is_refused(tmp_path):
     file['conv1'] = h5py.ExternalLink('/etc/passwd', '/x')
   with pytest.raises(UserError, match='conv1 is a link'):
     convert.convert(str(path))
+
+
+def archive(path: pathlib.Path, names: list[str]) -> pathlib.Path:
+  """Writes an archive of files."""
+  with tarfile.open(path, 'w:gz') as file:
+    for name in names:
+      content = ' '.join(map(str, range(2000))).encode()
+      member = tarfile.TarInfo(name)
+      member.size = len(content)
+      file.addfile(member, io.BytesIO(content))
+  return path
+
+
+@pytest.mark.parametrize(
+  ('names', 'message'),
+  [
+    (['photo.jpg'], 'holds no checkpoint of TF-Slim'),
+    (['a.ckpt', 'b/b.ckpt.index'], r'holds 2 checkpoints \(a.ckpt, b.ckpt\)'),
+    (['a.ckpt'], r'a.tgz is not a checkpoint, or is damaged'),
+  ],
+)
+def test_archives_of_another_content_are_refused(names, message, tmp_path):
+  path = archive(tmp_path / 'a.tgz', names)
+  with pytest.raises(UserError, match=message):
+    convert.convert(str(path), 'lenet')
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+  path = archive(tmp_path / 'a.tar.gz', ['a.ckpt'])
+  start = gzip.decompress(path.read_bytes())[:1024]
+  deflate = zlib.compressobj(wbits=31)
+  start = deflate.compress(start) + deflate.flush(zlib.Z_FULL_FLUSH)
+  path.write_bytes(start + b'\xff' * 100)  # no type of block
+  with pytest.raises(UserError, match='download was interrupted'):
+    convert.convert(str(path), 'lenet')
+  path.write_bytes(gzip.compress(b'no tar archive'))
+  with pytest.raises(UserError, match='is not a tar archive'):
+    convert.convert(str(path), 'lenet')
+
+
+def test_an_unpacked_release_is_known_by_its_archive(tmp_path):
+  """Its checkpoint may be named by any of its files."""
+  path = tmp_path / 'inception_v1_2016_08_28.ckpt.index'
+  path.touch()
+  with pytest.raises(UserError, match='of inception_v1, not of'):
+    convert.convert(str(path), 'inception_v2')
+
+
+def test_a_folder_is_refused(tmp_path):
+  with pytest.raises(UserError, match='is a folder: pass one of its files'):
+    convert.convert(str(tmp_path))
+
+
+def test_an_unknown_network_is_refused_before_a_download():
+  with pytest.raises(UserError, match="Did you mean 'vgg_16'"):
+    convert.convert('keras:VGG16', 'vgg16')
+
+
+def test_images_too_small_for_the_network_are_refused():
+  with pytest.raises(
+    UserError, match=r'inception_v3 needs .* not of 10: set --im'
+  ):
+    convert._check_image_size('model.h5', 'inception_v3', 10)
+
+
+def test_what_timm_says_of_the_training_is_kept(tmp_path):
+  path = tmp_path / 'model.safetensors'
+  trained = {
+    'input_size': [3, 288, 288], 'crop_pct': 0.95, 'interpolation': 'bicubic',
+    'mean': [0.5, 0.5, 0.5], 'std': [0.25, 0.25, 0.25], 'pool_size': [9, 9],
+  }  # fmt: skip
+  config = {'pretrained_cfg': trained, 'label_names': ['crow', 'gull']}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  assert convert._hub_facts(path) == {
+    'image_size': 288,
+    'preprocessing': 'imagenet(crop_fraction=0.95, mean=(0.5, 0.5, 0.5), '
+    "std=(0.25, 0.25, 0.25), interpolation='bicubic')",
+    'class_names': ('crow', 'gull'),
+  }
+  (tmp_path / 'config.json').write_text('{"pretrained_cfg": {"mean": "x"}}')
+  with pytest.raises(
+    UserError, match=r'config.json has "x" for pretrained_cfg'
+  ):
+    convert._hub_facts(path)
+  assert convert._hub_facts(tmp_path / 'model.h5') == {}
 
 
 @pytest.mark.parametrize(
