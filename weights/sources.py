@@ -5,9 +5,12 @@ What a name stands for is downloaded once, into a cache folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import filelock
 
 from datasets import download
 from errors import UserError
@@ -64,13 +67,31 @@ def cache_folder() -> pathlib.Path:
   return pathlib.Path(root) / 'slim-attention'
 
 
+@contextlib.contextmanager
+def locked_folder(name: str) -> Iterator[pathlib.Path]:
+  """Yields a folder of the cache in which one process works at a time.
+
+  Args:
+    name: the folder's name; it is created if it does not exist.
+  """
+  folder = cache_folder() / name
+  folder.mkdir(parents=True, exist_ok=True)
+  lock = filelock.FileLock(folder / '.lock')
+  # Some network file systems have no locks: continue without one.
+  with contextlib.suppress(NotImplementedError):
+    lock.acquire()
+  try:
+    yield folder
+  finally:
+    lock.release()
+
+
 def _download(url: str, md5: str | None) -> pathlib.Path:
   """Downloads a file into the cache, unless it is there."""
-  folder = cache_folder() / 'downloads'
-  folder.mkdir(parents=True, exist_ok=True)
-  return download.fetch(
-    download.Download(url, md5), folder, f'put it into {folder}'
-  )
+  with locked_folder('downloads') as folder:
+    return download.fetch(
+      download.Download(url, md5), folder, f'put it into {folder}'
+    )
 
 
 def _fetch_keras(name: str) -> pathlib.Path:
@@ -85,18 +106,18 @@ def _fetch_slim(name: str) -> pathlib.Path:
 
 def _fetch_timm(name: str) -> pathlib.Path:
   """Downloads timm/<name> from the Hugging Face hub, with its config.json."""
+  folder = cache_folder() / 'timm' / name
+  path = folder / 'model.safetensors'
+  if path.exists():
+    return path
   try:
     import huggingface_hub
   except ImportError as error:
     raise UserError(
       f"timm:{name} needs the extra 'weights': pip install huggingface_hub. Or "
-      f'download model.safetensors from https://huggingface.co/timm/{name} and '
-      'pass that file.'
+      'download model.safetensors and config.json from '
+      f'https://huggingface.co/timm/{name} into {folder}.'
     ) from error
-  folder = cache_folder() / 'timm' / name
-  path = folder / 'model.safetensors'
-  if path.exists():
-    return path
   try:
     huggingface_hub.hf_hub_download(
       f'timm/{name}', 'config.json', local_dir=folder

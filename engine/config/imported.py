@@ -13,6 +13,7 @@ from typing import Any
 from datasets import dataset_factory
 from datasets import manifest as manifests
 from datasets.dataset import Dataset
+from datasets.dataset_factory import DATASETS
 from engine import console
 from engine.checkpoints import store
 from engine.config import job_file
@@ -24,6 +25,8 @@ from weights.convert import Converted
 # Classes of ImageNet, without and with a background.
 IMAGENET_CLASSES = 1000, 1001
 UNKNOWN = 'unknown'
+# Folder of the cache.
+_CONVERTED = 'converted'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +54,14 @@ def import_weights(job: ImportJob) -> Import:
     job: the source and the output folder.
 
   Raises:
-    UserError: if the output folder holds a checkpoint, or the source cannot be
+    UserError: if the output folder is not empty, or the source cannot be
       converted, or computes something else than in the other project.
   """
-  output = pathlib.Path(job.output_dir or '')
-  if output.is_dir() and any(output.iterdir()):
-    raise UserError(
-      f'{output} is not empty: choose another --output_dir, or delete it.'
-    )
+  # A link or '.' cannot be replaced, what it stands for can.
+  output = pathlib.Path(os.path.realpath(job.output_dir or ''))
+  _check_empty(output)
   dataset = _find_dataset(job)
-  converted = convert.convert(job.weights or '', job.model_name)
+  converted = convert.convert(job.weights or '', job.model_name, job.image_size)
   train_job, facts = _describe(job, converted, dataset)
   difference = proof.difference(converted) if job.compare_logits else None
   output.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +72,23 @@ def import_weights(job: ImportJob) -> Import:
     folder.mkdir()
     checkpoint = store.write(converted.values, folder, step=0)
     job_file.write(train_job, facts, folder)
+    # Another process may have written there meanwhile.
+    _check_empty(output)
     if output.is_dir():
       output.rmdir()
     folder.rename(output)
-  path = os.path.join(output, os.path.basename(checkpoint))
+  path = os.path.join(job.output_dir or '', os.path.basename(checkpoint))
   return Import(converted, train_job, path, difference)
+
+
+def _check_empty(output: pathlib.Path) -> None:
+  """Raises UserError unless a folder is empty or does not exist."""
+  if output.exists() and not output.is_dir():
+    raise UserError(f'{output} is a file: choose another --output_dir.')
+  if output.is_dir() and any(output.iterdir()):
+    raise UserError(
+      f'{output} is not empty: choose another --output_dir, or delete it.'
+    )
 
 
 def _find_dataset(job: ImportJob) -> Dataset | None:
@@ -111,42 +124,54 @@ def _describe(
     attention_module=converted.attention,
     padding=converted.padding,
     preprocessing_name=job.preprocessing_name or converted.preprocessing,
-    train_image_size=job.image_size or converted.image_size,
+    train_image_size=converted.image_size,
     dataset_name=dataset_name or UNKNOWN,
     dataset_dir=dataset_dir,
     labels_offset=labels_offset,
   )
   if dataset:
-    _check_classes(train_job, dataset, converted)
+    _check_classes(train_job, dataset.num_classes, converted)
+  elif train_job.dataset_name in DATASETS:
+    spec = DATASETS[train_job.dataset_name]
+    _check_classes(train_job, spec.num_classes, converted)
   return train_job, facts
 
 
 def _check_classes(
-  job: TrainJob, dataset: Dataset, converted: Converted
+  job: TrainJob, num_classes: int, converted: Converted
 ) -> None:
   """Raises UserError if a data set has other classes than the weights."""
-  num_classes = dataset.num_classes - job.labels_offset
+  num_classes -= job.labels_offset
   if num_classes != converted.num_classes:
+    where = f' in {job.dataset_dir}' if job.dataset_dir else ''
     raise UserError(
-      f'{job.dataset_dir} has {num_classes} classes, {converted.source} '
-      f'{converted.num_classes}: omit --dataset_dir, or take the data the '
-      'weights were trained on.'
+      f'{job.dataset_name}{where} has {num_classes} classes, {converted.source} '
+      f'{converted.num_classes}: omit --dataset_name and --dataset_dir, or set '
+      'them to the data the weights were trained on.'
     )
 
 
-def checkpoint_path(path: str) -> str:
+def checkpoint_path(path: str, model_name: str | None = None) -> str:
   """Returns the folder of a checkpoint, which may have to be imported first.
 
   Args:
     path: value of --checkpoint_path: a checkpoint or a folder, which is
       returned as it is, or a source of weights.
+    model_name: the network; None recognizes it.
   """
   if not sources.is_source(path):
     return path
-  folder = sources.cache_folder() / 'converted' / _cache_name(path)
-  if not folder.is_dir():
-    console.say(f'Importing {path} into {folder}.')
-    import_weights(ImportJob(weights=path, output_dir=str(folder)))
+  folder = sources.cache_folder() / _CONVERTED / _cache_name(path)
+  if folder.is_dir():
+    return str(folder)
+  with sources.locked_folder(_CONVERTED):
+    # Another process may have imported it meanwhile.
+    if not folder.is_dir():
+      console.say(f'Importing {path} into {folder}.')
+      job = ImportJob(
+        weights=path, model_name=model_name, output_dir=str(folder)
+      )
+      import_weights(job)
   return str(folder)
 
 

@@ -72,5 +72,5 @@ def _kinds() -> dict[str, Any]:
     },
     'num_classes': int,
     'channels?': int,
-    'class_names?': list[str],
+    'class_names?': [str],
   }

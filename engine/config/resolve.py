@@ -133,7 +133,9 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
     job = precedence.inherit(job, explicit, recorded, names, source)
     precedence.refuse_other_structure(job, recorded)
   elif not is_resumed and job.checkpoint_path:
-    path = imported.checkpoint_path(job.checkpoint_path)
+    path = imported.checkpoint_path(
+      job.checkpoint_path, _explicit_network(job, explicit)
+    )
     job = dataclasses.replace(job, checkpoint_path=path)
     _check_pattern(path, 'checkpoint_path', is_remote)
     checkpoint = store.find(path)
@@ -234,12 +236,21 @@ def _check_num_classes(
     )
 
 
+def _explicit_network(
+  job: NetworkOptions, explicit: Collection[str]
+) -> str | None:
+  """Returns --model_name, or None if it is not set."""
+  return job.model_name if 'model_name' in explicit else None
+
+
 def _complete_from_checkpoint(
   job: CheckpointJobT, explicit: Collection[str]
 ) -> tuple[CheckpointJobT, Mapping[str, Any] | None, pathlib.Path]:
   """Returns the job completed from job.json, its content or None, its folder."""
   grpc_server.check_master(job.master)
-  path = imported.checkpoint_path(job.checkpoint_path)
+  path = imported.checkpoint_path(
+    job.checkpoint_path, _explicit_network(job, explicit)
+  )
   job = dataclasses.replace(job, checkpoint_path=path)
   _check_pattern(job.checkpoint_path, 'checkpoint_path', bool(job.master))
   folder = store.folder_of(job.checkpoint_path)

@@ -1,0 +1,131 @@
+"""Imported weights: refusals before the work, job.json, the cache."""
+
+import numpy as np
+import pytest
+
+from engine.config import imported, job_file
+from engine.config.jobs import ImportJob
+from errors import UserError
+from weights.convert import Converted
+
+
+def converted(num_classes: int, **more) -> Converted:
+  return Converted(
+    source='model.h5',
+    origin='keras:MobileNetV2',
+    network='mobilenet_v2',
+    num_classes=num_classes,
+    image_size=96,
+    preprocessing='inception',
+    values={'w': np.ones(2, np.float32)},
+    **more,
+  )
+
+
+@pytest.fixture
+def source(monkeypatch):
+  """Returns a function that sets what any source is converted to."""
+
+  def set_result(result: Converted) -> None:
+    monkeypatch.setattr(imported.convert, 'convert', lambda *_: result)
+    monkeypatch.setattr(imported.proof, 'difference', lambda _: None)
+
+  return set_result
+
+
+def test_an_output_folder_in_use_is_refused_before_the_conversion(tmp_path):
+  file = tmp_path / 'file'
+  file.touch()
+  job = ImportJob(weights='nothing.h5', output_dir=str(file))
+  with pytest.raises(UserError, match=r'file is a file: choose another'):
+    imported.import_weights(job)
+  job = ImportJob(weights='nothing.h5', output_dir=str(tmp_path))
+  with pytest.raises(UserError, match='is not empty: choose another'):
+    imported.import_weights(job)
+
+
+def test_an_unknown_preprocessing_is_refused_with_the_flags():
+  with pytest.raises(UserError, match="Did you mean 'inception'"):
+    ImportJob(preprocessing_name='inceptoin')
+
+
+def test_class_names_come_back_from_job_json(tmp_path, source):
+  source(converted(2, class_names=('crow', 'gull')))
+  output = tmp_path / 'link'
+  (tmp_path / 'folder').mkdir()
+  output.symlink_to(tmp_path / 'folder')
+  result = imported.import_weights(
+    ImportJob(weights='model.h5', output_dir=str(output))
+  )
+  assert result.checkpoint == f'{output}/model.ckpt-0'
+  recorded = job_file.read(output)
+  assert recorded['class_names'] == ['crow', 'gull']
+  assert recorded['num_classes'] == 2
+  assert [path.name for path in tmp_path.glob('.*')] == []
+
+
+@pytest.mark.parametrize(
+  ('num_classes', 'given', 'name', 'labels_offset'),
+  [
+    (1000, None, 'imagenet', 1),
+    (1001, None, 'imagenet', 0),
+    (1000, 'birds', 'birds', 0),
+    (19, None, 'unknown', 0),
+    (10, 'digits', 'digits', 0),
+  ],
+)
+def test_classes_tell_the_data_set(num_classes, given, name, labels_offset):
+  job = ImportJob(weights='model.h5', output_dir='out', dataset_name=given)
+  train_job, _ = imported._describe(job, converted(num_classes), None)
+  assert (train_job.dataset_name, train_job.labels_offset) == (
+    name,
+    labels_offset,
+  )
+
+
+def test_a_known_data_set_of_other_classes_is_refused():
+  job = ImportJob(output_dir='out', dataset_name='imagenet')
+  with pytest.raises(
+    UserError, match=r'imagenet has 1001 classes, model.h5 19'
+  ):
+    imported._describe(job, converted(19), None)
+
+
+def test_a_source_is_imported_once_into_the_cache(tmp_path, monkeypatch):
+  monkeypatch.setenv('SLIM_CACHE', str(tmp_path / 'cache'))
+  archive = tmp_path / 'my~weights:1.tar.gz'
+  archive.touch()
+  jobs = []
+
+  def import_weights(job):
+    jobs.append(job)
+    (tmp_path / 'cache' / 'converted').mkdir(exist_ok=True)
+    imported.pathlib.Path(job.output_dir).mkdir()
+
+  monkeypatch.setattr(imported, 'import_weights', import_weights)
+  first = imported.checkpoint_path(str(archive), 'vgg_16')
+  assert imported.checkpoint_path(str(archive), 'vgg_16') == first
+  assert [(job.weights, job.model_name) for job in jobs] == [
+    (str(archive), 'vgg_16')
+  ]
+  assert imported.checkpoint_path('run') == 'run'
+
+
+def test_a_folder_that_another_process_wrote_meanwhile_is_kept(
+  tmp_path, source, monkeypatch
+):
+  source(converted(2))
+  output = tmp_path / 'out'
+
+  def write(*_, step):
+    output.mkdir()
+    (output / 'theirs').touch()
+    return str(output)
+
+  monkeypatch.setattr(imported.store, 'write', write)
+  with pytest.raises(UserError, match='is not empty'):
+    imported.import_weights(
+      ImportJob(weights='model.h5', output_dir=str(output))
+    )
+  assert (output / 'theirs').exists()
+  assert [path.name for path in tmp_path.iterdir()] == ['out']
