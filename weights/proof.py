@@ -120,27 +120,33 @@ def _peer_logits(converted: Converted, images: np.ndarray) -> np.ndarray | None:
     environment = {
       **os.environ,
       'CUDA_VISIBLE_DEVICES': '',
-      'KERAS_BACKEND': '',
+      'KERAS_BACKEND': 'tensorflow',
+      'TF_CPP_MIN_LOG_LEVEL': '3',
     }
     environment.pop('TF_USE_LEGACY_KERAS', None)
-    environment['KERAS_BACKEND'] = 'tensorflow'
-    environment['TF_CPP_MIN_LOG_LEVEL'] = '3'
     request = [architecture.name, str(converted.num_classes), str(folder)]
-    result = subprocess.run(
-      [sys.executable, str(script)],
-      input='\n'.join(request),
-      env=environment,
-      capture_output=True,
-      text=True,
-      timeout=_SECONDS,
-      check=False,
-    )
-    if result.returncode:
-      lines = result.stderr.strip().splitlines()
+    try:
+      subprocess.run(
+        [sys.executable, str(script)],
+        input='\n'.join(request),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=True,
+      )
+    except subprocess.SubprocessError as error:
       logging.warning(
         'The logits were not compared: %s cannot compute them here (%s).',
         architecture.name,
-        lines[-1] if lines else f'exit code {result.returncode}',
+        _reason(error),
       )
       return None
     return np.load(folder / 'logits.npy')
+
+
+def _reason(error: subprocess.SubprocessError) -> str:
+  """Returns the last line that a failed process wrote, or how it ended."""
+  if isinstance(error, subprocess.CalledProcessError) and error.stderr.strip():
+    return error.stderr.strip().splitlines()[-1]
+  return str(error)
