@@ -25,6 +25,8 @@ from weights.architectures import ARCHITECTURES, Architecture
 from weights.modules import Weights
 from weights.slim_releases import RELEASES, Release
 
+# Classes of ImageNet, without and with a background.
+IMAGENET_CLASSES = 1000, 1001
 # timm's kinds of interpolation -> those of the recipe, the nearest of which
 # stands for lanczos.
 _INTERPOLATIONS = {
@@ -435,13 +437,12 @@ def _select(
 ) -> tuple[dict[str, np.ndarray], int]:
   """Returns the values of a network's variables, and the number of classes."""
   spec = nets_factory.NETWORKS[network]
-  logits = [
-    value
+  widths = {
+    value.size
     for name, value in tensors.items()
-    if value.ndim == 1 and len(value) in (1000, 1001) and 'ias' in name
-    and 'ux' not in name
-  ]  # fmt: skip
-  num_classes = len(logits[-1]) if logits else 0
+    if name.endswith(('/biases', '/bias')) and 'aux' not in name.lower()
+  }
+  num_classes = max(widths & {*IMAGENET_CLASSES}, default=0)
   if not num_classes:
     raise UserError(
       f'{source} has no logits of 1000 or 1001 classes. If the network was '
@@ -464,8 +465,7 @@ def _select(
   ] + [
     f'{name} is missing'
     for name in shapes
-    if name not in tensors
-    and not name.startswith(spec.training_only or ('//',))
+    if name not in tensors and not name.startswith(spec.training_only)
   ]
   if differing:
     raise UserError(

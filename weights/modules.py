@@ -76,6 +76,29 @@ def natural_key(name: str) -> list[str | int]:
   return [int(part) if part.isdigit() else part for part in parts]
 
 
+def numbered(layers: Iterable[str]) -> dict[str, str]:
+  """Numbers the layers that Keras numbers itself from 0 on.
+
+  Their numbers go on from model to model that a process builds.
+
+  Args:
+    layers: names of all layers of a network.
+
+  Returns:
+    Name -> name with the new number, of those layers.
+  """
+  groups: dict[str, set[str]] = {}
+  for layer in layers:
+    match = re.fullmatch(r'(conv2d|batch_normalization)(_\d+)?', layer)
+    if match:
+      groups.setdefault(match[1], set()).add(layer)
+  return {
+    layer: f'{kind}_{number}' if number else kind
+    for kind, group in groups.items()
+    for number, layer in enumerate(sorted(group, key=natural_key))
+  }
+
+
 def from_pytorch(
   tensors: Mapping[str, np.ndarray],
 ) -> tuple[Modules, dict[str, str]]:

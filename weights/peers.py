@@ -11,6 +11,8 @@ import sys
 import numpy as np
 import safetensors.numpy
 
+from weights import modules
+
 # Our names of Keras' networks -> its function and options.
 _ALPHAS = {'075': 0.75, '050': 0.5, '025': 0.25, '140': 1.4, '035': 0.35}
 
@@ -36,21 +38,10 @@ def keras_logits(
   import keras
 
   model = keras_model(name, num_classes, images.shape[1])
-  numbers: dict[str, list[str]] = {}
-  for layer in model.layers:
-    match = re.fullmatch(r'(conv2d|batch_normalization)(_\d+)?', layer.name)
-    if match and layer.weights:
-      numbers.setdefault(match[1], []).append(layer.name)
-  renamed = {}
-  for kind, names in numbers.items():
-    names.sort(
-      key=lambda n: int(re.sub(r'\D*(\d+)$', r'\1', n[len(kind) :]) or 0)
-    )
-    for number, layer_name in enumerate(names):
-      renamed[layer_name] = f'{kind}_{number}' if number else kind
+  numbered = modules.numbered(layer.name for layer in model.layers)
   for layer in model.layers:
     if layer.weights:
-      stored = renamed.get(layer.name, layer.name)
+      stored = numbered.get(layer.name, layer.name)
       layer.set_weights(
         [
           weights[f'{stored}/{v.path.rpartition("/")[2]}'].reshape(v.shape)

@@ -116,7 +116,6 @@ def _peer_logits(converted: Converted, images: np.ndarray) -> np.ndarray | None:
     folder = pathlib.Path(name)
     safetensors.numpy.save_file(arrays, folder / 'weights.safetensors')
     np.save(folder / 'images.npy', images)
-    script = pathlib.Path(__file__).with_name('peers.py')
     environment = {
       **os.environ,
       'CUDA_VISIBLE_DEVICES': '',
@@ -127,7 +126,8 @@ def _peer_logits(converted: Converted, images: np.ndarray) -> np.ndarray | None:
     request = [architecture.name, str(converted.num_classes), str(folder)]
     try:
       subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, '-m', 'weights.peers'],
+        cwd=pathlib.Path(__file__).parents[1],
         input='\n'.join(request),
         env=environment,
         capture_output=True,

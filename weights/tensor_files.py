@@ -12,7 +12,7 @@ import pathlib
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,7 @@ def _read_keras(path: pathlib.Path) -> Weights:
     raise _damaged(path, 'a Keras file', error) from error
   result: Modules = {}
   names: dict[str, str] = {}
-  numbered = _numbered([layer for (layer, _, _), _ in arrays])
+  numbered = modules.numbered(layer for (layer, _, _), _ in arrays)
   for (layer, kind, name), array in arrays:
     layer = numbered.get(layer, layer)
     if kind in result.setdefault(layer, {}):
@@ -155,23 +155,6 @@ def _arrays(
       continue
     arrays.append(((layer, kind, dataset.name), np.asarray(dataset)))
   return arrays, omitted
-
-
-def _numbered(layers: Iterable[str]) -> dict[str, str]:
-  """Numbers the layers that Keras numbers itself from 0 on.
-
-  Their numbers go on from model to model that a process builds.
-  """
-  groups: dict[str, set[str]] = {}
-  for layer in layers:
-    match = re.fullmatch(r'(conv2d|batch_normalization)(_\d+)?', layer)
-    if match:
-      groups.setdefault(match[1], set()).add(layer)
-  return {
-    layer: f'{kind}_{number}' if number else kind
-    for kind, group in groups.items()
-    for number, layer in enumerate(sorted(group, key=modules.natural_key))
-  }
 
 
 def _walk(group: Any) -> Iterator[Any]:

@@ -22,8 +22,6 @@ from errors import UserError
 from weights import convert, proof, sources
 from weights.convert import Converted
 
-# Classes of ImageNet, without and with a background.
-IMAGENET_CLASSES = 1000, 1001
 UNKNOWN = 'unknown'
 # Folder of the cache.
 _CONVERTED = 'converted'
@@ -106,7 +104,7 @@ def _describe(
   """Returns the job that the checkpoint belongs to, and facts for job.json."""
   labels_offset = 0
   dataset_name = dataset.name if dataset else job.dataset_name
-  if converted.num_classes in IMAGENET_CLASSES:
+  if converted.num_classes in convert.IMAGENET_CLASSES:
     dataset_name = dataset_name or 'imagenet'
     if dataset_name == 'imagenet':
       labels_offset = 1001 - converted.num_classes

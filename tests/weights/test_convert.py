@@ -12,7 +12,10 @@ import pytest
 import safetensors.numpy
 from foreign import FOREIGN, fill
 
+from engine.checkpoints import store
 from errors import UserError
+from nets import nets_factory
+from tf_compat import slim, tf
 from weights import convert, sources, tensor_files
 
 SMALL = 'timm:mobilenetv2_035'
@@ -200,6 +203,72 @@ def test_a_damaged_archive_is_refused(tmp_path):
   path.write_bytes(gzip.compress(b'no tar archive'))
   with pytest.raises(UserError, match='is not a tar archive'):
     convert.convert(str(path), 'lenet')
+
+
+@pytest.fixture(scope='module')
+def lenet() -> dict[str, np.ndarray]:
+  """Values of LeNet's variables for ImageNet's 1001 labels."""
+  with tf.Graph().as_default():
+    network_fn = nets_factory.get_network_fn('lenet', 1001, is_training=True)
+    size = network_fn.default_image_size
+    network_fn(tf.placeholder(tf.float32, [2, size, size, 3]))
+    rng = np.random.default_rng(0)
+    return {
+      v.op.name: rng.normal(size=v.shape.as_list()).astype(np.float32)
+      for v in slim.get_model_variables()
+    }
+
+
+def test_the_checkpoint_in_an_archive_is_converted(lenet, tmp_path):
+  name = 'LeNet/fc4/biases'
+  beside = {
+    f'{name}/Momentum': np.zeros(1001, np.float32),
+    f'{name}/ExponentialMovingAverage': np.zeros(1001, np.float32),
+    'note': np.array(b'text'),
+  }
+  folder = tmp_path / 'folder'
+  folder.mkdir()
+  checkpoint = store.write(lenet | beside, folder, step=7)
+  path = tmp_path / 'lenet.tgz'
+  with tarfile.open(path, 'w:gz') as file:
+    file.add(folder, 'lenet')
+  for source in (str(path), checkpoint, f'{checkpoint}.index'):
+    converted = convert.convert(source, 'lenet')
+    assert converted.num_classes == 1001
+    assert converted.notes == ('4 tensors besides the weights were left out.',)
+    assert {*converted.values} == {*lenet}
+    for name, value in lenet.items():
+      np.testing.assert_array_equal(converted.values[name], value)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'LeNet/fc3/biases': None}, 'LeNet/fc3/biases is missing'),
+    ({'LeNet/fc3/biases': 7}, r'LeNet/fc3/biases is \[7\], not \['),
+    ({'LeNet/fc4/biases': 5}, 'no logits of 1000 or 1001 classes'),
+  ],
+)
+def test_a_checkpoint_of_another_network_is_refused(
+  change, message, lenet, tmp_path
+):
+  changed = dict(lenet)
+  for name, size in change.items():
+    del changed[name]
+    if size:
+      changed[name] = np.zeros(size, np.float32)
+  checkpoint = store.write(changed, tmp_path, step=0)
+  with pytest.raises(UserError, match=message):
+    convert.convert(checkpoint, 'lenet')
+
+
+def test_a_checkpoint_larger_than_memory_is_refused(
+  lenet, tmp_path, monkeypatch
+):
+  checkpoint = store.write(lenet, tmp_path, step=0)
+  monkeypatch.setattr(tensor_files, '_available_memory', lambda: 1 << 20)
+  with pytest.raises(UserError, match=r'MB of memory are needed and 1 MB are'):
+    convert.convert(checkpoint, 'lenet')
 
 
 def test_an_unpacked_release_is_known_by_its_archive(tmp_path):
