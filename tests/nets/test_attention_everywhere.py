@@ -121,6 +121,7 @@ def test_number_of_points_is_that_of_the_spec(built):
   assert len(ends) == ends.count(BLOCK) + ends.count(STAGE) + 1
 
 
+@pytest.mark.slow
 def test_every_variable_of_attention_gets_a_gradient(built):
   missing = [
     variable.op.name
@@ -131,6 +132,7 @@ def test_every_variable_of_attention_gets_a_gradient(built):
   assert not missing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'key', slow_but_for(TRAINED, {'lenet', 'cifarnet'}), indirect=True
 )

@@ -205,6 +205,7 @@ def test_training_makes_the_same_variables(
   assert ('AuxLogits' in training.end_points) == training.network.aux_logits
 
 
+@pytest.mark.slow
 def test_every_variable_is_a_slim_model_variable(training):
   with training.graph.as_default():
     # Drop path depends on the global step, which is not a weight.
@@ -216,6 +217,7 @@ def test_every_variable_is_a_slim_model_variable(training):
     assert not any(v.trainable for v in global_step)
 
 
+@pytest.mark.slow
 def test_every_trainable_variable_gets_a_gradient(training):
   with training.graph.as_default():
     names = [v.op.name for v in tf.trainable_variables()]
@@ -233,6 +235,7 @@ def test_two_steps_have_finite_loss(trained):
   assert trained.finite
 
 
+@pytest.mark.slow
 def test_save_and_restore(trained, inference_of_trained):
   """A new graph restores the checkpoint of training bit for bit."""
   with inference_of_trained.graph.as_default(), tf.Session() as session:
@@ -247,6 +250,7 @@ def test_save_and_restore(trained, inference_of_trained):
     assert zlib.crc32(value.tobytes()) == trained.checksums[name], name
 
 
+@pytest.mark.slow
 def test_batch_norm_updates_are_in_update_ops(training):
   """There is one update for each moving mean and moving variance."""
   with training.graph.as_default():
@@ -274,6 +278,7 @@ def test_no_batch_norm_inside_a_gate(inference):
   assert {name.split('/')[-1] for name, _, _ in added} == {'kernel', 'bias'}
 
 
+@pytest.mark.slow
 def test_weight_decay_reaches_every_kernel_of_attention(training):
   if training.attention == 'none':
     return
