@@ -242,7 +242,13 @@ def _num_classes(weights: Weights, architecture: Architecture) -> int:
       f'the logits of {architecture.name}, the nearest architecture: take the '
       'weights with their top.'
     )
-  return classifier['bias'].size
+  num_classes = classifier['bias'].size
+  if num_classes < 2:
+    raise UserError(
+      f'{weights.source} computes a single logit, but networks have one for each '
+      'class: give its last layer a second output.'
+    )
+  return num_classes
 
 
 def _notes(

@@ -219,11 +219,8 @@ def keras_nasnet(cells: int) -> LayerNames:
     return str(int(number) + (int(number) >= third))
 
   def kind(cell: str) -> str:
-    return (
-      'normal'
-      if cell.startswith('cell_') and 'stem' not in cell
-      else ('reduction')
-    )
+    is_normal = cell.startswith('cell_') and 'stem' not in cell
+    return 'normal' if is_normal else 'reduction'
 
   def branch(cell: str, pair: int, side: str) -> str:
     # Keras counts the last pair of a reduction cell as its fourth.

@@ -77,8 +77,9 @@ def locked_folder(name: str) -> Iterator[pathlib.Path]:
   folder = cache_folder() / name
   folder.mkdir(parents=True, exist_ok=True)
   lock = filelock.FileLock(folder / '.lock')
-  # Some network file systems have no locks: continue without one.
-  with contextlib.suppress(NotImplementedError):
+  # Some network file systems have no locks, and a folder that cannot be written
+  # may have all files: continue without one.
+  with contextlib.suppress(NotImplementedError, OSError):
     lock.acquire()
   try:
     yield folder

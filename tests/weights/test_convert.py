@@ -112,6 +112,14 @@ def test_weights_without_their_top_are_refused(tensors, save):
     convert.convert(save(headless))
 
 
+def test_a_single_logit_is_refused(tensors, save):
+  single = {
+    n: v[:1] if n.startswith('classifier') else v for n, v in tensors.items()
+  }
+  with pytest.raises(UserError, match='computes a single logit'):
+    convert.convert(save(single))
+
+
 def test_another_network_than_that_of_the_weights_is_refused(tensors, save):
   with pytest.raises(UserError, match=r'--model_name=mobilenet_v2_035'):
     convert.convert(save(tensors), 'mobilenet_v2')

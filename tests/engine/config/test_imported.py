@@ -6,6 +6,7 @@ import pytest
 from engine.config import imported, job_file
 from engine.config.jobs import ImportJob
 from errors import UserError
+from weights import sources
 from weights.convert import Converted
 
 
@@ -109,6 +110,13 @@ def test_a_source_is_imported_once_into_the_cache(tmp_path, monkeypatch):
     (str(archive), 'vgg_16')
   ]
   assert imported.checkpoint_path('run') == 'run'
+
+
+def test_a_cache_that_cannot_be_locked_is_used(tmp_path, monkeypatch):
+  monkeypatch.setenv('SLIM_CACHE', str(tmp_path))
+  (tmp_path / 'downloads' / '.lock').mkdir(parents=True)
+  with sources.locked_folder('downloads') as folder:
+    assert folder == tmp_path / 'downloads'
 
 
 def test_a_folder_that_another_process_wrote_meanwhile_is_kept(
