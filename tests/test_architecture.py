@@ -53,7 +53,7 @@ BARE_LAYERS = {
 }
 TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim', 'keras'}
 # Runs Keras 3 in a process of its own, which never loads TF-Slim.
-OTHER_PROCESS = 'weights/peers.py'
+OTHER_PROCESS = 'weights/reference.py'
 LONGEST_FUNCTION = 60
 
 Breach = tuple[str, str]

@@ -70,8 +70,8 @@ class Converted:
     padding: 'same' or 'symmetric'.
     class_names: names of the classes, or ().
     notes: what the user should know, in sentences.
-    architecture: entry of the table; None for TF-Slim's own weights.
-    weights: theirs; None for TF-Slim's own weights.
+    architecture: the weights' entry of the table; None for TF-Slim's own weights.
+    weights: the other project's arrays; None for TF-Slim's own weights.
   """
 
   source: str

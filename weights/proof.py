@@ -49,7 +49,7 @@ def difference(converted: Converted) -> float | None:
   size = converted.image_size
   images = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3))
   images = images.astype(np.float32)
-  expected = _peer_logits(converted, images)
+  expected = _reference_logits(converted, images)
   if expected is None:
     return None
   got = logits(converted, images)
@@ -100,7 +100,9 @@ def logits(converted: Converted, images: np.ndarray) -> np.ndarray:
     return session.run(net, {placeholder: images})
 
 
-def _peer_logits(converted: Converted, images: np.ndarray) -> np.ndarray | None:
+def _reference_logits(
+  converted: Converted, images: np.ndarray
+) -> np.ndarray | None:
   """Computes the other project's logits; None if it cannot run the network."""
   architecture, weights = converted.architecture, converted.weights
   assert architecture
@@ -126,7 +128,7 @@ def _peer_logits(converted: Converted, images: np.ndarray) -> np.ndarray | None:
     request = [architecture.name, str(converted.num_classes), str(folder)]
     try:
       subprocess.run(
-        [sys.executable, '-m', 'weights.peers'],
+        [sys.executable, '-m', 'weights.reference'],
         cwd=pathlib.Path(__file__).parents[1],
         input='\n'.join(request),
         env=environment,

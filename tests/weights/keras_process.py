@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
-from weights import peers
+from weights import reference
 
 
 def draw(path: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
@@ -34,7 +34,7 @@ def draw(path: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
 def main() -> None:
   for line in sys.stdin:
     name, num_classes, size, gain, path = line.split()
-    model = peers.keras_model(name, int(num_classes), int(size))
+    model = reference.keras_model(name, int(num_classes), int(size))
     for layer in model.layers:
       layer.set_weights(
         [draw(v.path, v.shape, float(gain)) for v in layer.weights]

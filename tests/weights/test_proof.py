@@ -59,7 +59,7 @@ def test_logits_that_cannot_be_computed_are_not_compared(
 @pytest.mark.parametrize('ours', [[[1, 3]], [[1, np.nan]]])
 def test_other_logits_are_refused(ours, converted, monkeypatch):
   theirs = np.array([[1.0, 2.0]])
-  monkeypatch.setattr(proof, '_peer_logits', lambda *_: theirs)
+  monkeypatch.setattr(proof, '_reference_logits', lambda *_: theirs)
   monkeypatch.setattr(proof, 'logits', lambda *_: np.array(ours, float))
   with pytest.raises(UserError, match='but it computes something else'):
     proof.difference(converted)
