@@ -621,6 +621,7 @@ def test_a_bad_record_is_found(tmp_path, name):
   assert re.search(message, found), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name', ['flipped byte', 'flipped length', 'cut', 'cut header']
 )

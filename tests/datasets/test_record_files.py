@@ -147,6 +147,7 @@ def mixed(tmp_path, plain):
   return get_dataset('imagenet', 'train', str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'options',
   [

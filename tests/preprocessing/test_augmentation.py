@@ -284,6 +284,7 @@ def test_mixup_and_cutmix_together_alternate_at_random():
   assert min(map(sum, by)) > 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('recipe', PREPROCESSINGS)
 @pytest.mark.parametrize('name', [n for n in AUGMENTATIONS if 'mix' not in n])
 def test_augmentations_extend_any_recipe_in_training_only(recipe, name):

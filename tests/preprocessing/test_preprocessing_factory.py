@@ -558,7 +558,9 @@ def test_imagenet_is_a_crop_of_pillows_resized_image(
 @pytest.mark.usefixtures('graph')
 def test_imagenet_training_is_a_resized_crop(method):
   image = smooth_photo(150, 200)
-  fn = get_preprocessing(f'imagenet(interpolation={method!r})', is_training=True)
+  fn = get_preprocessing(
+    f'imagenet(interpolation={method!r})', is_training=True
+  )
   seed = tf.placeholder(tf.int64, [2])
   drawn = (
     fn(tf.constant(image), 64, 64, seed=seed),

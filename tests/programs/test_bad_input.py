@@ -261,6 +261,7 @@ CHECKPOINTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', CHECKPOINTS)
 def test_a_checkpoint_of_something_else(run, trained, tmp_path, digits, name):
   folder, flags, pattern = CHECKPOINTS[name]
@@ -435,6 +436,7 @@ def damaged(request, digits, tmp_path):
   return folder, *DAMAGES[request.param]
 
 
+@pytest.mark.slow
 def test_training_names_a_bad_record(train, tmp_path, damaged):
   folder, pattern, _ = damaged
   process = train(dataset_dir=folder, max_number_of_steps=100)
@@ -444,6 +446,7 @@ def test_training_names_a_bad_record(train, tmp_path, damaged):
     assert store.read_problem(checkpoint) is None
 
 
+@pytest.mark.slow
 def test_evaluation_names_a_bad_record(run, trained, tmp_path, damaged):
   folder, pattern, _ = damaged
   process = run(
@@ -456,6 +459,7 @@ def test_evaluation_names_a_bad_record(run, trained, tmp_path, damaged):
   assert not list((tmp_path / 'eval').glob('results*'))
 
 
+@pytest.mark.slow
 def test_training_skips_bad_records(train, damaged):
   folder, _, _ = damaged
   process = train(
@@ -467,6 +471,7 @@ def test_training_skips_bad_records(train, damaged):
   )
 
 
+@pytest.mark.slow
 def test_evaluation_skips_bad_records(run, trained, damaged):
   folder, _, cost = damaged
   process = run(

@@ -8,6 +8,9 @@ from processes import Process
 
 from engine.checkpoints import store
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 # Bytes that suffice for events and curves, but not for 2.3 MB of weights.
 TOO_LITTLE = 1_500_000
 

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from tiny_data import striped_images
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 
 def predictions(path) -> list[dict]:
   with open(path, newline='') as file:

@@ -9,6 +9,9 @@ import pytest
 from engine.checkpoints import store
 from tf_compat import tf
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 
 def values(checkpoint) -> dict[str, np.ndarray]:
   reader = tf.train.load_checkpoint(str(checkpoint))

@@ -12,6 +12,9 @@ from processes import values
 
 from engine.checkpoints import store
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 # Files that may be in a train_dir after training has started again in it.
 EXPECTED = re.compile(
   r'\.lock|checkpoint|curves\.png|evaluations\.json|events\.out\..*|finished\.json|'
@@ -29,7 +32,6 @@ def leftovers(train_dir) -> list[str]:
   return sorted(odd)
 
 
-@pytest.mark.slow
 def test_killed_repeatedly_while_saving_at_every_step(
   start, train, small, tmp_path
 ):
@@ -67,7 +69,6 @@ def test_killed_repeatedly_while_saving_at_every_step(
     np.testing.assert_array_equal(got[variable], value, err_msg=variable)
 
 
-@pytest.mark.slow
 def test_killed_at_any_time_from_the_start(start, train, small, tmp_path):
   """Also before the first checkpoint, and while it is written."""
   random_generator = random.Random(0)

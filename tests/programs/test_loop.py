@@ -13,6 +13,9 @@ from processes import until
 from engine.checkpoints import store
 from engine.run_dir import results_csv
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 
 def rows(eval_dir: pathlib.Path) -> list[dict]:
   return results_csv.read(eval_dir / 'results.csv')
@@ -48,7 +51,6 @@ def start_loop(start, digits):
   return start_loop
 
 
-@pytest.mark.slow
 def test_every_checkpoint_in_order_until_training_ends(
   start, start_loop, small, tmp_path
 ):
@@ -73,7 +75,6 @@ def test_every_checkpoint_in_order_until_training_ends(
   assert (tmp_path / 'train' / 'curves.png').stat().st_size > 1000
 
 
-@pytest.mark.slow
 def test_checkpoints_deleted_before_their_evaluation(
   start, start_loop, small, tmp_path
 ):
@@ -140,7 +141,6 @@ def test_the_lowest_loss_is_the_best(start_loop, copied):
   assert again.wait() == 0, again.stderr
 
 
-@pytest.mark.slow
 def test_early_stopping_ends_the_training_beside_it(
   start, start_loop, small, tmp_path
 ):

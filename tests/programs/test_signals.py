@@ -7,6 +7,9 @@ import pytest
 
 from engine.checkpoints import store
 
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 EACH = pytest.mark.parametrize(
   'number',
   [signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
@@ -65,7 +68,6 @@ def test_a_second_ctrl_c_does_not_wait(start, small):
   assert 'Traceback' not in process.stderr
 
 
-@pytest.mark.slow
 def test_a_signal_after_a_cold_start(start, small):
   number = signal.SIGTERM
   process = start('train', train_dir='train', cold=True, **small)

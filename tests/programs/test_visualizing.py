@@ -1,5 +1,10 @@
 """visualize_attention.py as a process."""
 
+import pytest
+
+# Each starts processes.
+pytestmark = pytest.mark.slow
+
 
 def test_a_plot_and_arrays_are_written(run, trained, tmp_path):
   process = run(

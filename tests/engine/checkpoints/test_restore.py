@@ -113,6 +113,7 @@ def test_fine_tuning_adds_attention_and_starts_averages(
   assert not listing.exists()
 
 
+@pytest.mark.slow
 def test_logits_of_other_classes_start_anew(
   train, train_job, tmp_path, graph, capsys
 ):
