@@ -364,7 +364,7 @@ PYTORCH = (
   ),
   _pytorch(
     'timm:pnasnet5large', 'pnasnet_large',
-    layer_names.timm_nasnet('conv_prev_1x1.'), 81913656,
+    layer_names.timm_nasnet('conv_0', 'conv_prev_1x1.'), 81913656,
     classifier='last_linear', image_size=331, epsilon=1e-3,
     preprocessing=f'{IMAGENET}(crop_fraction=0.911, {_HALF})',
   ),

@@ -571,10 +571,11 @@ def _timm_in_order(layers: Sequence[str], classifier: str) -> LayerNames:
   )
 
 
-def timm_nasnet(adjusted: str = '') -> LayerNames:
+def timm_nasnet(root: str = 'conv0', adjusted: str = '') -> LayerNames:
   """Returns the names of nasnetalarge and pnasnet5large.
 
   Args:
+    root: module of the first convolution.
     adjusted: module of the two paths that halve the map before the last.
   """
   cell = r'(\w*cell_\w+?)/'
@@ -582,8 +583,8 @@ def timm_nasnet(adjusted: str = '') -> LayerNames:
   pair = '{}.comb_iter_{}_{}.'
   return by_rules(
     {
-      'conv0': 'conv0.conv',
-      'conv0_bn': 'conv0.bn',
+      'conv0': f'{root}.conv',
+      'conv0_bn': f'{root}.bn',
       cell + '1x1': '{}.conv_1x1.conv',
       cell + 'beginning_bn': '{}.conv_1x1.bn',
       cell + 'prev_1x1': '{}.conv_prev_1x1.conv',

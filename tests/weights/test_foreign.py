@@ -11,8 +11,11 @@ from weights.convert import Converted
 # Agreement of float32 computed in another order.
 TOLERANCE = 1e-4
 # Weights that amplify rounding: changing each by 1e-7 of itself changes the logits
-# by 1e-3 to 1e-2 of the largest.
-UNSTABLE = {
+# by 1e-3 to 1e-2 of the largest. And timm's average pooling of stride 2 counts the
+# zeros that SAME adds around a map, unlike that of TensorFlow, which trained
+# NASNet.
+EXCEPTIONS = {
+  'timm:nasnetalarge': 2e-2,
   'timm:tf_mobilenetv3_large_100': 4e-3,
   'timm:seresnet50': 4e-3,
   'timm:legacy_seresnet50': 1e-3,
@@ -51,7 +54,7 @@ def test_logits_are_those_of_pytorch(name):
   got = logits(architecture, values, entry['image_size'])
   expected = np.array(entry['logits'])
   error = np.abs(got - expected).max() / np.abs(expected).max()
-  assert error < UNSTABLE.get(name, TOLERANCE)
+  assert error < EXCEPTIONS.get(name, TOLERANCE)
 
 
 @pytest.mark.parametrize(
