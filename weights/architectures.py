@@ -173,17 +173,6 @@ KERAS = (
     md5='e693bd0210a403b3192acc6073ad2e96',
   ),
   _keras(
-    'NASNetMobile', 'nasnet_mobile', layer_names.keras_nasnet(12), 4269716,
-    url=f'{_KERAS_URL}nasnet/NASNet-mobile.h5',
-    md5='020fb642bf7360b370c678b08e0adf61',
-  ),
-  _keras(
-    'NASNetLarge', 'nasnet_large', layer_names.keras_nasnet(18), 84916818,
-    image_size=331,
-    url=f'{_KERAS_URL}nasnet/NASNet-large.h5',
-    md5='11577c9a518f0070763c2b964a382f17',
-  ),
-  _keras(
     'DenseNet121', 'densenet_121', layer_names.keras_densenet(), 7037504,
     preprocessing=IMAGENET, epsilon=1.001e-5, padding='symmetric',
     url=f'{_KERAS_URL}densenet/densenet121_{_WITH_TOP}.h5',

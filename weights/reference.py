@@ -64,8 +64,7 @@ def keras_model(name: str, num_classes: int, size: int):
     options['include_preprocessing'] = False
     if name.endswith('Minimalistic'):
       name, options['minimalistic'] = name.removesuffix('Minimalistic'), True
-  if 'NASNet' not in name:
-    options['classifier_activation'] = None
+  options['classifier_activation'] = None
   model = getattr(keras.applications, name)(
     weights=None, classes=num_classes, input_shape=(size, size, 3), **options
   )

@@ -14,7 +14,7 @@ from weights.architectures import KERAS
 CLASSES = 7
 TOLERANCE = 1e-4
 # Odd sizes where Keras pads as TensorFlow does.
-SIZES = {'Inception': 107, 'NASNet': 107, 'VGG': 224}
+SIZES = {'Inception': 107, 'VGG': 224}
 QUICK = 'keras:MobileNetV2_035'
 
 
