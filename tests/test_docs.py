@@ -38,6 +38,7 @@ OTHERS = {
   },
   'benchmarks/networks.py': {'parts', 'seconds', 'turns'},
   'tensorboard': {'logdir'},
+  'tests/campaign/campaign.py': {'jobs', 'minutes', 'only', 'seed'},
   # ruff, in CONTRIBUTING.md's commands
   'ruff': {'fix'},
   # XLA's own, in TF_XLA_FLAGS
