@@ -27,7 +27,7 @@ def grouped_conv2d(
   padding: str = 'SAME',
   rate: int = 1,
   groups: int = 1,
-  symmetric: bool = False,
+  pads: str = 'same',
   activation_fn: Callable | None = _relu,
   normalizer_fn: Callable | None = None,
   normalizer_params: Mapping[str, Any] | None = None,
@@ -50,7 +50,7 @@ def grouped_conv2d(
     padding: 'SAME' or 'VALID'.
     rate: dilation of the kernel.
     groups: a divisor of C and of depth.
-    symmetric: what 'SAME' means, as in nets/layers.py.
+    pads: what 'SAME' means, as in nets/layers.py.
     activation_fn: function after the normalizer; None for linear.
     normalizer_fn: function after the convolution; None for batch norm.
     normalizer_params: keyword arguments of normalizer_fn.
@@ -63,7 +63,7 @@ def grouped_conv2d(
   Returns:
     [N, H / stride, W / stride, depth].
   """
-  if symmetric:
+  if pads == 'symmetric':
     net, padding = layers.pad_conv(net, kernel_size, stride, padding, rate)
   with tf.variable_scope(scope, 'GroupedConv', [net]) as inner:
     weights = slim.model_variable(

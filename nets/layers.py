@@ -5,9 +5,15 @@ of pixels unequally: one more at the bottom and right. PyTorch, and Keras in its
 ResNets, pad a kernel of k pixels by (k - 1) / 2 on every side. Their weights
 would compute something else with TensorFlow's padding.
 
-With symmetric=True, SAME is that padding, always of zeros: average pooling
-counts them, and after a relu max pooling ignores them. get_network_fn sets
-`symmetric` for all layers of a network.
+The argument `pads` says what SAME means:
+  same: TensorFlow's padding. Poolings ignore it.
+  symmetric: zeros on every side of a strided layer. Average pooling counts them,
+    and after a relu max pooling ignores them.
+  zero_pool: TensorFlow's, but poolings with a stride take its pixels as zeros, as
+    in Keras' NASNets.
+  zero_avg_pool: the same for average pooling alone, as in timm's NASNet.
+
+get_network_fn sets `pads` for all layers of a network.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ from errors import UserError
 from tf_compat import add_arg_scope, slim, tf
 
 # Values of get_network_fn's argument `padding` and of --padding.
-PADDINGS = ('same', 'symmetric')
+PADDINGS = ('same', 'symmetric', 'zero_pool', 'zero_avg_pool')
 
 
 @add_arg_scope
@@ -29,11 +35,11 @@ def conv2d(
   stride: int = 1,
   padding: str = 'SAME',
   rate: int = 1,
-  symmetric: bool = False,
+  pads: str = 'same',
   **kwargs,
 ) -> tf.Tensor:
   """Adds slim.conv2d, which takes the other arguments."""
-  if symmetric:
+  if pads == 'symmetric':
     net, padding = pad_conv(net, kernel_size, stride, padding, rate)
   return slim.conv2d(
     net, num_outputs, kernel_size, stride, padding, rate=rate, **kwargs
@@ -49,11 +55,11 @@ def separable_conv2d(
   stride: int = 1,
   padding: str = 'SAME',
   rate: int = 1,
-  symmetric: bool = False,
+  pads: str = 'same',
   **kwargs,
 ) -> tf.Tensor:
   """Adds slim.separable_conv2d, which takes the other arguments."""
-  if symmetric:
+  if pads == 'symmetric':
     net, padding = pad_conv(net, kernel_size, stride, padding, rate)
   return slim.separable_conv2d(
     net,
@@ -73,12 +79,12 @@ def max_pool2d(
   kernel_size: int | Sequence[int],
   stride: int = 2,
   padding: str = 'VALID',
-  symmetric: bool = False,
+  pads: str = 'same',
   **kwargs,
 ) -> tf.Tensor:
   """Adds slim.max_pool2d, which takes the other arguments."""
-  if symmetric:
-    net, padding = _pad(net, kernel_size, padding)
+  if pads != 'zero_avg_pool':
+    net, padding = _pad_pool(net, kernel_size, stride, padding, pads)
   return slim.max_pool2d(net, kernel_size, stride, padding, **kwargs)
 
 
@@ -88,12 +94,11 @@ def avg_pool2d(
   kernel_size: int | Sequence[int],
   stride: int = 2,
   padding: str = 'VALID',
-  symmetric: bool = False,
+  pads: str = 'same',
   **kwargs,
 ) -> tf.Tensor:
   """Adds slim.avg_pool2d, which takes the other arguments."""
-  if symmetric:
-    net, padding = _pad(net, kernel_size, padding)
+  net, padding = _pad_pool(net, kernel_size, stride, padding, pads)
   return slim.avg_pool2d(net, kernel_size, stride, padding, **kwargs)
 
 
@@ -123,6 +128,26 @@ def pad_conv(
   if stride == 1 and all(side % 2 for side in sides):
     return net, padding
   return _pad(net, kernel_size, padding, rate)
+
+
+def _pad_pool(
+  net: tf.Tensor,
+  kernel_size: int | Sequence[int],
+  stride: int,
+  padding: str,
+  pads: str,
+) -> tuple[tf.Tensor, str]:
+  """Replaces SAME padding by zeros that count, as `pads` says."""
+  if pads == 'symmetric':
+    return _pad(net, kernel_size, padding)
+  if pads == 'same' or padding != 'SAME' or stride == 1:
+    return net, padding
+  margins = []
+  sides = slim.utils.two_element_tuple(kernel_size)
+  for side, size in zip(sides, net.shape[1:3], strict=True):
+    both = max((-(-size // stride) - 1) * stride + side - size, 0)
+    margins.append([both // 2, both - both // 2])
+  return tf.pad(net, [[0, 0], *margins, [0, 0]]), 'VALID'
 
 
 def _pad(

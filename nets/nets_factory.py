@@ -105,8 +105,8 @@ def get_network_fn(
       module's default.
     batch_norm_decay: decay of batch norm's moving averages; None for the
       family's default.
-    padding: what SAME padding means: 'same' is TensorFlow's, 'symmetric' that
-      of PyTorch and of Keras' ResNets, as nets/layers.py defines it.
+    padding: what SAME padding means, as nets/layers.py defines it: 'same' is
+      TensorFlow's, 'symmetric' that of PyTorch and of Keras' ResNets.
 
   Returns:
     network_fn(images [N, H, W, C], **kwargs) -> logits [N, num_classes], end
@@ -135,9 +135,7 @@ def get_network_fn(
       # Overrides the family's decay; also for attention in networks without
       # batch norm.
       slim.arg_scope([slim.batch_norm], is_training=is_training, **decay),
-      slim.arg_scope(
-        [*layers.LAYERS, grouped_conv2d], symmetric=padding == 'symmetric'
-      ),
+      slim.arg_scope([*layers.LAYERS, grouped_conv2d], pads=padding),
     ):
       return network.build(images, num_classes, is_training, **kwargs)
 

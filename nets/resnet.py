@@ -84,7 +84,7 @@ def conv2d_same(
   """
   conv = conv or layers.conv2d
   return conv(
-    net, depth, kernel_size, stride, rate=rate, symmetric=True, **kwargs
+    net, depth, kernel_size, stride, rate=rate, pads='symmetric', **kwargs
   )
 
 

@@ -32,7 +32,7 @@ class Architecture:
     preprocessing: what the published weights were trained with.
     image_size: height and width of the images they were trained with, pixels.
     epsilon: what the norms add to the variance.
-    padding: 'symmetric' if strided layers pad both sides.
+    padding: how strided layers pad, one of nets.layers.PADDINGS.
     attention: attention module in the network, or None.
     bgr: whether the first layer takes blue, green, red.
     kernel_factors: pattern of our scopes -> factor of the kernel, where ours
@@ -171,6 +171,18 @@ KERAS = (
     image_size=299,
     url=f'{_KERAS_URL}inception_resnet_v2/inception_resnet_v2_{_WITH_TOP}.h5',
     md5='e693bd0210a403b3192acc6073ad2e96',
+  ),
+  _keras(
+    'NASNetMobile', 'nasnet_mobile', layer_names.keras_nasnet(12), 4269716,
+    padding='zero_pool',
+    url=f'{_KERAS_URL}nasnet/NASNet-mobile.h5',
+    md5='020fb642bf7360b370c678b08e0adf61',
+  ),
+  _keras(
+    'NASNetLarge', 'nasnet_large', layer_names.keras_nasnet(18), 84916818,
+    image_size=331, padding='zero_pool',
+    url=f'{_KERAS_URL}nasnet/NASNet-large.h5',
+    md5='11577c9a518f0070763c2b964a382f17',
   ),
   _keras(
     'DenseNet121', 'densenet_121', layer_names.keras_densenet(), 7037504,
@@ -349,6 +361,7 @@ PYTORCH = (
   _pytorch(
     'timm:nasnetalarge', 'nasnet_large', layer_names.timm_nasnet(), 84916818,
     classifier='last_linear', image_size=331, epsilon=1e-3,
+    padding='zero_avg_pool',
     preprocessing=f'{IMAGENET}(crop_fraction=0.911, {_HALF})',
   ),
   _pytorch(

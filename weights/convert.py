@@ -67,7 +67,7 @@ class Converted:
     preprocessing: recipe, with its options.
     values: variable -> value.
     attention: attention module, or None.
-    padding: 'same' or 'symmetric'.
+    padding: how strided layers pad, one of nets.layers.PADDINGS.
     class_names: names of the classes, or ().
     notes: what the user should know, in sentences.
     architecture: the weights' entry of the table; None for TF-Slim's own weights.

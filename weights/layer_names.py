@@ -201,6 +201,55 @@ def keras_mobilenet_v3() -> LayerNames:
   )
 
 
+def keras_nasnet(cells: int) -> LayerNames:
+  """Returns the names of NASNetMobile and NASNetLarge.
+
+  Args:
+    cells: number of normal cells; two reduction cells divide them into thirds.
+  """
+  third = cells // 3
+
+  def suffix(cell: str) -> str:
+    kind, _, number = cell.rpartition('_')
+    if kind == 'cell_stem':
+      return f'stem_{int(number) + 1}'
+    if kind == 'reduction_cell':
+      return f'reduce_{third * (int(number) + 1)}'
+    # Keras leaves out one number, after the first third.
+    return str(int(number) + (int(number) >= third))
+
+  def kind(cell: str) -> str:
+    is_normal = cell.startswith('cell_') and 'stem' not in cell
+    return 'normal' if is_normal else 'reduction'
+
+  def branch(cell: str, pair: int, side: str) -> str:
+    # Keras counts the last pair of a reduction cell as its fourth.
+    number = min(pair + 1, 4 if kind(cell) == 'reduction' else 5)
+    return f'{kind(cell)}_{side}{number}_{suffix(cell)}'
+
+  cell = r'(\w*cell_\w+?)/'
+  separable = cell + r'comb_iter_(\d)/(left|right)/'
+  return by_rules(
+    {
+      'conv0': 'stem_conv1',
+      'conv0_bn': 'stem_bn1',
+      cell + '1x1': lambda c: f'{kind(c)}_conv_1_{suffix(c)}',
+      cell + 'beginning_bn': lambda c: f'{kind(c)}_bn_1_{suffix(c)}',
+      cell + 'prev_1x1': lambda c: f'adjust_conv_projection_{suffix(c)}',
+      cell + 'prev_bn': lambda c: f'adjust_bn_{suffix(c)}',
+      cell + r'path(\d)_conv': lambda c, n: f'adjust_conv_{n}_{suffix(c)}',
+      cell + 'final_path_bn': lambda c: f'adjust_bn_{suffix(c)}',
+      separable + r'separable_\dx\d_(\d)': lambda c, pair, side, n: (
+        f'separable_conv_{n}_{branch(c, pair, side)}'
+      ),
+      separable + r'bn_sep_\dx\d_(\d)': lambda c, pair, side, n: (
+        f'separable_conv_{n}_bn_{branch(c, pair, side)}'
+      ),
+      'final_layer/FC': 'predictions',
+    }
+  )
+
+
 def keras_inception_v3() -> LayerNames:
   """Returns the names of InceptionV3, whose layers are only numbered."""
   return in_order(list(_numbered(94)), _keras_norm, 'predictions')

@@ -64,7 +64,8 @@ def keras_model(name: str, num_classes: int, size: int):
     options['include_preprocessing'] = False
     if name.endswith('Minimalistic'):
       name, options['minimalistic'] = name.removesuffix('Minimalistic'), True
-  options['classifier_activation'] = None
+  if 'NASNet' not in name:
+    options['classifier_activation'] = None
   model = getattr(keras.applications, name)(
     weights=None, classes=num_classes, input_shape=(size, size, 3), **options
   )

@@ -242,7 +242,8 @@ class NetworkOptions(Options):
   padding: str = option(
     'same',
     "How strided layers and pooling pad: same is TensorFlow's way, symmetric "
-    "that of PyTorch and of Keras' ResNets, whose weights need it.",
+    "that of PyTorch and of Keras' ResNets, zero_pool that of Keras' NASNets, "
+    "zero_avg_pool that of timm's NASNet. Imported weights set it.",
     known=PADDINGS,
     structure=True,
   )

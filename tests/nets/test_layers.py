@@ -50,8 +50,8 @@ def net() -> np.ndarray:
 def run(graph):
   """run(layer, net, …, **kwargs) -> output of a layer with symmetric padding."""
 
-  def run(layer, net, *args, **kwargs):
-    with slim.arg_scope([layer], symmetric=True):
+  def run(layer, net, *args, pads='symmetric', **kwargs):
+    with slim.arg_scope([layer], pads=pads):
       output = layer(tf.constant(net, tf.float32), *args, **kwargs)
     with tf.Session() as session:
       session.run(tf.global_variables_initializer())
@@ -147,6 +147,33 @@ def test_pooling(run, net, pool, reduce, sides, stride, rate, padding):
   got = run(pool, net, sides, stride, padding)
   expected = reduce(windows(net, sides, stride, rate, padding), (-2, -1))
   np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('size', [6, 7])
+@pytest.mark.parametrize(
+  ('pool', 'reduce', 'pads', 'counted'),
+  [
+    (layers.max_pool2d, np.max, 'zero_pool', True),
+    (layers.avg_pool2d, np.mean, 'zero_pool', True),
+    (layers.max_pool2d, np.max, 'zero_avg_pool', False),
+    (layers.avg_pool2d, np.mean, 'zero_avg_pool', True),
+  ],
+)
+def test_strided_pooling_counts_the_zeros(
+  run, net, pool, reduce, pads, counted, size
+):
+  """An even side is padded at its end alone; without a stride none counts."""
+  net = net[:, :size, :size] - 9
+  got = run(pool, net, 3, 2, 'SAME', pads=pads)
+  padded = np.pad(net, [[0, 0], *[[size % 2, 1]] * 2, [0, 0]])
+  view = np.lib.stride_tricks.sliding_window_view(padded, [3, 3], (1, 2))
+  expected = reduce(view[:, ::2, ::2], (-2, -1))
+  if counted:
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+  else:
+    assert (got < 0).all()
+  plain = run(pool, net, 3, 1, 'SAME', pads='same')
+  np.testing.assert_array_equal(run(pool, net, 3, 1, 'SAME', pads=pads), plain)
 
 
 def test_a_map_below_a_window_is_refused(run):

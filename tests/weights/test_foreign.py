@@ -11,14 +11,11 @@ from weights.convert import Converted
 # Agreement of float32 computed in another order.
 TOLERANCE = 1e-4
 # Weights that amplify rounding: changing each by 1e-7 of itself changes the logits
-# by 1e-3 to 1e-2 of the largest. And timm's average pooling of stride 2 counts the
-# zeros that SAME adds around a map, unlike that of TensorFlow, which trained
-# NASNet.
+# by 1e-3 to 1e-2 of the largest. Errors depend on the processor, up to 4e-3 so far.
 EXCEPTIONS = {
-  'timm:nasnetalarge': 2e-2,
-  'timm:tf_mobilenetv3_large_100': 4e-3,
-  'timm:seresnet50': 4e-3,
-  'timm:legacy_seresnet50': 1e-3,
+  'timm:tf_mobilenetv3_large_100': 1e-2,
+  'timm:seresnet50': 1e-2,
+  'timm:legacy_seresnet50': 1e-2,
 }
 QUICK = 'timm:mobilenetv2_035', 'timm:tf_mobilenetv3_small_minimal_100'
 

@@ -14,7 +14,7 @@ from weights.architectures import KERAS
 CLASSES = 7
 TOLERANCE = 1e-4
 # Odd sizes where Keras pads as TensorFlow does.
-SIZES = {'Inception': 107, 'VGG': 224}
+SIZES = {'Inception': 107, 'NASNet': 107, 'VGG': 224}
 QUICK = 'keras:MobileNetV2_035'
 
 
@@ -26,23 +26,21 @@ def keras_process():
     'TF_CPP_MIN_LOG_LEVEL': '3',
   }  # fmt: skip
   script = pathlib.Path(__file__).with_name('keras_process.py')
-  process = subprocess.Popen(
+  with subprocess.Popen(
     [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL, env=environment, text=True,
-  )  # fmt: skip
+  ) as process:  # fmt: skip
 
-  def compute(name, path, size, gain=1.0):
-    line = f'{name.partition(":")[2]} {CLASSES} {size} {gain} {path}\n'
-    process.stdin.write(line)
-    process.stdin.flush()
-    while (answer := process.stdout.readline().strip()) != 'done':
-      assert answer or process.poll() is None, 'Keras failed'
-    content = np.load(f'{path}.npz')
-    return content['images'], content['logits']
+    def compute(name, path, size, gain=1.0):
+      line = f'{name.partition(":")[2]} {CLASSES} {size} {gain} {path}\n'
+      process.stdin.write(line)
+      process.stdin.flush()
+      while (answer := process.stdout.readline().strip()) != 'done':
+        assert answer or process.poll() is None, 'Keras failed'
+      with np.load(f'{path}.npz') as content:
+        return content['images'], content['logits']
 
-  yield compute
-  process.stdin.close()
-  process.wait()
+    yield compute
 
 
 def size_of(name: str) -> int:
