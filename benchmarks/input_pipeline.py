@@ -4,7 +4,7 @@ Usage: SLIM_TEST_DATA=… .venv/bin/python benchmarks/input_pipeline.py
     [--parts photos small conversion] [--turns 5] [--seconds 3] [--photos 600] …
 
 Prints a Markdown table for each part:
-  photos      images/s of each recipe, from records of photos to batches,
+  photos      images/s of each preprocessing, from records of photos to batches,
               compared with reading the records, decoding the full JPEGs, and
               image_dataset_from_directory of Keras, which reads files
   small       records/s of a data set of 32 x 32 PNGs, compared with processing
@@ -169,7 +169,7 @@ def keras_folder(folder: pathlib.Path, size: int):
   ).repeat()
 
 
-def recipe(
+def preprocessing(
   dataset,
   name: str,
   is_training: bool,
@@ -198,7 +198,7 @@ def one_at_a_time(dataset, name: str, is_training: bool, batch: int):
 
   group, reader.GROUP_BYTES = reader.GROUP_BYTES, 0
   try:
-    return recipe(dataset, name, is_training, SMALL, batch)
+    return preprocessing(dataset, name, is_training, SMALL, batch)
   finally:
     reader.GROUP_BYTES = group
 
@@ -217,7 +217,7 @@ def check_file(path: str) -> int:
 
 
 def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
-  """Returns the sides of photos: recipes for training and evaluation."""
+  """Returns the sides of photos: preprocessings for training and evaluation."""
   write_photos(folder / 'photos', options.photos)
   paths = sorted((folder / 'photos').glob('*/*.jpg'))
   data = write_records(
@@ -237,7 +237,7 @@ def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
         if fast and (name, is_training) == ('inception', False):
           continue  # It has no fast form.
         sides[f'{side}, fast' if fast else side] = pipeline(
-          lambda name=name, is_training=is_training, fast=fast: recipe(
+          lambda name=name, is_training=is_training, fast=fast: preprocessing(
             data, name, is_training, options.image_size, fast=fast
           )
         )
@@ -258,7 +258,8 @@ def small(folder: pathlib.Path, options: argparse.Namespace) -> dict:
       side = f'{name}, {"training" if is_training else "evaluation"}'
       settings = name, is_training
       sides[side] = pipeline(
-        lambda settings=settings: recipe(data, *settings, SMALL, batch), batch
+        lambda settings=settings: preprocessing(data, *settings, SMALL, batch),
+        batch,
       )
       sides[f'{side}, a record at a time'] = pipeline(
         lambda settings=settings: one_at_a_time(data, *settings, batch), batch

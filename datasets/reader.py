@@ -12,7 +12,7 @@ record's distortions only on the seed and its position in the stream
 one is drawn.
 
 Small records are parsed and preprocessed in groups, because a call costs as
-much as processing an image. A cache stores the encoded images: a recipe that
+much as processing an image. A cache stores the encoded images: a preprocessing that
 crops while decoding gains more from that than from cached pixels, which take
 five to ten times as much memory.
 
@@ -239,7 +239,7 @@ def _make(
   """Converts a record, or a group; `turn` is its position in the stream."""
   index, data = record
   features = example.parse(data, num_classes, labels_offset)
-  # The recipe derives the seeds of a group from that of its first record.
+  # The preprocessing derives the seeds of a group from that of its first record.
   first = turn if turn.shape.rank == 0 else turn[0]
   images = preprocess.from_encoded(
     features['image/encoded'],

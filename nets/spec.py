@@ -25,7 +25,7 @@ class NetworkSpec:
     arg_scope: arg_scope(weight_decay) -> slim arg scope.
     image_size: default height and width for training and evaluation, pixels.
     min_image_size: smallest supported height and width, pixels.
-    preprocessing: name of the default recipe.
+    preprocessing: name of the default preprocessing.
     attention_points: number of attention points at the ends of blocks.
     stage_points: number of attention points at the ends of stages. One further
       point is before the classifier.

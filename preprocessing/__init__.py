@@ -1,1 +1,1 @@
-"""Recipes, which turn encoded images into a network's input; augmentations."""
+"""Preprocessings, which turn encoded images into a network's input; augmentations."""

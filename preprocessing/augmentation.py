@@ -1,7 +1,7 @@
 """The table of augmentations: --augment='randaugment(magnitude=7)+mixup'.
 
-Augmentations are added to any recipe, in training only. Some change the pixels
-that the recipe crops, before it resizes them; some change the network's input;
+Augmentations are added to any preprocessing, in training only. Some change the pixels
+that the preprocessing crops, before it resizes them; some change the network's input;
 some mix the images of a batch.
 """
 

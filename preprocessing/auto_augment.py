@@ -1,4 +1,4 @@
-"""RandAugment and AutoAugment: random pixel operations before the recipe."""
+"""RandAugment and AutoAugment: random pixel operations before the preprocessing."""
 
 from __future__ import annotations
 

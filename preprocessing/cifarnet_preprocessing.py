@@ -1,10 +1,10 @@
-"""CIFAR's recipe: pad, crop, flip, brightness, contrast; then standardize."""
+"""CIFAR's preprocessing: pad, crop, flip, brightness, contrast; then standardize."""
 
 from __future__ import annotations
 
 from preprocessing import decoding, random_ops
 from preprocessing.decoding import Image
-from preprocessing.recipe import Recipe, Steps, mirror
+from preprocessing.spec import PreprocessingSpec, Steps, mirror
 from tf_compat import tf
 
 PADDING = 4
@@ -49,7 +49,7 @@ def _pad(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
   return tf.pad(image, [[margin[0], margin[0]], [margin[1], margin[1]], [0, 0]])
 
 
-CIFARNET = Recipe(
+CIFARNET = PreprocessingSpec(
   name='cifarnet',
   training=Steps(crop, distort, DRAWS),
   evaluation=Steps(center, standardize),

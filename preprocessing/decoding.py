@@ -46,7 +46,7 @@ def _unchanged(pixels: tf.Tensor) -> tf.Tensor:
 
 
 class Image:
-  """An image from which a recipe reads all pixels or a crop.
+  """An image from which a preprocessing reads all pixels or a crop.
 
   Args:
     pixels: uint8 [H, W, C], C known.

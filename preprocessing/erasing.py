@@ -1,6 +1,6 @@
 """Cutout and random erasing: set a box of a network's input to 0.
 
-In the output of every recipe, 0 is the mean color or middle gray.
+In the output of every preprocessing, 0 is the mean color or middle gray.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The recipe of torchvision and timm: a crop, resized, minus mean, by deviation.
+"""The preprocessing of torchvision and timm: a crop, resized, minus mean, by deviation.
 
 Evaluation resizes the shorter side to size / crop_fraction, and crops the
 center. Training resizes a random crop: section 6 of
@@ -19,7 +19,7 @@ import numpy as np
 
 from preprocessing import random_ops
 from preprocessing.decoding import Image
-from preprocessing.recipe import Recipe, Steps, compiled, mirror
+from preprocessing.spec import PreprocessingSpec, Steps, compiled, mirror
 from preprocessing.vgg_preprocessing import FLIP, LUMA
 from registry import Rule, one_of
 from tf_compat import tf
@@ -164,8 +164,8 @@ def imagenet(
   mean: Annotated[RGB, _three(0, 1)] = (0.485, 0.456, 0.406),
   std: Annotated[RGB, _three(0.001, 1)] = (0.229, 0.224, 0.225),
   interpolation: Annotated[str, one_of(*KERNELS)] = 'bilinear',
-) -> Recipe:
-  """Returns the recipe.
+) -> PreprocessingSpec:
+  """Returns the preprocessing.
 
   Args:
     crop_fraction: ratio of the crop's side to the resized image's shorter side,
@@ -188,7 +188,7 @@ def imagenet(
     shift, scale = _of_channels([mean, std], image.shape[2])
     return image * scale + shift
 
-  return Recipe(
+  return PreprocessingSpec(
     name='imagenet',
     training=Steps(functools.partial(sample, kernel=kernel), distort, FLIP),
     evaluation=Steps(

@@ -1,4 +1,4 @@
-"""Inception's recipe: a random crop, resized, flipped, recolored; in [-1, 1].
+"""Inception's preprocessing: a random crop, resized, flipped, recolored; in [-1, 1].
 
 https://arxiv.org/abs/1409.4842, section 6. TF-Slim's programs resize linearly
 and change brightness and saturation. Its full form draws one of four resize
@@ -22,7 +22,7 @@ import math
 
 from preprocessing import random_ops
 from preprocessing.decoding import Image
-from preprocessing.recipe import Recipe, Steps, mirror
+from preprocessing.spec import PreprocessingSpec, Steps, mirror
 from tf_compat import tf
 
 CENTRAL_FRACTION = 0.875
@@ -230,7 +230,7 @@ def _recolor(
   return tf.clip_by_value(image, 0.0, 1.0)
 
 
-INCEPTION = Recipe(
+INCEPTION = PreprocessingSpec(
   name='inception',
   training=Steps(
     sample,

@@ -1,10 +1,10 @@
-"""LeNet's recipe: crop or pad to size, then (image - 128) / 128."""
+"""LeNet's preprocessing: crop or pad to size, then (image - 128) / 128."""
 
 from __future__ import annotations
 
 from preprocessing import decoding
 from preprocessing.decoding import Image
-from preprocessing.recipe import Recipe, Steps
+from preprocessing.spec import PreprocessingSpec, Steps
 from tf_compat import tf
 
 
@@ -21,9 +21,9 @@ def scale(images: tf.Tensor) -> tf.Tensor:
   return (images - 128.0) / 128.0
 
 
-# TF-Slim's recipe has no random distortions.
+# TF-Slim's preprocessing has no random distortions.
 STEPS = Steps(center, scale)
-LENET = Recipe(
+LENET = PreprocessingSpec(
   name='lenet',
   training=STEPS,
   evaluation=STEPS,

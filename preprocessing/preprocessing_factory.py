@@ -1,4 +1,4 @@
-"""The table of recipes, and recipes as functions of images."""
+"""The table of preprocessings, and preprocessings as functions of images."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from preprocessing.cifarnet_preprocessing import CIFARNET
 from preprocessing.imagenet_preprocessing import IMAGENET
 from preprocessing.inception_preprocessing import INCEPTION
 from preprocessing.lenet_preprocessing import LENET
-from preprocessing.recipe import Recipe, Steps
+from preprocessing.spec import PreprocessingSpec, Steps
 from preprocessing.vgg_preprocessing import VGG
 from registry import Table, parse_name
 from tf_compat import tf
 
-PREPROCESSINGS: Table[Recipe] = Table(
+PREPROCESSINGS: Table[PreprocessingSpec] = Table(
   'preprocessing', [CIFARNET, IMAGENET, INCEPTION, LENET, VGG]
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-  """A recipe for training or evaluation, called with pixels or encoded images.
+  """A preprocessing for training or evaluation, called with pixels or encoded images.
 
   All random numbers of a call follow from `seed`, int64 [2]; without one, each
   run draws a new seed from the graph's. `bbox`, float32 [1, N, 4] of ymin,
@@ -31,9 +31,9 @@ class Preprocessing:
   covers part of one. The default is the full image.
 
   Attributes:
-    steps: the recipe's steps for this purpose.
+    steps: the preprocessing's steps for this purpose.
     use_grayscale: whether color images become one channel first.
-    augmentations: random changes beyond the recipe.
+    augmentations: random changes beyond the preprocessing.
   """
 
   steps: Steps
@@ -78,7 +78,7 @@ class Preprocessing:
   ) -> tf.Tensor:
     """Converts one or several JPEGs, PNGs, GIFs or BMPs to a network's input.
 
-    The result is that of __call__ after decoding. If the recipe starts with a
+    The result is that of __call__ after decoding. If the preprocessing starts with a
     crop, only that part of a JPEG is decoded.
 
     Args:
@@ -129,7 +129,7 @@ class Preprocessing:
     seed: tf.Tensor,
     bbox: tf.Tensor | None,
   ) -> tf.Tensor:
-    """Applies the recipe's first part to one image."""
+    """Applies the preprocessing's first part to one image."""
     pixels = tf.cast(
       self.steps.fit(image, height, width, seed, bbox), tf.float32
     )
@@ -137,7 +137,7 @@ class Preprocessing:
     return pixels
 
   def _finish(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Applies the recipe's second part, then augments the network's input."""
+    """Applies the preprocessing's second part, then augments the network's input."""
     images = self.steps.finish_all(images, seed)
     if not self.augmentations.at(augmentation.INPUT):
       return images
@@ -145,8 +145,8 @@ class Preprocessing:
     return random_ops.each(augment, images, seed)
 
 
-def get_recipe(text: str) -> Recipe:
-  """Returns the recipe of a name, alone or with options.
+def get_spec(text: str) -> PreprocessingSpec:
+  """Returns the preprocessing of a name, alone or with options.
 
   Args:
     text: such as 'vgg' or 'imagenet(crop_fraction=0.95)'.
@@ -166,22 +166,22 @@ def get_preprocessing(
   fast_mode: bool = True,
   augment: str | None = None,
 ) -> Preprocessing:
-  """Returns the recipe called `name` as fn(image, height, width) -> float32.
+  """Returns the preprocessing called `name` as fn(image, height, width) -> float32.
 
   Args:
     name: one of PREPROCESSINGS, alone or with options.
     is_training: whether to distort at random.
     use_grayscale: convert color images to one channel first.
-    fast: use the recipe's cheaper formulas if it has them.
+    fast: use the preprocessing's cheaper formulas if it has them.
     fast_mode: False trains with the costlier distortions that TF-Slim's
       programs leave out.
     augment: augmentations for training, a value of --augment; the caller
       applies those that mix batches.
 
   Raises:
-    UserError: if there is no such recipe, option or augmentation.
+    UserError: if there is no such preprocessing, option or augmentation.
   """
-  steps = get_recipe(name).steps(is_training, fast, fast_mode)
+  steps = get_spec(name).steps(is_training, fast, fast_mode)
   augmentations = augmentation.get_augmentations(augment if is_training else '')
   return Preprocessing(steps, use_grayscale, augmentations)
 

@@ -1,4 +1,4 @@
-"""VGG's recipe: shorter side to 256 (training: 256 to 512), crop, minus mean.
+"""VGG's preprocessing: shorter side to 256 (training: 256 to 512), crop, minus mean.
 
 https://arxiv.org/abs/1409.1556, section 3.1.
 
@@ -15,7 +15,7 @@ import numpy as np
 from preprocessing import random_ops
 from preprocessing.decoding import Image
 from preprocessing.decoding import crop as crop_pixels
-from preprocessing.recipe import Recipe, Steps, compiled, mirror
+from preprocessing.spec import PreprocessingSpec, Steps, compiled, mirror
 from tf_compat import tf
 
 MEANS = 123.68, 116.78, 103.94  # red, green and blue over ImageNet
@@ -174,7 +174,7 @@ def _add_mean(image: np.ndarray) -> np.ndarray:
 
 
 FLIP = {'flip': (0, 1)}
-VGG = Recipe(
+VGG = PreprocessingSpec(
   name='vgg',
   training=Steps(crop, distort, FLIP),
   # Uncompiled, subtracting by channel takes half as long as resizing.

@@ -179,17 +179,17 @@ def augmentations() -> str:
   )
 
 
-def recipes() -> str:
-  """The options of every recipe that has some."""
+def preprocessings() -> str:
+  """The options of every preprocessing that has some."""
   from preprocessing.preprocessing_factory import PREPROCESSINGS
 
   rows = [
     (f'`{name}`', *option)
-    for name, recipe in PREPROCESSINGS.items()
-    if recipe.defaults
-    for option in _options(recipe)
+    for name, preprocessing in PREPROCESSINGS.items()
+    if preprocessing.defaults
+    for option in _options(preprocessing)
   ]
-  return _table(('recipe', 'option', 'default', 'values'), rows)
+  return _table(('preprocessing', 'option', 'default', 'values'), rows)
 
 
 def _options(entry: Any) -> list[tuple[str, str, str]]:
@@ -245,7 +245,7 @@ TABLES: dict[str, Callable[..., str]] = {
   'releases': releases,
   'attention': attention,
   'augmentations': augmentations,
-  'recipes': recipes,
+  'preprocessings': preprocessings,
   'api': api,
   'contributing': contributing,
 }

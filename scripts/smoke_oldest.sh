@@ -19,7 +19,7 @@ model+=(--attention_module=cbam_block)
 "$python" "$root/train_image_classifier.py" "${model[@]}" \
   "--train_dir=$work/train" --optimizer=momentum --learning_rate=0.02 \
   --batch_size=32 --max_number_of_steps=60 --log_every_n_steps=20 --seed=1
-# XLA compiles recipes with random numbers, which that of lenet does not have.
+# XLA compiles preprocessings with random numbers, which that of lenet does not have.
 "$python" "$root/train_image_classifier.py" "${model[@]}" \
   --preprocessing_name=cifarnet "--train_dir=$work/compiled" --batch_size=32 \
   --max_number_of_steps=2

@@ -49,8 +49,8 @@ def draw(
   Args:
     dataset: any split of the data set.
     samples: split -> records to draw; all can be used.
-    preprocessing_name: name of the recipe, alone or with options.
-    image_size: height and width of the recipe's output, in pixels.
+    preprocessing_name: name of the preprocessing, alone or with options.
+    image_size: height and width of the preprocessing's output, in pixels.
     path: the PNG file to write.
   """
   splits = [split for split, records in samples.items() for _ in records]
@@ -99,17 +99,17 @@ def _inputs(
   """Preprocesses each image, and the outlines of its bounding boxes.
 
   The outlines are drawn as an image and preprocessed with the same seed, so
-  that they stay around the objects whatever the recipe crops, flips or resizes.
+  that they stay around the objects whatever the preprocessing crops, flips or resizes.
 
   Returns:
     (float32 [size, size, channels], bool [size, size]) for each record.
   """
   with tf.Graph().as_default(), tf.device('/cpu:0'):
-    recipe = preprocessing_factory.get_preprocessing(name, is_training)
+    preprocessing = preprocessing_factory.get_preprocessing(name, is_training)
     encoded = tf.placeholder(tf.string, [])
     index = tf.placeholder(tf.int64, [])
     seed = tf.stack([tf.constant(_SEED, tf.int64), index])
-    image = recipe.from_encoded(encoded, size, size, channels, seed=seed)
+    image = preprocessing.from_encoded(encoded, size, size, channels, seed=seed)
     config = tf.ConfigProto(device_count={'GPU': 0})
     with tf.Session(config=config) as session:
       pairs = [

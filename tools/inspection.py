@@ -101,7 +101,7 @@ def inspect(job: InspectJob, explicit: Collection[str] = frozenset()) -> Report:
     contact_sheet.draw(
       next(iter(splits.values())).dataset,
       {name: split.samples for name, split in splits.items()},
-      job.recipe,
+      job.preprocessing,
       job.image_size or network.image_size,
       job.output,
     )

@@ -189,7 +189,9 @@ def _batches(
   """Returns batches of number and network input, as evaluation makes them."""
   job, size = setup.job, setup.image_size
   preprocess = get_preprocessing(
-    job.recipe, use_grayscale=job.use_grayscale, fast=job.fast_preprocessing
+    job.preprocessing,
+    use_grayscale=job.use_grayscale,
+    fast=job.fast_preprocessing,
   )
 
   def transform(number, encoded):

@@ -27,7 +27,7 @@ from weights.slim_releases import RELEASES, Release
 
 # Classes of ImageNet, without and with a background.
 IMAGENET_CLASSES = 1000, 1001
-# timm's kinds of interpolation -> those of the recipe, the nearest of which
+# timm's kinds of interpolation -> those of the preprocessing, the nearest of which
 # stands for lanczos.
 _INTERPOLATIONS = {
   'bilinear': 'bilinear',
@@ -64,7 +64,7 @@ class Converted:
     network: our network's name.
     num_classes: width of the logits.
     image_size: height and width of the images, pixels.
-    preprocessing: recipe, with its options.
+    preprocessing: preprocessing, with its options.
     values: variable -> value.
     attention: attention module, or None.
     padding: how strided layers pad, one of nets.layers.PADDINGS.

@@ -26,7 +26,7 @@ class Release:
     url: address of the archive.
     accuracy: top-1 accuracy in percent, as published.
     image_size: height and width of the images, pixels; None for the network's.
-    preprocessing: recipe, if it is not the network's.
+    preprocessing: preprocessing, if it is not the network's.
     moving_averages: whether the published accuracy is of the weights' moving
       averages, which the checkpoint has beside the weights.
   """

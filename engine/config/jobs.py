@@ -19,7 +19,7 @@ from nets.attention.attention_factory import ATTENTION_MODULES, PLACEMENTS
 from nets.layers import PADDINGS
 from options import Options, option
 from preprocessing.augmentation import AUGMENTATIONS, get_augmentations
-from preprocessing.preprocessing_factory import PREPROCESSINGS, get_recipe
+from preprocessing.preprocessing_factory import PREPROCESSINGS, get_spec
 
 # Metrics that can choose the best checkpoint; a lower loss is better.
 BEST_METRICS = (
@@ -38,7 +38,7 @@ FILE_PATTERN = (
 )
 
 # The values of --preprocessing_name in two programs.
-RECIPES = (
+PREPROCESSING_NAMES = (
   f"{', '.join(PREPROCESSINGS)}; with options, 'imagenet(crop_fraction=0.95)'"
 )
 
@@ -49,8 +49,8 @@ MOST_CLASSES = 10_000_000
 TEMP_MODEL = os.path.join(tempfile.gettempdir(), f'tfmodel-{os.getuid()}', '')
 
 
-def _recipe(preprocessing_name: str | None, model_name: str) -> str:
-  """Returns the shortest spelling of a recipe: the named, or the network's.
+def _preprocessing(preprocessing_name: str | None, model_name: str) -> str:
+  """Returns the shortest spelling of a preprocessing: the named, or the network's.
 
   Raises:
     UserError: if there is no such preprocessing, option or network.
@@ -60,7 +60,7 @@ def _recipe(preprocessing_name: str | None, model_name: str) -> str:
   # TF-Slim's table of preprocessings also listed the networks' names.
   if name in networks or not preprocessing_name:
     name = networks[name].preprocessing
-  return str(get_recipe(name))
+  return str(get_spec(name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ class InspectJob(Options):
   )
   preprocessing_name: str | None = option(
     None,
-    f"The preprocessing ({RECIPES}); --model_name's default if not set.",
+    f"The preprocessing ({PREPROCESSING_NAMES}); --model_name's default if not set.",
   )
   image_size: int | None = option(
     None,
@@ -159,12 +159,12 @@ class InspectJob(Options):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    self.recipe  # noqa: B018  Refuses an unknown preprocessing.
+    self.preprocessing  # noqa: B018  Refuses an unknown preprocessing.
 
   @property
-  def recipe(self) -> str:
-    """The recipe with its options, as _recipe returns it."""
-    return _recipe(self.preprocessing_name, self.model_name)
+  def preprocessing(self) -> str:
+    """The preprocessing with its options, as _preprocessing returns it."""
+    return _preprocessing(self.preprocessing_name, self.model_name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,7 +205,7 @@ class ImportJob(Options):
   )
   preprocessing_name: str | None = option(
     None,
-    f'The preprocessing ({RECIPES}); if not set, that of the training of the '
+    f'The preprocessing ({PREPROCESSING_NAMES}); if not set, that of the training of the '
     'weights.',
   )
   compare_logits: bool = option(
@@ -217,7 +217,7 @@ class ImportJob(Options):
   def __post_init__(self) -> None:
     super().__post_init__()
     if self.preprocessing_name:
-      _recipe(self.preprocessing_name, '')  # Refuses an unknown one.
+      _preprocessing(self.preprocessing_name, '')  # Refuses an unknown one.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -297,7 +297,7 @@ class ModelOptions(NetworkOptions, SessionOptions):
   )
   preprocessing_name: str | None = option(
     None,
-    f'The preprocessing ({RECIPES}), or a network whose default is used; '
+    f'The preprocessing ({PREPROCESSING_NAMES}), or a network whose default is used; '
     "--model_name's default if not set.",
     group='data',
   )
@@ -332,12 +332,12 @@ class ModelOptions(NetworkOptions, SessionOptions):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    self.recipe  # noqa: B018  Refuses an unknown preprocessing.
+    self.preprocessing  # noqa: B018  Refuses an unknown preprocessing.
 
   @property
-  def recipe(self) -> str:
-    """The recipe with its options, as _recipe returns it."""
-    return _recipe(self.preprocessing_name, self.model_name)
+  def preprocessing(self) -> str:
+    """The preprocessing with its options, as _preprocessing returns it."""
+    return _preprocessing(self.preprocessing_name, self.model_name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

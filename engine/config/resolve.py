@@ -478,7 +478,7 @@ def _setup(job: JobT, dataset: Dataset, size_option: str) -> Setup[JobT]:
   channels = 1 if job.use_grayscale else network.channels or dataset.channels
   changes: dict[str, Any] = {
     **check_attention(job),
-    'preprocessing_name': job.recipe,
+    'preprocessing_name': job.preprocessing,
     size_option: size,
   }
   job = dataclasses.replace(job, **changes)

@@ -68,8 +68,10 @@ def write(folder, *shards) -> Dataset:
   )
 
 
-def read(dataset, batch_size=4, is_training=False, recipe='lenet', **options):
-  fn = get_preprocessing(recipe, is_training)
+def read(
+  dataset, batch_size=4, is_training=False, preprocessing='lenet', **options
+):
+  fn = get_preprocessing(preprocessing, is_training)
   return reader.read(dataset, fn, 8, batch_size, is_training, **options)
 
 
@@ -155,7 +157,7 @@ def test_training_starts_at_any_position_of_the_stream(
       dataset,
       batch_size=1,
       is_training=True,
-      recipe='cifarnet',
+      preprocessing='cifarnet',
       seed=3,
       start=start,
       **options,
@@ -210,7 +212,7 @@ def test_a_seed_determines_order_and_distortions(
       data = read(
         dataset,
         is_training=True,
-        recipe='cifarnet',
+        preprocessing='cifarnet',
         seed=seed,
         num_readers=threads,
         threads=threads,
@@ -229,9 +231,9 @@ def test_a_seed_determines_order_and_distortions(
 
 
 @pytest.mark.parametrize('is_training', [False, True])
-@pytest.mark.parametrize('recipe', ['cifarnet', 'inception'])
+@pytest.mark.parametrize('preprocessing', ['cifarnet', 'inception'])
 def test_groups_of_records_give_what_single_records_give(
-  tmp_path, monkeypatch, recipe, is_training
+  tmp_path, monkeypatch, preprocessing, is_training
 ):
   rng = np.random.default_rng(0)
   data = []
@@ -247,7 +249,7 @@ def test_groups_of_records_give_what_single_records_give(
   def run(group_bytes):
     monkeypatch.setattr(reader, 'GROUP_BYTES', group_bytes)
     with tf.Graph().as_default():
-      data = read(dataset, 4, is_training, recipe, seed=1)
+      data = read(dataset, 4, is_training, preprocessing, seed=1)
       return batches(data, 6 if is_training else None)
 
   singles, groups = run(1), run(3 * record_order.mean_size(dataset))
@@ -342,7 +344,9 @@ def test_each_pass_distorts_a_record_anew(tmp_path):
   file = io.BytesIO()
   Image.fromarray(image).save(file, 'PNG')
   dataset = write(tmp_path, [record(0, encoded=file.getvalue())])
-  (batch,) = batches(read(dataset, 6, True, recipe='cifarnet', seed=3), 1)
+  (batch,) = batches(
+    read(dataset, 6, True, preprocessing='cifarnet', seed=3), 1
+  )
   assert len({image.tobytes() for image in batch['image']}) == 6
 
 
@@ -408,7 +412,7 @@ def test_a_small_shuffle_buffer_for_large_records(tmp_path, monkeypatch):
 
 
 class MeanColor:
-  """A minimal recipe: a photo's mean color [1, 1, 3]."""
+  """A minimal preprocessing: a photo's mean color [1, 1, 3]."""
 
   def from_encoded(self, encoded, height, width, channels, *, seed):
     def mean(one):

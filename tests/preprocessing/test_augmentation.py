@@ -285,13 +285,15 @@ def test_mixup_and_cutmix_together_alternate_at_random():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('recipe', PREPROCESSINGS)
+@pytest.mark.parametrize('preprocessing', PREPROCESSINGS)
 @pytest.mark.parametrize('name', [n for n in AUGMENTATIONS if 'mix' not in n])
-def test_augmentations_extend_any_recipe_in_training_only(recipe, name):
+def test_augmentations_extend_any_preprocessing_in_training_only(
+  preprocessing, name
+):
   image, seed = tf.constant(photo()), tf.constant([5, 5], tf.int64)
 
   def make(is_training, augment):
-    fn = get_preprocessing(recipe, is_training, augment=augment)
+    fn = get_preprocessing(preprocessing, is_training, augment=augment)
     return fn(image, 33, 33, seed=seed)
 
   texts = (name, name, None)
@@ -307,7 +309,7 @@ def test_augmentations_extend_any_recipe_in_training_only(recipe, name):
   np.testing.assert_array_equal(results[3], results[4])
 
 
-def test_pixel_operations_precede_the_recipe_and_erasing_follows_it():
+def test_pixel_operations_precede_the_preprocessing_and_erasing_follows_it():
   fn = get_preprocessing(
     'lenet', True, augment='cutout(size=200) + randaugment'
   )

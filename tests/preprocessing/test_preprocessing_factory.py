@@ -1,4 +1,4 @@
-"""Recipes against the contract's pixels and against NumPy."""
+"""Preprocessings against the contract's pixels and against NumPy."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from preprocessing import (
 from preprocessing.preprocessing_factory import (
   PREPROCESSINGS,
   get_preprocessing,
-  get_recipe,
+  get_spec,
 )
 from tf_compat import tf
 
@@ -31,7 +31,7 @@ GOLDEN = json.loads(
     pathlib.Path(__file__).parents[1] / 'golden' / 'preprocessing.json'
   ).read_text()
 )
-# Width of each recipe's output range; the contract's tolerance is 2e-3 of it.
+# Width of each preprocessing's output range; the contract's tolerance is 2e-3 of it.
 RANGE = {
   'inception': 2.0,
   'vgg': 255.0,
@@ -80,7 +80,7 @@ def draws(fn, seed):
 
 
 def train_many(name, image, height, width, seeds=SEEDS, **options):
-  """Returns the training recipe's output for each seed, as one array."""
+  """Returns the training preprocessing's output for each seed, as one array."""
   fn = get_preprocessing(name, is_training=True, **options)
   return run(
     tf.map_fn(
@@ -93,7 +93,7 @@ def train_many(name, image, height, width, seeds=SEEDS, **options):
 
 @pytest.mark.parametrize('key', GOLDEN)
 @pytest.mark.usefixtures('graph')
-def test_evaluation_recipes_agree_with_the_original(key, photo):
+def test_evaluation_preprocessings_agree_with_the_original(key, photo):
   name, size = key.split('@')
   golden = GOLDEN[key]
   image = photo[..., : golden['channels']]
@@ -109,14 +109,14 @@ def test_evaluation_recipes_agree_with_the_original(key, photo):
     np.testing.assert_allclose(pixels[row, column], expected, atol=tolerance)
 
 
-def test_every_recipe_has_a_golden():
+def test_every_preprocessing_has_a_golden():
   """All but imagenet, which is not TF-Slim's; Pillow computes it below."""
   golden = {key.split('@')[0] for key in GOLDEN}
   assert golden == set(PREPROCESSINGS) - {'imagenet'}
   assert set(RANGE) == set(PREPROCESSINGS)
 
 
-def test_unknown_recipe_names_what_exists():
+def test_unknown_preprocessing_names_what_exists():
   with pytest.raises(UserError, match=r"'inceptoin'.*mean 'inception'.*lenet"):
     get_preprocessing('inceptoin')
 
@@ -481,7 +481,7 @@ def test_only_the_crop_of_a_strip_is_resized(name, size):
 
 
 @pytest.mark.usefixtures('graph')
-def test_fast_vgg_crops_within_a_pixel_of_the_recipe():
+def test_fast_vgg_crops_within_a_pixel_of_the_preprocessing():
   image = smooth_photo(375, 500)
   plain, fast = run(
     [
@@ -653,9 +653,9 @@ def test_imagenet_takes_mean_and_deviation():
     ('vgg', 'vgg'),
   ],
 )
-def test_a_recipe_is_spelled_in_one_way(text, spelled):
-  recipe = get_recipe(text)
-  assert str(recipe) == str(get_recipe(spelled)) == spelled
+def test_a_preprocessing_is_spelled_in_one_way(text, spelled):
+  preprocessing = get_spec(text)
+  assert str(preprocessing) == str(get_spec(spelled)) == spelled
 
 
 @pytest.mark.parametrize(
@@ -672,9 +672,9 @@ def test_a_recipe_is_spelled_in_one_way(text, spelled):
     ('imagenet(0.9)', r"Cannot read 'imagenet\(0.9\)'"),
   ],
 )
-def test_wrong_options_of_a_recipe_are_refused(text, message):
+def test_wrong_options_of_a_preprocessing_are_refused(text, message):
   with pytest.raises(UserError, match=message):
-    get_recipe(text)
+    get_spec(text)
 
 
 @pytest.mark.usefixtures('graph')
@@ -758,13 +758,13 @@ def _channels_correlate(first, second):
 @pytest.mark.parametrize('name', PREPROCESSINGS)
 @pytest.mark.parametrize('color', [(200, 100, 50), (90,)])
 @pytest.mark.usefixtures('graph')
-def test_visible_inverts_the_recipe(name, color):
-  """Checks the pixels, or their order where the recipe loses the scale."""
+def test_visible_inverts_the_preprocessing(name, color):
+  """Checks the pixels, or their order where the preprocessing loses the scale."""
   image = np.zeros((40, 40, len(color)), np.uint8)
   image[19:] = color
   fn = get_preprocessing(name)
   shown = PREPROCESSINGS[name].visible(run(fn(tf.constant(image), 40, 40)))
   expected = image / 255 / (image.max() / 255 if name == 'cifarnet' else 1)
-  # The crop of VGG's recipe has 40 of 256 pixels: those around the edge.
+  # The crop of VGG's preprocessing has 40 of 256 pixels: those around the edge.
   np.testing.assert_allclose(shown[-1, 20], expected[-1, 20], atol=1e-5)
   np.testing.assert_allclose(shown[0, 20], 0, atol=1e-5)

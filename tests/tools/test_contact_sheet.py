@@ -37,13 +37,17 @@ def extent(mask):
 
 @pytest.mark.parametrize('is_training', [False, True])
 @pytest.mark.parametrize('channels', [1, 3])
-@pytest.mark.parametrize('recipe', PREPROCESSINGS)
-def test_outlines_stay_around_their_objects(recipe, channels, is_training):
+@pytest.mark.parametrize('preprocessing', PREPROCESSINGS)
+def test_outlines_stay_around_their_objects(
+  preprocessing, channels, is_training
+):
   records = (
     record((0.35, 0.4, 0.6, 0.65)),
     record((0.4, 0.3, 0.7, 0.6), kind='BMP'),
   )
-  inputs = contact_sheet._inputs(records, channels, recipe, SIZE, is_training)
+  inputs = contact_sheet._inputs(
+    records, channels, preprocessing, SIZE, is_training
+  )
   for image, outlines in inputs:
     assert image.shape == (SIZE, SIZE, channels)
     white = contact_sheet._is_white(image)

@@ -82,7 +82,7 @@ def _preprocess_files(
   ):
     encoded = tf.placeholder(tf.string, [])
     preprocess = get_preprocessing(
-      setup.job.recipe,
+      setup.job.preprocessing,
       use_grayscale=setup.job.use_grayscale,
       fast=setup.job.fast_preprocessing,
     )

@@ -17,7 +17,7 @@ from engine.config import resolve
 from engine.config.jobs import VisualizeJob
 from engine.config.resolve import Setup
 from errors import UserError
-from preprocessing.preprocessing_factory import get_recipe
+from preprocessing.preprocessing_factory import get_spec
 from registry import unknown
 from tools.visualization import images
 from tools.visualization.grad_cam import ExplainedImage, GradCam
@@ -150,7 +150,7 @@ def _explain(
   """Explains an image, and selects the gates of the attention points."""
   explanation = network.explain(source.image, label)
   names = setup.class_names
-  visible = get_recipe(setup.job.recipe).visible
+  visible = get_spec(setup.job.preprocessing).visible
   gates = {point: explanation.gates[point] for point in points}
   return ExplainedImage(
     name=source.name,

@@ -133,7 +133,7 @@ def test_a_job_refuses_values_when_it_is_made(options, message):
 
 
 @pytest.mark.parametrize(
-  ('options', 'recipe'),
+  ('options', 'preprocessing'),
   [
     ({}, 'inception'),
     ({'model_name': 'resnet_v1b_50'}, 'imagenet'),
@@ -146,8 +146,8 @@ def test_a_job_refuses_values_when_it_is_made(options, message):
   ],
 )
 @pytest.mark.parametrize('job_class', [TrainJob, InspectJob])
-def test_the_recipe_of_a_job(job_class, options, recipe):
-  assert job_class(**options).recipe == recipe
+def test_the_preprocessing_of_a_job(job_class, options, preprocessing):
+  assert job_class(**options).preprocessing == preprocessing
 
 
 def test_a_job_is_frozen():

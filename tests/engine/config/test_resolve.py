@@ -157,14 +157,14 @@ def test_a_networks_name_names_its_preprocessing(evaluation, digits):
   assert setup.job.preprocessing_name == 'vgg'
 
 
-def test_a_recipe_keeps_its_options(evaluation):
+def test_a_preprocessing_keeps_its_options(evaluation):
   """job.json has the shortest spelling."""
   text = (
     "imagenet(interpolation='bicubic', std=[0.5, 0.5, 0.5], mean=(0, 0, 0))"
   )
   setup = evaluation({'preprocessing_name': text})
-  assert setup.job.preprocessing_name == setup.job.recipe
-  assert setup.job.recipe == (
+  assert setup.job.preprocessing_name == setup.job.preprocessing
+  assert setup.job.preprocessing == (
     'imagenet(mean=(0.0, 0.0, 0.0), std=(0.5, 0.5, 0.5), '
     "interpolation='bicubic')"
   )

@@ -48,7 +48,7 @@ def test_separate_files_contain_the_explanation(
     np.testing.assert_array_equal(
       arrays[f'gates/{name}'], image.explanation.gates[name]
     )
-  # Lenet's recipe changes no pixel of 28 x 28; each is enlarged to 8 x 8.
+  # Lenet's preprocessing changes no pixel of 28 x 28; each is enlarged to 8 x 8.
   shown = pixels(folder / 'image.png')
   np.testing.assert_array_equal(shown[::8, ::8, 0], pixels(photo))
 

@@ -1,4 +1,4 @@
-"""The type of preprocessing recipes: from an image to a network's input."""
+"""The type of preprocessings: from an image to a network's input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Steps:
   cropped while it is decoded. `finish` handles all images at once. XLA compiles
   it if it takes random numbers: one pass over the pixels then replaces a pass
   for each operation. Without random numbers it is one or two passes anyway; a
-  recipe wraps it in `compiled` where these are slow.
+  preprocessing wraps it in `compiled` where these are slow.
 
   Attributes:
     fit: crops and resizes an image.
@@ -90,12 +90,12 @@ def mirror(images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
 
 
 def _fixed() -> None:
-  """The function of a recipe without options."""
+  """The function of a preprocessing without options."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe(Adjustable):
-  """A recipe for training and evaluation, in all its forms.
+class PreprocessingSpec(Adjustable):
+  """A preprocessing for training and evaluation, in all its forms.
 
   str() is its spelling in --preprocessing_name.
 
@@ -108,7 +108,7 @@ class Recipe(Adjustable):
     fast_evaluation: cheaper formulas with nearly the same result, or None.
     visible: converts a network's input [H, W, C] back to pixels in [0, 1], to
       be shown.
-    function: function(*, option=default) -> the recipe with other options.
+    function: function(*, option=default) -> the preprocessing with other options.
     options: the options that are not at their default.
   """
 
@@ -122,8 +122,8 @@ class Recipe(Adjustable):
   function: Callable[..., Any] = _fixed
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-  def with_options(self, options: Mapping[str, Any]) -> Recipe:
-    """Returns the recipe with these options.
+  def with_options(self, options: Mapping[str, Any]) -> PreprocessingSpec:
+    """Returns the preprocessing with these options.
 
     Raises:
       UserError: for an unknown option or value.
