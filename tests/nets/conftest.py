@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from network_lists import QUICK, STRUCTURES
+from network_lists import DEEP_WITH_ATTENTION, QUICK, STRUCTURES
 
 from nets import nets_factory
 from tf_compat import slim, tf
@@ -26,7 +26,7 @@ KEYS = [
   for attention in ('none', 'se_block', 'cbam_block')
   for key in [f'{network}+{attention}']
   if attention == 'none'
-  or key in IN_CONTRACT
+  or key in IN_CONTRACT - DEEP_WITH_ATTENTION
   or network in QUICK
   or (attention == 'cbam_block' and network in STRUCTURES)
 ]

@@ -45,3 +45,12 @@ STRUCTURES = (
   'nasnet_mobile',
   'pnasnet_mobile',
 )
+# Deeper networks of a structure repeat its units. They are built plain; the deepest
+# ones with CBAM, too.
+DEEP_WITH_ATTENTION = {
+  f'resnet_{version}_{depth}+{attention}'
+  for version in ('v1', 'v2')
+  for depth in (101, 152, 200)
+  for attention in ('se_block', 'cbam_block')
+  if (depth, attention) != (200, 'cbam_block')
+}
