@@ -67,17 +67,32 @@ def split_by_scopes(
     UserError: if a scope has no variable; names similar scopes.
   """
   variables = list(variables)
-  requested = [s.strip() for s in (scopes or '').split(',') if s.strip()]
-  if scopes and not requested:
-    raise UserError(f'--{flag}={scopes} names no scope: omit it, or name one.')
-  names = [v.op.name for v in variables]
-  taken = {
-    scope for text in requested for scope in _matching_scopes(text, names, flag)
-  }
+  taken = find_scopes([v.op.name for v in variables], scopes, flag)
   inside = [
     v for v in variables if any(in_scope(v.op.name, scope) for scope in taken)
   ]
   return inside, [v for v in variables if v not in set(inside)]
+
+
+def find_scopes(
+  names: Sequence[str], scopes: str | None, flag: str
+) -> set[str]:
+  """Returns the scopes that a flag names.
+
+  Args:
+    names: names of variables.
+    scopes: scopes, or beginnings of scopes, separated by commas; None for none.
+    flag: the flag that names them, for the message.
+
+  Raises:
+    UserError: if a scope has no variable; names similar scopes.
+  """
+  requested = [s.strip() for s in (scopes or '').split(',') if s.strip()]
+  if scopes and not requested:
+    raise UserError(f'--{flag}={scopes} names no scope: omit it, or name one.')
+  return {
+    scope for text in requested for scope in _matching_scopes(text, names, flag)
+  }
 
 
 def _matching_scopes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from engine.config import resolve
 from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
 from engine.optimization import schedules
@@ -60,7 +61,9 @@ def _of_schedule(setup: Setup[TrainJob]) -> Iterator[str]:
       f'--learning_rate={job.learning_rate:g}, so the rate rises: '
       f'{job.learning_rate / 100:g} is usual.'
     )
-  span = schedules.span(job, setup.dataset.num_records, _images_per_step(setup))
+  span = schedules.span(
+    job, setup.dataset.num_records, resolve.images_per_step(setup)
+  )
   last = job.max_number_of_steps
   if last and span.warmup >= last:
     yield (
@@ -72,7 +75,7 @@ def _of_schedule(setup: Setup[TrainJob]) -> Iterator[str]:
 
 def _of_data(setup: Setup[TrainJob]) -> Iterator[str]:
   job, dataset = setup.job, setup.dataset
-  if (images := _images_per_step(setup)) > dataset.num_records:
+  if (images := resolve.images_per_step(setup)) > dataset.num_records:
     yield (
       f'--batch_size={job.batch_size}: the {images} images of a step are more '
       f'than the {dataset.num_records} records of {dataset.name}/'
@@ -105,9 +108,3 @@ def _of_evaluation(job: TrainJob, explicit: Collection[str]) -> Iterator[str]:
         '--eval_every_n_steps, such as 1000; eval_image_classifier_loop.py '
         'takes it too.'
       )
-
-
-def _images_per_step(setup: Setup[TrainJob]) -> int:
-  """Returns the size of the batches that make a step together."""
-  workers, _ = setup.shard
-  return setup.job.batch_size * setup.job.num_clones * workers

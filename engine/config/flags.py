@@ -3,15 +3,19 @@
 No other file defines or reads flags.
 """
 
+import copy
 import dataclasses
 import pkgutil
 import sys
+from typing import Any
 
 from absl import app, flags
 
 from engine import console, error_translation, signals
+from engine.config import recipes
 from errors import UserError
 from options import Options, types_of
+from registry import unknown
 
 _DEFINE = {
   str: flags.DEFINE_string,
@@ -40,10 +44,43 @@ def option_names(job_class: type[Options]) -> list[str]:
 def read(
   job_class: type[Options],
 ) -> tuple[Options, frozenset[str]]:
-  """Returns the job that the flags describe, and the options they set."""
+  """Returns the job that the flags describe, and the options they set.
+
+  Options that only --recipe sets are not among them: what a run has recorded
+  wins over its recipe.
+  """
   names = option_names(job_class)
   explicit = frozenset(name for name in names if flags.FLAGS[name].present)
-  return job_class(**{n: getattr(flags.FLAGS, n) for n in names}), explicit
+  options = {name: getattr(flags.FLAGS, name) for name in names}
+  if recipe := options.get('recipe'):
+    if recipe not in recipes.RECIPES:
+      raise UserError(unknown('--recipe', recipe, recipes.RECIPES))
+    chosen = values_of_recipe(recipe, flags.FLAGS)
+    options |= {n: v for n, v in chosen.items() if n not in explicit}
+  return job_class(**options), explicit
+
+
+def values_of_recipe(recipe: str, defined: flags.FlagValues) -> dict[str, Any]:
+  """Returns flag -> value of a recipe.
+
+  Args:
+    recipe: one of RECIPES.
+    defined: the program's flags.
+
+  Raises:
+    flags.Error: if the recipe sets a flag that is not defined, or sets it to a
+      value of another type.
+  """
+  # In a copy, since parsing marks flags as set by the command line.
+  own = copy.deepcopy(defined)
+  for name in own:
+    own[name].present = 0
+  own([recipe, f'--flagfile={recipes.FOLDER / recipe}'])
+  return {
+    name: own[name].value
+    for name in own
+    if own[name].present and name != 'flagfile'
+  }
 
 
 def _meaning(field: dataclasses.Field) -> str:

@@ -11,6 +11,7 @@ import tempfile
 
 from datasets.dataset_factory import DATASETS
 from deployment.options import CloneOptions, DeploymentOptions, SessionOptions
+from engine.config.recipes import RECIPES
 from engine.optimization.optimizers import OptimizerOptions
 from engine.optimization.schedules import ScheduleOptions
 from nets import nets_factory
@@ -373,6 +374,12 @@ class TrainJob(
     'The run folder: receives checkpoints, events, curves and job.json.',
     path=True,
   )
+  recipe: str | None = option(
+    None,
+    'Values of options for a purpose, which flags override: a file in recipes/.',
+    known=RECIPES,
+    structure=True,
+  )
   dataset_split_name: str = option(
     'train', 'The split to train on.', group='data'
   )
@@ -448,6 +455,12 @@ class TrainJob(
   trainable_scopes: str | None = option(
     None, 'Scopes to train, separated by commas; all if not set.'
   )
+  freeze_batch_norm: bool = option(
+    True,
+    'Outside --trainable_scopes, batch norm uses and keeps its moving averages. '
+    "TF-Slim's used the statistics of the batch and moved the averages.",
+    group='optimization',
+  )
   ignore_missing_vars: bool = option(
     False,
     'Initialize variables that --checkpoint_path lacks, instead of refusing '
@@ -460,6 +473,14 @@ class TrainJob(
     600, 'Seconds between summaries.', lower=0, group='advanced'
   )
   save_interval_secs: int = option(600, 'Seconds between checkpoints.', lower=0)
+  save_every_n_steps: int | None = option(
+    None,
+    'Steps between checkpoints, beside those of --save_interval_secs.',
+    lower=1,
+  )
+  save_every_n_epochs: float | None = option(
+    None, 'The same in epochs; sets --save_every_n_steps.', above=0
+  )
   keep_checkpoint_max: int = option(
     5,
     'Number of newest checkpoints to keep; 0 keeps all.',
@@ -471,6 +492,9 @@ class TrainJob(
     'Steps between checkpoints that training evaluates itself; if not set, '
     'eval_image_classifier_loop.py can evaluate in another process.',
     lower=1,
+  )
+  eval_every_n_epochs: float | None = option(
+    None, 'The same in epochs; sets --eval_every_n_steps.', above=0
   )
 
   def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ from engine.config.jobs import (
   TrainJob,
   VisualizeJob,
 )
+from engine.optimization import schedules
 from errors import UserError
 from nets import nets_factory
 from nets.spec import NetworkSpec
@@ -106,6 +107,49 @@ class Setup(Generic[JobT]):
     )
 
 
+# Options in epochs -> the same in steps.
+IN_EPOCHS = {
+  'num_epochs': 'max_number_of_steps',
+  'eval_every_n_epochs': 'eval_every_n_steps',
+  'save_every_n_epochs': 'save_every_n_steps',
+}
+
+
+def images_per_step(setup: Setup[TrainJob]) -> int:
+  """Returns the size of all batches that make a training step together."""
+  job, (workers, _) = setup.job, setup.shard
+  batches = workers * job.num_clones
+  if setup.cluster and setup.cluster.servers:
+    synced = job.replicas_to_aggregate or workers
+    batches = synced if job.sync_replicas else 1
+  return job.batch_size * batches
+
+
+def _in_steps(
+  setup: Setup[TrainJob], explicit: Collection[str]
+) -> Setup[TrainJob]:
+  """Sets the options in steps that others give in epochs.
+
+  Raises:
+    UserError: if flags give both.
+  """
+  changes: dict[str, Any] = {}
+  for epochs, steps in IN_EPOCHS.items():
+    if epochs in explicit and steps in explicit:
+      raise UserError(f'--{epochs} and --{steps} mean the same: omit one.')
+    if steps in explicit:
+      changes[epochs] = None
+    elif count := getattr(setup.job, epochs):
+      changes[steps] = max(
+        1,
+        schedules.steps(
+          count, setup.dataset.num_records, images_per_step(setup)
+        ),
+      )
+  job = dataclasses.replace(setup.job, **changes)
+  return dataclasses.replace(setup, job=job)
+
+
 def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
   """Resolves a training job: where it starts, and on which records.
 
@@ -148,6 +192,7 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
   setup = dataclasses.replace(
     setup, cluster=cluster, checkpoint=checkpoint, is_resumed=is_resumed
   )
+  setup = _in_steps(setup, explicit)
   if setup.is_chief:
     check_writable(job.train_dir, '--train_dir')
   return setup

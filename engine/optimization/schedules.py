@@ -94,6 +94,9 @@ class ScheduleOptions(Options):
   max_number_of_steps: int | None = option(
     None, 'Train until this step; until interrupted if not set.', lower=1
   )
+  num_epochs: float | None = option(
+    None, 'The same in epochs; sets --max_number_of_steps.', above=0
+  )
   learning_rate: float = option(
     0.01, 'The initial learning rate.', lower=0, group='optimization'
   )
@@ -132,13 +135,18 @@ def span(
 ) -> Span:
   """Converts epochs to steps; a decay is at least one step long."""
 
-  def steps(epochs: float) -> int:
-    return math.ceil(epochs * num_records / images_per_step - 1e-9)
+  def length(epochs: float) -> int:
+    return steps(epochs, num_records, images_per_step)
 
-  decay = max(1, steps(options.num_epochs_per_decay))
+  decay = max(1, length(options.num_epochs_per_decay))
   return Span(
-    steps(options.warmup_epochs), decay, options.max_number_of_steps or decay
+    length(options.warmup_epochs), decay, options.max_number_of_steps or decay
   )
+
+
+def steps(epochs: float, num_records: int, images_per_step: int) -> int:
+  """Returns the number of steps that see each record `epochs` times."""
+  return math.ceil(epochs * num_records / images_per_step - 1e-9)
 
 
 def learning_rate(

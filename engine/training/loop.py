@@ -206,8 +206,9 @@ def _announce(setup: Setup, explicit: Collection[str]) -> None:
   role = f', as worker {number} of {workers}' if workers > 1 else ''
   if job.attention_placement:
     attention += f' (placed: {job.attention_placement})'
+  recipe = f' by the recipe {job.recipe},' if job.recipe else ''
   console.say(
-    f'Training {job.model_name}{attention} on '
+    f'Training {job.model_name}{attention}{recipe} on '
     f'{setup.dataset.num_records} records of {setup.dataset.name}/'
     f'{setup.dataset.split}, {setup.num_classes} classes, images of '
     f'{setup.image_size} x {setup.image_size} x {setup.channels}, into '

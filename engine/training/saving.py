@@ -22,8 +22,9 @@ from tf_compat import tf
 class SavingHook(tf.train.SessionRunHook):
   """Saves at the start, every --save_interval_secs, and at the end.
 
-  With --eval_every_n_steps also at each of these steps. A checkpoint with
-  values that are not finite, or that does not fit on the disk, is not saved.
+  With --save_every_n_steps and --eval_every_n_steps also at these steps. A
+  checkpoint with values that are not finite, or that does not fit on the disk, is
+  not saved.
 
   Attributes:
     saver: the tf.train.Saver of all variables.
@@ -105,8 +106,13 @@ class SavingHook(tf.train.SessionRunHook):
     if every and hooks.is_due(before, step, every):
       self._save(run_context.session, step)
       self._evaluate(step)
-    elif time.monotonic() >= self._due:
+    elif time.monotonic() >= self._due or self._is_saving_due(before, step):
       self._save(run_context.session, step)
+
+  def _is_saving_due(self, before: int, step: int) -> bool:
+    """Whether --save_every_n_steps has passed."""
+    every = self._job.save_every_n_steps
+    return every is not None and hooks.is_due(before, step, every)
 
   def end(self, session):
     run_status.check_run_folder(self._job.train_dir)

@@ -15,7 +15,7 @@ from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
 from engine.optimization import schedules
 from engine.optimization.optimizers import OPTIMIZERS
-from engine.training import summaries
+from engine.training import frozen_batch_norm, summaries
 from tf_compat import slim, tf
 
 # Weight of the auxiliary classifier's loss, as in TF-Slim (arXiv:1409.4842).
@@ -67,6 +67,7 @@ def build(
   """
   job, strategy = setup.job, deployment.strategy
   workers, worker = setup.shard
+  trained_scopes = frozen_batch_norm.trained_scopes(setup)
   # Each process drops out other units; weights are those of the chief.
   tf.set_random_seed(None if job.seed is None else job.seed + worker)
   global_step = tf.train.get_or_create_global_step()
@@ -84,6 +85,7 @@ def build(
   with (
     tf.variable_creator_scope(clones.equal_variables),
     sync_batch_norm.enabled(is_synced),
+    frozen_batch_norm.outside(trained_scopes),
   ):
     outputs = clones.run(strategy, clone, batches.get_next())
   train_ops = [each['train_op'] for each in outputs]

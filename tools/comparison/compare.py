@@ -237,7 +237,7 @@ class _Comparison:
     rows = [
       self._row(variant, seconds.get(variant.name)) for variant in self._setups
     ]
-    job = self._job
+    job = next(iter(self._setups.values())).job
     title = (
       f'{job.model_name} on {self._dataset}, {job.max_number_of_steps:,} steps '
       f'with batch size {job.batch_size}, evaluated on {self._split}'

@@ -152,8 +152,10 @@ def complete_job(
   resolve.check_data_dir(
     job, {'options': recorded}, str(folder / COMPARISON_FILE)
   )
-  if not job.max_number_of_steps:
-    raise UserError('--max_number_of_steps is required: every run must end.')
+  if not (job.max_number_of_steps or job.num_epochs):
+    raise UserError(
+      '--max_number_of_steps or --num_epochs is required: every run must end.'
+    )
   return job, frozenset({*explicit, *recorded} - {'train_dir'})
 
 

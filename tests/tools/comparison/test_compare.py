@@ -119,7 +119,7 @@ def test_steps_are_timed_once_after_all_runs(compare, tmp_path):
   ('options', 'message'),
   [
     ({'train_dir': None}, '--train_dir is required'),
-    ({'max_number_of_steps': None}, '--max_number_of_steps is required'),
+    ({'max_number_of_steps': None}, '--num_epochs is required'),
     ({'seed': 1}, r'--seed applies to a single run.*--seeds=1,2,3'),
     (
       {'attention_module': 'se_block'},
