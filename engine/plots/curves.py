@@ -108,6 +108,7 @@ def _figure(
   )
   _draw_loss(loss, history['step'], history['loss'])
   for axes in accuracy:
+    _draw_training_accuracy(axes, history['step'], history['accuracy'])
     _draw_accuracies(axes, accuracies)
   _draw_rate(rate, history['step'], history['learning_rate'])
   _style_axes(figure, rate)
@@ -155,6 +156,22 @@ def _scale_loss(axes: Axes, losses: np.ndarray, smooth: np.ndarray) -> None:
     top = min(losses.max(), high + 2 * (high - low))
     margin = 0.06 * (top - losses.min())
     axes.set_ylim(losses.min() - margin, top + margin)
+
+
+def _draw_training_accuracy(
+  axes: Axes, steps: np.ndarray, accuracies: np.ndarray
+) -> None:
+  """Draws the smoothed accuracy of the batches, if the run logged it."""
+  steps, accuracies = _usable(steps, accuracies)
+  if steps.size:
+    smooth = smoothed(accuracies)
+    axes.plot(
+      steps,
+      smooth,
+      color=plot_style.BLUE,
+      linestyle=':',
+      label=f'training: {smooth[-1]:.4f}',
+    )
 
 
 def _draw_accuracies(axes: Axes, accuracies: Mapping[str, Series]) -> None:

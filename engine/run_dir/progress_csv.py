@@ -9,7 +9,10 @@ import numpy as np
 from engine.run_dir import csv_log
 
 FILE = 'progress.csv'
-COLUMNS = ('step', 'time', 'loss', 'learning_rate', 'images_per_second')
+# Files of earlier versions have these.
+_OLD_COLUMNS = ('step', 'time', 'loss', 'learning_rate', 'images_per_second')
+COLUMNS = (*_OLD_COLUMNS, 'cross_entropy', 'accuracy')
+_LAYOUTS = (COLUMNS, _OLD_COLUMNS)
 
 
 def append(
@@ -18,14 +21,16 @@ def append(
   loss: float,
   learning_rate: float,
   images_per_second: float | None,
+  cross_entropy: float | None = None,
+  accuracy: float | None = None,
 ) -> None:
-  """Appends one row with the current time; None for a speed not known yet."""
-  numbers = (loss, learning_rate, images_per_second)
+  """Appends one row with the current time; None for what is not known."""
+  numbers = (loss, learning_rate, images_per_second, cross_entropy, accuracy)
   texts = [None if number is None else f'{number:.9g}' for number in numbers]
   row = dict(
     zip(COLUMNS, (int(step), csv_log.timestamp(), *texts), strict=True)
   )
-  csv_log.append(path, row, [COLUMNS])
+  csv_log.append(path, row, _LAYOUTS)
 
 
 def read(
@@ -42,7 +47,7 @@ def read(
     Column -> array: step int64, time text, the others float64, NaN for cells
     that are empty or not a number. Damaged lines are left out.
   """
-  rows = csv_log.read(path, _parse, layouts=[COLUMNS], most=most)
+  rows = csv_log.read(path, _parse, layouts=_LAYOUTS, most=most)
   columns = {
     name: np.array([row[name] for row in rows], np.float64)
     for name in COLUMNS[2:]
@@ -60,7 +65,7 @@ def truncate(path: str | os.PathLike, step: int) -> int:
   """
   if not os.path.exists(path):
     return 0
-  rows = csv_log.read(path, _checked, layouts=[COLUMNS])
+  rows = csv_log.read(path, _checked, layouts=_LAYOUTS)
   remaining = [row for row in rows if int(row['step']) <= step]
   csv_log.write(path, COLUMNS, remaining)
   return len(rows) - len(remaining)

@@ -6,6 +6,8 @@ import math
 import pathlib
 import time
 
+import numpy as np
+
 from engine import console
 from engine.config.jobs import TrainJob
 from engine.run_dir import events, progress_csv
@@ -46,6 +48,8 @@ class LoggingHook(tf.train.SessionRunHook):
     losses = progress_csv.read(self._progress)['loss']
     self._first_loss = float(losses[0]) if len(losses) else math.nan
     self._seconds, self._steps = 0.0, 0
+    # Cross-entropy and accuracy of the steps since the last report.
+    self._recent: list[tuple[float, float]] = []
     self._bar = console.bar(self._last, start)
 
   def before_run(self, run_context):
@@ -53,6 +57,8 @@ class LoggingHook(tf.train.SessionRunHook):
       'step': self._graph.train_op,
       'loss': self._graph.loss,
       'rate': self._graph.learning_rate,
+      'cross_entropy': self._graph.cross_entropy,
+      'accuracy': self._graph.accuracy,
     }
     if self._graph.bad_records is not None:
       fetches['bad_records'] = self._graph.bad_records
@@ -69,35 +75,52 @@ class LoggingHook(tf.train.SessionRunHook):
       self._seconds += time.perf_counter() - self._began
       self._steps += self.step - before
     self._bar.update(self.step - before)
+    self._recent.append(
+      (float(values['cross_entropy']), float(values['accuracy']))
+    )
     if is_due(before, self.step, self._every) or self.step >= (
       self._last or math.inf
     ):
       self._report(float(values['rate']), int(values.get('bad_records', 0)))
 
   def _report(self, rate: float, bad_records: int) -> None:
-    """Writes one row, one line and three scalars."""
+    """Writes a row, a line, and scalars for TensorBoard."""
     step_time = self._seconds / self._steps if self._steps else None
     speed = self._graph.images_per_step / step_time if step_time else None
     self._seconds, self._steps = 0.0, 0
+    cross_entropy, accuracy = np.mean(self._recent, axis=0).tolist()
+    self._recent.clear()
     progress_csv.append(
       self._progress,
       step=self.step,
       loss=self.loss,
       learning_rate=rate,
       images_per_second=speed,
+      cross_entropy=cross_entropy,
+      accuracy=accuracy,
     )
-    scalars = {'total_loss': self.loss, 'learning_rate': rate}
+    scalars = {
+      'total_loss': self.loss,
+      'cross_entropy': cross_entropy,
+      'accuracy': accuracy,
+      'learning_rate': rate,
+    }
     if speed:
       scalars['images_per_second'] = speed
     self._writer.add_summary(events.scalars(**scalars), self.step)
     skipped = f', {bad_records} bad records skipped' if bad_records else ''
+    state = (
+      f'loss = {self.loss:.4f}, accuracy = {accuracy:.3f}, learning rate = '
+      f'{rate:.4g}'
+    )
     if not self._bar.disable:
-      self._bar.set_postfix_str(f'loss = {self.loss:.4f}{skipped}')
+      shown = f', {speed:.1f} images/s' if speed else ''
+      self._bar.set_postfix_str(f'{state}{shown}{skipped}')
       return
     total = f'/{self._last}' if self._last else ''
     console.say(
-      f'global step {self.step}{total}: loss = {self.loss:.4f}, learning rate = '
-      f'{rate:.4g}{self._speed(speed, step_time)}{skipped}'
+      f'global step {self.step}{total}: {state}'
+      f'{self._speed(speed, step_time)}{skipped}'
     )
 
   def _speed(self, speed: float | None, step_time: float | None) -> str:

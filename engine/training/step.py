@@ -30,6 +30,9 @@ class TrainStep:
     train_op: updates weights, batch norm and moving averages by one step; its
       value is the step's number.
     loss: the total loss of the step's batch over all clones, a scalar.
+    cross_entropy: the part of it without the L2 losses, a scalar.
+    accuracy: the share of the batch whose best class is its label, a scalar;
+      of mixed images, the label with the larger part.
     learning_rate: a scalar.
     global_step: the number of steps made.
     summary: everything TensorBoard shows, including histograms.
@@ -44,6 +47,8 @@ class TrainStep:
 
   train_op: tf.Tensor
   loss: tf.Tensor
+  cross_entropy: tf.Tensor
+  accuracy: tf.Tensor
   learning_rate: tf.Tensor
   global_step: tf.Variable
   summary: tf.Tensor
@@ -94,6 +99,8 @@ def build(
       functools.partial(_update_moving_averages, job), train_ops, global_step
     ),
     loss=outputs[0]['loss'],
+    cross_entropy=outputs[0]['cross_entropy'],
+    accuracy=outputs[0]['accuracy'],
     learning_rate=outputs[0]['learning_rate'],
     global_step=global_step,
     summary=summaries.training(outputs[0]['end_points']),
@@ -114,15 +121,24 @@ def _clone(
   batch: dict[str, tf.Tensor],
 ) -> dict[str, Any]:
   """Builds one clone's part of a step: its share of the loss, its update."""
-  cross_entropies, end_points = _losses(setup, batch)
+  replicas = deployment.strategy.num_replicas_in_sync
+  cross_entropies, accuracy, end_points = _losses(setup, batch)
   loss = _scaled_loss(deployment.strategy, cross_entropies)
   rate = schedules.learning_rate(setup.job, global_step, span)
   votes = deployment.stop_votes
-  total, *summed = clones.all_reduce([loss] if votes is None else [loss, votes])
+  shares = tf.stack(
+    [loss, tf.add_n(cross_entropies) / replicas, accuracy / replicas]
+  )
+  sums, *summed = clones.all_reduce(
+    [shares] if votes is None else [shares, votes]
+  )
+  total, cross_entropy, accuracy = tf.unstack(sums)
   train_op = _apply_gradients(setup.job, deployment, loss, rate, global_step)
   return {
     'end_points': end_points,
     'loss': total,
+    'cross_entropy': cross_entropy,
+    'accuracy': accuracy,
     'learning_rate': rate,
     'agreed_stop': deployment.agreed_votes(summed[0] if summed else None),
     'train_op': train_op,
@@ -131,8 +147,11 @@ def _clone(
 
 def _losses(
   setup: Setup, batch: dict[str, tf.Tensor]
-) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
-  """Returns the cross-entropies, the auxiliary one first, and end points."""
+) -> tuple[list[tf.Tensor], tf.Tensor, dict[str, tf.Tensor]]:
+  """Returns the cross-entropies, the auxiliary one first; the accuracy; maps.
+
+  The maps are the network's end points.
+  """
   job = setup.job
   logits, end_points = setup.network_fn(is_training=True)(batch['image'])
   labels = inputs.targets(batch, setup.num_classes)
@@ -146,7 +165,8 @@ def _losses(
   if 'AuxLogits' in end_points:
     losses.append(cross_entropy(end_points['AuxLogits'], AUX_LOSS_WEIGHT))
   losses.append(cross_entropy(logits, 1.0))
-  return losses, end_points
+  is_right = tf.equal(tf.argmax(logits, 1), tf.argmax(labels, 1))
+  return losses, tf.reduce_mean(tf.cast(is_right, tf.float32)), end_points
 
 
 def _scaled_loss(

@@ -17,7 +17,7 @@ def path(tmp_path):
 
 def test_rows_read_back(path):
   assert path.read_text().startswith(
-    'step,time,loss,learning_rate,images_per_second\n10,20'
+    'step,time,loss,learning_rate,images_per_second,cross_entropy,accuracy\n10,20'
   )
   found = progress_csv.read(path)
   assert found['step'].tolist() == [10, 20, 30, 40, 50]
@@ -38,10 +38,24 @@ def test_float32_losses_keep_all_their_digits(tmp_path):
 
 def test_odd_rows_do_not_hide_the_others(path):
   with open(path, 'a') as file:
-    file.write('sixty,t,1,1,1\n-5,t,1,1,1\n²,t,1,1,1\n70,t,nan,x,\n80,t,0.')
+    file.write(
+      'sixty,t,1,1,1,,\n-5,t,1,1,1,,\n²,t,1,1,1,,\n70,t,nan,x,,,\n80,t,0.'
+    )
   found = progress_csv.read(path)
   assert found['step'].tolist() == [10, 20, 30, 40, 50, 70]
   assert np.isnan([found[name][-1] for name in progress_csv.COLUMNS[2:]]).all()
+
+
+def test_files_of_earlier_versions_are_continued(tmp_path):
+  path = tmp_path / 'progress.csv'
+  path.write_text(
+    'step,time,loss,learning_rate,images_per_second\n10,t,0.5,0.1,9\n'
+  )
+  assert np.isnan(progress_csv.read(path)['accuracy']).all()
+  progress_csv.append(path, 20, 0.4, 0.1, 9, 0.3, 0.75)
+  found = progress_csv.read(path)
+  assert found['loss'].tolist() == [0.5, 0.4]
+  assert found['accuracy'].tolist()[1] == 0.75
 
 
 def test_no_file_is_an_empty_history(tmp_path):

@@ -20,7 +20,10 @@ def logged(train_job, tmp_path):
     hook = LoggingHook(job, step, start, writer)
     for number, loss in enumerate(losses, start=start + 1):
       hook._began = 0.0
-      values = {'step': number, 'loss': loss, 'rate': 0.1}
+      values = {
+        'step': number, 'loss': loss, 'rate': 0.1, 'cross_entropy': loss / 2,
+        'accuracy': number / 10,
+      }  # fmt: skip
       hook.after_run(None, types.SimpleNamespace(results=values))
     return hook
 
@@ -54,3 +57,22 @@ def test_a_resumed_run_knows_the_loss_of_its_start(logged, tmp_path):
   progress_csv.append(path, 1, 2.0, 0.1, None)
   progress_csv.append(path, 2, 1e6, 0.1, None)
   assert logged([1e6], start=2).has_risen
+
+
+def test_rows_have_the_means_since_the_row_before(train_job, tmp_path):
+  step = types.SimpleNamespace(images_per_step=8)
+  writer = types.SimpleNamespace(add_summary=lambda *_: None)
+  (tmp_path / 'train').mkdir()
+  job = train_job(max_number_of_steps=None, log_every_n_steps=3)
+  hook = LoggingHook(job, step, 0, writer)
+  for number in range(1, 7):
+    hook._began = 0.0
+    values = {
+      'step': number, 'loss': 9.0, 'rate': 0.1, 'cross_entropy': number,
+      'accuracy': number / 10,
+    }  # fmt: skip
+    hook.after_run(None, types.SimpleNamespace(results=values))
+  rows = progress_csv.read(tmp_path / 'train' / progress_csv.FILE)
+  assert rows['step'].tolist() == [3, 6]
+  assert rows['cross_entropy'].tolist() == [2, 5]
+  assert rows['accuracy'].tolist() == pytest.approx([0.2, 0.5])
