@@ -192,6 +192,16 @@ def preprocessings() -> str:
   return _table(('preprocessing', 'option', 'default', 'values'), rows)
 
 
+def recipes() -> str:
+  """The files in recipes/."""
+  from engine.config.recipes import FOLDER, RECIPES
+
+  return '\n\n'.join(
+    f'`{name}`:\n\n```text\n{(FOLDER / name).read_text()}```'
+    for name in RECIPES
+  )
+
+
 def _options(entry: Any) -> list[tuple[str, str, str]]:
   """Option, default and accepted values of an entry with options."""
   hints = typing.get_type_hints(entry.function, include_extras=True)
@@ -246,6 +256,7 @@ TABLES: dict[str, Callable[..., str]] = {
   'attention': attention,
   'augmentations': augmentations,
   'preprocessings': preprocessings,
+  'recipes': recipes,
   'api': api,
   'contributing': contributing,
 }

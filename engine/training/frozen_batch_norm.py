@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from engine.checkpoints import matching
 from engine.config.jobs import TrainJob
@@ -46,17 +47,17 @@ def outside(scopes: Collection[str] | None) -> Iterator[None]:
     yield
     return
   module = slim.layers.normalization_layers
-  original = module.BatchNormalization
+  original: Any = module.BatchNormalization
 
-  class Frozen(original):
+  class Layer(original):
     """Batch norm that is trained in some scopes alone."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
       name = self.moving_mean.op.name
-      is_inside = any(matching.in_scope(name, scope) for scope in scopes)
+      is_inside = any(matching.in_scope(name, scope) for scope in scopes or ())
       return super().call(inputs, training=training and is_inside)
 
-  module.BatchNormalization = Frozen
+  module.BatchNormalization = Layer
   try:
     yield
   finally:

@@ -108,6 +108,35 @@ def test_convert_passes_its_folders_on(python):
 
 
 @pytest.mark.parametrize(
+  ('given', 'weights'),
+  [([], 'keras:MobileNetV2'), (['my weights'], 'my weights')],
+)
+def test_fine_tune_converts_trains_and_evaluates(python, given, weights):
+  python.run('fine_tune.sh', 'my photos', 'my out', *given, '--seed=1')
+  programs = [line for line in python.logged() if line.endswith('.py')]
+  assert [pathlib.Path(line).name for line in programs] == [
+    'download_and_convert_data.py',
+    'train_image_classifier.py',
+    'eval_image_classifier.py',
+  ]
+  python.run('fine_tune.sh', 'my photos', 'my out', *given, '--seed=1')
+  lines = python.logged()
+  assert {
+    '--source_dir=my photos', '--dataset_dir=my out/data',
+    '--train_dir=my out/run', f'--checkpoint_path={weights}',
+    '--recipe=fine_tune', '--seed=1', '--checkpoint_path=my out/run',
+  } <= {*lines}  # fmt: skip
+
+
+def test_fine_tune_converts_once(python):
+  data = python.root.parent / 'out' / 'data'
+  data.mkdir(parents=True)
+  (data / 'dataset.json').touch()
+  python.run('fine_tune.sh', 'photos', data.parent)
+  assert not any(line.endswith('convert_data.py') for line in python.logged())
+
+
+@pytest.mark.parametrize(
   ('script', 'arguments'),
   [
     *(
@@ -117,6 +146,7 @@ def test_convert_passes_its_folders_on(python):
       for arguments in ([], ['data'], ['data', '--seed=1'])
     ),
     ('convert.sh', ['digits']),
+    ('fine_tune.sh', ['photos', '--seed=1']),
     ('run.sh', []),
     ('quickstart.sh', ['--help']),
   ],

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Leads from a folder of photos to a model: converts them, fine-tunes trained
+# weights by the recipe fine_tune, and evaluates. A second run resumes.
+#
+# Usage: bash scripts/fine_tune.sh PHOTOS OUT [WEIGHTS] [--flag=value ...]
+#   PHOTOS   folder of photos with a folder for each class, an archive of it, or a
+#            list of photos and labels
+#   OUT      folder for the records (OUT/data) and the run (OUT/run)
+#   WEIGHTS  what --checkpoint_path takes: a run folder, a checkpoint, or a name
+#            such as timm:resnet50.a1_in1k (default: keras:MobileNetV2)
+#
+# Further flags are those of train_image_classifier.py.
+set -euo pipefail
+
+if [[ $# -lt 2 || $1 == -* || $2 == -* ]]; then
+  echo "usage: bash scripts/fine_tune.sh PHOTOS OUT [WEIGHTS]" \
+    "[--flag=value ...]" >&2
+  exit 2
+fi
+photos=$1
+out=$2
+shift 2
+weights=keras:MobileNetV2
+if [[ $# -gt 0 && $1 != -* ]]; then
+  weights=$1
+  shift
+fi
+here=$(dirname "${BASH_SOURCE[0]}")
+
+# run PROGRAM FLAGS: prints the command, then runs it.
+run() {
+  printf '\n$ python %s\n' "$*"
+  bash "$here/run.sh" "$@"
+}
+
+# dataset.json is written last: if it exists, the records are complete.
+if [[ ! -f $out/data/dataset.json ]]; then
+  run download_and_convert_data.py --dataset_name=photos \
+    "--source_dir=$photos" "--dataset_dir=$out/data" --resume
+fi
+run train_image_classifier.py "--train_dir=$out/run" \
+  "--checkpoint_path=$weights" --dataset_name=photos \
+  "--dataset_dir=$out/data" --recipe=fine_tune --eval_every_n_epochs=1 "$@"
+run eval_image_classifier.py "--checkpoint_path=$out/run"
