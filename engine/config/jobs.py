@@ -409,9 +409,6 @@ class TrainJob(
     lower=0,
   )
 
-  weight_decay: float = option(
-    0.00004, 'Weight of the L2 loss.', lower=0, group='optimization'
-  )
   label_smoothing: float = option(
     0.0,
     'Share of each label that is spread over all classes.',

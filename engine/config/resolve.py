@@ -30,6 +30,7 @@ from engine.config.jobs import (
   VisualizeJob,
 )
 from engine.optimization import schedules
+from engine.optimization.optimizers import OPTIMIZERS
 from errors import UserError
 from nets import nets_factory
 from nets.spec import NetworkSpec
@@ -98,13 +99,20 @@ class Setup(Generic[JobT]):
     return nets_factory.get_network_fn(
       job.model_name,
       self.num_classes,
-      weight_decay=getattr(job, 'weight_decay', 0.0),
+      weight_decay=_l2_weight(job),
       is_training=is_training,
       attention_module=job.attention_module,
       attention_placement=job.attention_placement,
       batch_norm_decay=getattr(job, 'batch_norm_decay', None),
       padding=job.padding,
     )
+
+
+def _l2_weight(job: ModelOptions) -> float:
+  """Returns the weight of the L2 loss of a network: 0 but for training."""
+  if not isinstance(job, TrainJob):
+    return 0.0
+  return 0.0 if OPTIMIZERS[job.optimizer].decays_weights else job.weight_decay
 
 
 # Options in epochs -> the same in steps.

@@ -19,11 +19,14 @@ class Optimizer:
     make: (OptimizerOptions, learning rate) -> tf.train.Optimizer.
     slots: the scope of the variables it keeps beside each weight, as
       checkpoints name it; None if it keeps none.
+    decays_weights: whether it applies --weight_decay itself, so that there is
+      no L2 loss.
   """
 
   name: str
   make: Callable[[OptimizerOptions, tf.Tensor], tf.train.Optimizer]
   slots: str | None
+  decays_weights: bool = False
 
 
 def _adadelta(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
@@ -47,6 +50,29 @@ def _adam(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
   )
 
 
+def _adamw(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  # Its base class would load TensorFlow before flags are checked.
+  from engine.optimization.decoupled_decay import AdamW
+
+  return AdamW(rate, *_decoupled(options))
+
+
+def _lamb(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  from engine.optimization.decoupled_decay import Lamb
+
+  return Lamb(rate, *_decoupled(options))
+
+
+def _decoupled(options: OptimizerOptions) -> tuple[float, float, float, float]:
+  """Returns weight decay, both decay rates of moments, and epsilon."""
+  return (
+    options.weight_decay,
+    options.adam_beta1,
+    options.adam_beta2,
+    options.adamw_epsilon,
+  )
+
+
 def _ftrl(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
   return tf.train.FtrlOptimizer(
     rate,
@@ -61,6 +87,12 @@ def _momentum(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
   # The slots are called 'Momentum', as in TF-Slim's checkpoints.
   return tf.train.MomentumOptimizer(
     rate, momentum=options.momentum, name='Momentum'
+  )
+
+
+def _nesterov(options: OptimizerOptions, rate: tf.Tensor) -> tf.train.Optimizer:
+  return tf.train.MomentumOptimizer(
+    rate, momentum=options.momentum, use_nesterov=True, name='Momentum'
   )
 
 
@@ -84,8 +116,11 @@ OPTIMIZERS = Table(
     Optimizer('adadelta', _adadelta, slots='Adadelta'),
     Optimizer('adagrad', _adagrad, slots='Adagrad'),
     Optimizer('adam', _adam, slots='Adam'),
+    Optimizer('adamw', _adamw, slots='AdamW', decays_weights=True),
     Optimizer('ftrl', _ftrl, slots='Ftrl'),
+    Optimizer('lamb', _lamb, slots='LAMB', decays_weights=True),
     Optimizer('momentum', _momentum, slots='Momentum'),
+    Optimizer('nesterov', _nesterov, slots='Momentum'),
     Optimizer('rmsprop', _rmsprop, slots='RMSProp'),
     Optimizer('sgd', _sgd, slots=None),
   ),
@@ -103,8 +138,18 @@ class OptimizerOptions(Options):
     structure=True,
     group='optimization',
   )
+  weight_decay: float = option(
+    0.00004,
+    'Weight of the L2 loss. adamw and lamb have none: they take this part of the '
+    'weights off, times the learning rate; 0.05 is usual for them.',
+    lower=0,
+    group='optimization',
+  )
   opt_epsilon: float = option(
     1.0, 'Epsilon of adadelta, adam and rmsprop.', lower=0, group='advanced'
+  )
+  adamw_epsilon: float = option(
+    1e-6, 'Epsilon of adamw and lamb.', above=0, group='advanced'
   )
   adadelta_rho: float = option(
     0.95, 'Decay rate of adadelta.', lower=0, group='advanced'
@@ -114,13 +159,13 @@ class OptimizerOptions(Options):
   )
   adam_beta1: float = option(
     0.9,
-    'Decay rate of the first moment of adam.',
+    'Decay rate of the first moment of adam, adamw and lamb.',
     lower=0,
     group='advanced',
   )
   adam_beta2: float = option(
     0.999,
-    'Decay rate of the second moment of adam.',
+    'Decay rate of the second moment of adam, adamw and lamb.',
     lower=0,
     group='advanced',
   )
@@ -137,7 +182,7 @@ class OptimizerOptions(Options):
     0.0, 'L2 regularization of ftrl.', lower=0, group='advanced'
   )
   momentum: float = option(
-    0.9, 'Momentum of the momentum optimizer.', lower=0, group='optimization'
+    0.9, 'Momentum of momentum and nesterov.', lower=0, group='optimization'
   )
   rmsprop_momentum: float = option(
     0.9, 'Momentum of rmsprop.', lower=0, group='advanced'

@@ -55,6 +55,35 @@ def adam():
   return w
 
 
+def nesterov():
+  w, m = START.copy(), 0.0
+  for g in GRADIENTS:
+    m = 0.8 * m + g
+    w -= RATE * (g + 0.8 * m)
+  return w
+
+
+def adamw():
+  """A vector, such as a bias, is not decayed."""
+  w, m, v = START.copy(), 0.0, 0.0
+  for t, g in enumerate(GRADIENTS, 1):
+    m = 0.6 * m + 0.4 * g
+    v = 0.7 * v + 0.3 * g**2
+    rate = RATE * np.sqrt(1 - 0.7**t) / (1 - 0.6**t)
+    w -= rate * m / (np.sqrt(v) + EPS)
+  return w
+
+
+def lamb():
+  w, m, v = START.copy(), 0.0, 0.0
+  for t, g in enumerate(GRADIENTS, 1):
+    m = 0.6 * m + 0.4 * g
+    v = 0.7 * v + 0.3 * g**2
+    r = m / (1 - 0.6**t) / (np.sqrt(v / (1 - 0.7**t)) + EPS)
+    w -= RATE * np.linalg.norm(w) / np.linalg.norm(r) * r
+  return w
+
+
 def rmsprop():
   w, s, m = START.copy(), 1.0, 0.0
   for g in GRADIENTS:
@@ -78,9 +107,13 @@ def ftrl():
   return w
 
 
-REFERENCES = (sgd, momentum, adagrad, adadelta, adam, rmsprop, ftrl)
+REFERENCES = (
+  sgd, momentum, nesterov, adagrad, adadelta, adam, adamw, lamb, rmsprop, ftrl
+)  # fmt: skip
 OPTIONS = {
   'opt_epsilon': EPS,
+  'adamw_epsilon': EPS,
+  'weight_decay': 0.05,
   'momentum': 0.8,
   'adagrad_initial_accumulator_value': 0.2,
   'adadelta_rho': 0.7,
@@ -110,3 +143,82 @@ def test_two_steps_agree_with_the_formula(reference, graph):
     for value in GRADIENTS:
       session.run(step, {gradient: value})
     assert session.run(weights) == pytest.approx(reference(), rel=1e-6)
+
+
+STEPS = 10
+
+
+@pytest.fixture
+def descend(graph):
+  """descend(name, **options) -> a kernel and a bias after ten steps."""
+
+  def descend(name, **options):
+    job = TrainJob(optimizer=name, **{**OPTIONS, **options})
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(3, 2)), rng.normal(size=2)
+    variables = [
+      tf.get_variable('kernel', initializer=kernel),
+      tf.get_variable('bias', initializer=bias),
+    ]
+    # The gradients of a bowl, which depend on the weights of each step.
+    loss = sum(tf.reduce_sum(tf.square(v - 1)) for v in variables)
+    step = OPTIMIZERS[name].make(job, RATE).minimize(loss)
+    with tf.Session() as session:
+      session.run(tf.global_variables_initializer())
+      for _ in range(STEPS):
+        session.run(step)
+      return session.run(variables), (kernel, bias)
+
+  return descend
+
+
+def test_adamw_decays_kernels_alone(descend):
+  got, start = descend('adamw')
+  for value, w, decay in zip(got, start, (0.05, 0), strict=True):
+    m = v = 0.0
+    for t in range(1, STEPS + 1):
+      g = 2 * (w - 1)
+      m, v = 0.6 * m + 0.4 * g, 0.7 * v + 0.3 * g**2
+      rate = RATE * np.sqrt(1 - 0.7**t) / (1 - 0.6**t)
+      w = w - RATE * decay * w - rate * m / (np.sqrt(v) + EPS)
+    np.testing.assert_allclose(value, w, rtol=1e-6)
+
+
+def test_lamb_decays_kernels_alone_and_scales_each_variable(descend):
+  got, start = descend('lamb')
+  for value, w, decay in zip(got, start, (0.05, 0), strict=True):
+    m = v = 0.0
+    for t in range(1, STEPS + 1):
+      g = 2 * (w - 1)
+      m, v = 0.6 * m + 0.4 * g, 0.7 * v + 0.3 * g**2
+      r = m / (1 - 0.6**t) / (np.sqrt(v / (1 - 0.7**t)) + EPS) + decay * w
+      w = w - RATE * np.linalg.norm(w) / np.linalg.norm(r) * r
+    np.testing.assert_allclose(value, w, rtol=1e-6)
+
+
+def test_lamb_moves_weights_that_are_all_zero(graph):
+  job = TrainJob(optimizer='lamb', **OPTIONS)
+  weights = tf.get_variable('w', initializer=np.zeros(2))
+  step = (
+    OPTIMIZERS['lamb']
+    .make(job, RATE)
+    .minimize(tf.reduce_sum(tf.square(weights - 1)))
+  )
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(step)
+    value = session.run(weights)
+  assert np.isfinite(value).all()
+  assert (value > 0).all()
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_weight_decay_is_a_loss_or_decoupled(train_job, name):
+  from engine.config import resolve
+
+  setup = resolve.training(train_job(optimizer=name), frozenset())
+  with tf.Graph().as_default():
+    setup.network_fn(is_training=True)(tf.zeros([1, 28, 28, 1]))
+    assert bool(tf.losses.get_regularization_losses()) != (
+      name in ('adamw', 'lamb')
+    )
