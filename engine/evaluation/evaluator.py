@@ -17,7 +17,7 @@ from engine.checkpoints import store
 from engine.config import resolve
 from engine.config.jobs import EvalJob
 from engine.config.resolve import Setup
-from engine.evaluation import results
+from engine.evaluation import diagnosis, results
 from engine.evaluation.metrics import TOP, Metrics
 from engine.evaluation.predictions import PredictionsWriter
 from engine.evaluation.results import Result
@@ -201,6 +201,8 @@ class Evaluator:
       f'{result.images_per_second:.1f} images/s; results in '
       f'{self._setup.job.eval_dir}{predictions}.'
     )
+    if advice := diagnosis.of_run(result, self._setup.num_classes):
+      console.say(f'Warning: {advice}')
 
   def publish(self, result: Result) -> None:
     """Writes a result to eval_dir, and its curve to train_dir."""

@@ -1,0 +1,61 @@
+import json
+import types
+
+import pytest
+
+from engine.evaluation import diagnosis
+from engine.run_dir import progress_csv
+
+
+@pytest.fixture
+def advise(tmp_path):
+  """advise(training's accuracies, evaluation's) -> the line on a finished run."""
+
+  def advise(trained, evaluated, split='validation', step=30):
+    options = {
+      'model_name': 'lenet', 'attention_module': None, 'dataset_name': 'digits',
+      'max_number_of_steps': 30, 'dataset_split_name': 'train',
+    }  # fmt: skip
+    (tmp_path / 'job.json').write_text(
+      json.dumps({'options': options, 'num_classes': 10})
+    )
+    for number, accuracy in enumerate(trained):
+      progress_csv.append(
+        tmp_path / progress_csv.FILE, number, 1.0, 0.1, 9.0, 1.0, accuracy
+      )
+    result = types.SimpleNamespace(
+      checkpoint=str(tmp_path / f'model.ckpt-{step}'),
+      global_step=step,
+      split=split,
+      metrics={'Accuracy': evaluated},
+    )
+    return diagnosis.of_run(result, 10)
+
+  return advise
+
+
+# The mean of the last tenth counts.
+RISING = [0.1] * 18 + [0.9, 0.94]
+
+
+@pytest.mark.parametrize(
+  ('trained', 'evaluated', 'words'),
+  [
+    (RISING, 0.9, None),
+    (RISING, 0.8, None),
+    (RISING, 0.7, 'is 0.920 in training, and 0.700 at evaluation'),
+    (RISING, 0.12, 'batch_norm_decay=0.9 follows'),
+    ([0.11], 0.1, 'near the 0.100 of guessing: a lower --learning_rate'),
+    ([0.5], 0.9, None),
+    ([], 0.1, None),
+    ([None], 0.1, None),
+  ],
+)
+def test_what_accuracies_say(advise, trained, evaluated, words):
+  line = advise(trained, evaluated)
+  assert line is None if words is None else words in line
+
+
+def test_unfinished_runs_and_the_training_split_say_nothing(advise):
+  assert advise(RISING, 0.1, step=20) is None
+  assert advise(RISING, 0.1, split='train') is None
