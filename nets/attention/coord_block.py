@@ -24,16 +24,17 @@ def coord_block(
   """net · sigmoid(W_h · f_h) · sigmoid(W_w · f_w), f = _features(means)."""
   channels = net.shape[-1]
   rows = tf.reduce_mean(net, 2, keepdims=True)  # [N, H, 1, C]
-  columns = _swap_axes(tf.reduce_mean(net, 1, keepdims=True))  # [N, W, 1, C]
-  # Static sides, where known, preserve the static shapes.
-  sides = [net.shape[axis] or tf.shape(net)[axis] for axis in (1, 2)]
+  columns = layers.swap_axes(
+    tf.reduce_mean(net, 1, keepdims=True)
+  )  # [N, W, 1, C]
+  sides = [layers.side(net, axis) for axis in (1, 2)]
   features = _features(
     tf.concat([rows, columns], 1), hidden_units(channels, ratio, LEAST)
   )
   rows, columns = tf.split(features, sides, 1)
   down = layers.dense(rows, channels, scope='height')
   down = tf.sigmoid(down, name='rows')  # [N, H, 1, C]
-  across = layers.dense(_swap_axes(columns), channels, scope='width')
+  across = layers.dense(layers.swap_axes(columns), channels, scope='width')
   across = tf.sigmoid(across, name='columns')  # [N, 1, W, C]
   return net * down * across, (down, across)
 
@@ -43,11 +44,6 @@ def _features(net: tf.Tensor, hidden: int) -> tf.Tensor:
   net = layers.conv2d(net, hidden, 1, scope='axes')
   net = slim.batch_norm(net, scale=True, scope='norm')
   return net * tf.nn.relu6(net + 3) / 6
-
-
-def _swap_axes(net: tf.Tensor) -> tf.Tensor:
-  """[N, H, W, C] -> [N, W, H, C]."""
-  return tf.transpose(net, [0, 2, 1, 3])
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
