@@ -12,6 +12,7 @@ from nets.attention import (
   cbam_block,
   coord_block,
   eca_block,
+  ema_block,
   gc_block,
   scse_block,
   se_block,
@@ -106,6 +107,9 @@ ATTENTION_MODULES = Table(
     ),
     AttentionModule(
       'scse_block', 'SCSE', scse_block.scse_block, scse_block.options_of
+    ),
+    AttentionModule(
+      'ema_block', 'EMA', ema_block.ema_block, ema_block.options_of
     ),
   ),
 )

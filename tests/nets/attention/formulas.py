@@ -4,11 +4,13 @@ Each is formula(net [N, H, W, C], weights, is_training, **options) -> gated net;
 weights are {layer: {variable: value}}.
 """
 
+import math
+
 import numpy as np
 
 
 def sigmoid(x):
-  return 1 / (1 + np.exp(-x))
+  return (1 + np.tanh(x / 2)) / 2
 
 
 def relu(x):
@@ -177,6 +179,42 @@ def scse(net, weights, is_training, ratio, combination):
   return combine(channel, spatial)
 
 
+def group_norm(net, layer, groups, epsilon=1e-5):
+  """Normalizes each image's groups of channels over all positions."""
+  channels = net.shape[-1]
+  grouped = net.reshape(len(net), -1, groups, channels // groups)
+  grouped = grouped - grouped.mean((1, 3), keepdims=True)
+  variance = (grouped**2).mean((1, 3), keepdims=True)
+  grouped = grouped / np.sqrt(variance + epsilon)
+  return layer['gamma'] * grouped.reshape(net.shape) + layer['beta']
+
+
+def softmax(x, axis):
+  exp = np.exp(x - x.max(axis, keepdims=True))
+  return exp / exp.sum(axis, keepdims=True)
+
+
+def ema(net, weights, is_training, factor):
+  """Computes each group of channels by itself, as the paper draws it."""
+  del is_training
+  groups = np.gcd(net.shape[-1], factor)
+
+  def one(x):
+    height = x.shape[1]
+    both = np.concatenate([x.mean(2), x.mean(1)], 1)  # [N, H + W, depth]
+    both = sigmoid(conv(both[:, :, None], weights['conv1x1'])[:, :, 0])
+    near = x * both[:, :height, None] * both[:, None, height:]
+    near = group_norm(near, weights['gn'], x.shape[-1])
+    wide = conv(x, weights['conv3x3'])
+    scores = sum(
+      np.einsum('nc,nhwc->nhw', softmax(a.mean((1, 2)), 1), b)
+      for a, b in ((near, wide), (wide, near))
+    )
+    return x * sigmoid(scores)[..., None]
+
+  return np.concatenate([one(x) for x in np.split(net, groups, 3)], 3)
+
+
 FORMULAS = {
   'se_block': se,
   'cbam_block': cbam,
@@ -186,6 +224,7 @@ FORMULAS = {
   'coord_block': coord,
   'simam_block': simam,
   'scse_block': scse,
+  'ema_block': ema,
 }
 # Every module, and each of its options with another value.
 TEXTS = (
@@ -218,4 +257,6 @@ TEXTS = (
   'simam_block(e_lambda=0.5)',
   'scse_block',
   "scse_block(ratio=3, combination='max')",
+  'ema_block',
+  'ema_block(factor=4)',
 )

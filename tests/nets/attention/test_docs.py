@@ -29,7 +29,8 @@ def table(heading: str) -> dict[str, list[str]]:
 def value(formula: str, **names) -> int:
   """A formula of the table as a number."""
   python = formula.replace('·', '*').replace('²', '**2')
-  return eval(python, {'log2': math.log2, 'max': max, 'int': int, **names})
+  functions = {'log2': math.log2, 'gcd': math.gcd, 'max': max, 'int': int}
+  return eval(python, functions | names)
 
 
 def test_every_kind_has_its_rows_in_order():

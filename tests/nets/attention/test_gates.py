@@ -16,7 +16,11 @@ SHAPES = [
   (3, 5, 3, 2),
   (1, 1, 1, 1),
 ]
-NORMED = ('bam_block', 'coord_block', 'cbam_block(spatial_batch_norm')
+NORMED = (
+  'bam_block',
+  'coord_block',
+  'cbam_block(spatial_batch_norm',
+)
 
 
 def weight(name, shape, rng):
