@@ -17,6 +17,7 @@ from nets.attention import (
   scse_block,
   se_block,
   simam_block,
+  triplet_block,
 )
 from nets.attention.attend import BLOCK, CLASS, STAGE
 from registry import Adjustable, Table, parse_name, unknown
@@ -110,6 +111,12 @@ ATTENTION_MODULES = Table(
     ),
     AttentionModule(
       'ema_block', 'EMA', ema_block.ema_block, ema_block.options_of
+    ),
+    AttentionModule(
+      'triplet_block',
+      'TRIPLET',
+      triplet_block.triplet_block,
+      triplet_block.options_of,
     ),
   ),
 )

@@ -215,6 +215,23 @@ def ema(net, weights, is_training, factor):
   return np.concatenate([one(x) for x in np.split(net, groups, 3)], 3)
 
 
+def triplet(net, weights, is_training, kernel_size, spatial):
+  del kernel_size
+
+  def gated(name, reduced):
+    """Multiplies by the gate of pools over an axis, moved to the end."""
+    turned = np.moveaxis(net, reduced, 3)
+    pools = np.stack([turned.max(3), turned.mean(3)], 3)
+    scores = conv(pools, weights[f'{name}/conv'])
+    scores = batch_norm(scores, weights[f'{name}/norm'], is_training)
+    return np.moveaxis(turned * sigmoid(scores), 3, reduced)
+
+  branches = [gated('cw', 1), gated('hc', 2)]
+  if spatial:
+    branches.append(gated('hw', 3))
+  return sum(branches) / len(branches)
+
+
 FORMULAS = {
   'se_block': se,
   'cbam_block': cbam,
@@ -225,6 +242,7 @@ FORMULAS = {
   'simam_block': simam,
   'scse_block': scse,
   'ema_block': ema,
+  'triplet_block': triplet,
 }
 # Every module, and each of its options with another value.
 TEXTS = (
@@ -259,4 +277,6 @@ TEXTS = (
   "scse_block(ratio=3, combination='max')",
   'ema_block',
   'ema_block(factor=4)',
+  'triplet_block',
+  'triplet_block(kernel_size=3, spatial=False)',
 )

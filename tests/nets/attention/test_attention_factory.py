@@ -79,6 +79,8 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     ('simam_block(e_lambda=0)', 'e_lambda=0 .* a number above 0'),
     ("scse_block(combination='mean')", "one of 'add', 'max'"),
     ('ema_block(factor=0)', 'factor=0 .* whole number from 1'),
+    ('triplet_block(kernel_size=2)', 'kernel_size=2 .* odd whole'),
+    ("triplet_block(spatial='no')", "spatial='no' .* True or False"),
     ('cbam_block(16)', 'Cannot read'),
     ('cbam_block(', 'Cannot read'),
   ],
@@ -127,6 +129,8 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'scse_block',
     'scse_block(ratio=16)',
     'ema_block',
+    'triplet_block',
+    'triplet_block(kernel_size=3, spatial=False)',
   ],
 )
 def test_recognized(text, channels):

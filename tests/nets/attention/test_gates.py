@@ -20,6 +20,7 @@ NORMED = (
   'bam_block',
   'coord_block',
   'cbam_block(spatial_batch_norm',
+  'triplet_block',
 )
 
 
