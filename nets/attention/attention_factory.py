@@ -12,6 +12,7 @@ from nets.attention import (
   cbam_block,
   coord_block,
   eca_block,
+  ela_block,
   ema_block,
   gc_block,
   scse_block,
@@ -117,6 +118,9 @@ ATTENTION_MODULES = Table(
       'TRIPLET',
       triplet_block.triplet_block,
       triplet_block.options_of,
+    ),
+    AttentionModule(
+      'ela_block', 'ELA', ela_block.ela_block, ela_block.options_of
     ),
   ),
 )

@@ -232,6 +232,42 @@ def triplet(net, weights, is_training, kernel_size, spatial):
   return sum(branches) / len(branches)
 
 
+def line_conv(lines, layer):
+  """Convolves lines [N, L, C] with a kernel [k, width, C] per group."""
+  size, width, channels = layer['kernel'].shape
+  around = [(0, 0), (size // 2, size // 2), (0, 0)]
+  windows = np.lib.stride_tricks.sliding_window_view(
+    np.pad(lines, around), size, 1
+  )  # [N, L, C, k]
+  outputs = [
+    np.einsum(
+      'nlik,ki->nl',
+      windows[:, :, c // width * width :][:, :, :width],
+      layer['kernel'][:, :, c],
+    )
+    for c in range(channels)
+  ]
+  return np.stack(outputs, 2) + layer.get('bias', 0)
+
+
+def ela(net, weights, is_training, kernel_size, norm_groups, group_width):
+  del is_training
+  channels = net.shape[-1]
+  kernel = weights['line']['kernel']
+  assert kernel.shape[:2] == (kernel_size, np.gcd(channels, group_width))
+  rows, columns = (
+    sigmoid(
+      group_norm(
+        line_conv(line, weights['line']),
+        weights['norm'],
+        np.gcd(channels, norm_groups),
+      )
+    )
+    for line in (net.mean(2), net.mean(1))
+  )
+  return net * rows[:, :, None] * columns[:, None]
+
+
 FORMULAS = {
   'se_block': se,
   'cbam_block': cbam,
@@ -243,6 +279,7 @@ FORMULAS = {
   'scse_block': scse,
   'ema_block': ema,
   'triplet_block': triplet,
+  'ela_block': ela,
 }
 # Every module, and each of its options with another value.
 TEXTS = (
@@ -279,4 +316,6 @@ TEXTS = (
   'ema_block(factor=4)',
   'triplet_block',
   'triplet_block(kernel_size=3, spatial=False)',
+  'ela_block',
+  'ela_block(kernel_size=5, norm_groups=2, group_width=8)',
 )

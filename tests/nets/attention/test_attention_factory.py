@@ -81,6 +81,7 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     ('ema_block(factor=0)', 'factor=0 .* whole number from 1'),
     ('triplet_block(kernel_size=2)', 'kernel_size=2 .* odd whole'),
     ("triplet_block(spatial='no')", "spatial='no' .* True or False"),
+    ('ela_block(norm_groups=0)', 'norm_groups=0 .* whole number from 1'),
     ('cbam_block(16)', 'Cannot read'),
     ('cbam_block(', 'Cannot read'),
   ],
@@ -131,6 +132,8 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'ema_block',
     'triplet_block',
     'triplet_block(kernel_size=3, spatial=False)',
+    'ela_block',
+    'ela_block(kernel_size=5, group_width=8)',
   ],
 )
 def test_recognized(text, channels):
