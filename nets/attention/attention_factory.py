@@ -15,6 +15,7 @@ from nets.attention import (
   ela_block,
   ema_block,
   gc_block,
+  scsa_block,
   scse_block,
   se_block,
   simam_block,
@@ -121,6 +122,9 @@ ATTENTION_MODULES = Table(
     ),
     AttentionModule(
       'ela_block', 'ELA', ela_block.ela_block, ela_block.options_of
+    ),
+    AttentionModule(
+      'scsa_block', 'SCSA', scsa_block.scsa_block, scsa_block.options_of
     ),
   ),
 )

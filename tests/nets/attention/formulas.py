@@ -268,6 +268,55 @@ def ela(net, weights, is_training, kernel_size, norm_groups, group_width):
   return net * rows[:, :, None] * columns[:, None]
 
 
+def windows_of(net, size, pool):
+  """Pools windows of size x size, or of a side if that is smaller."""
+  height, width = (min(size, side) for side in net.shape[1:3])
+  return np.stack(
+    [
+      [
+        POOLS[pool](net[:, i : i + height, j : j + width], axis=(1, 2))
+        for j in range(0, net.shape[2] - width + 1, width)
+      ]
+      for i in range(0, net.shape[1] - height + 1, height)
+    ]
+  ).transpose(2, 0, 1, 3)
+
+
+def scsa(net, weights, is_training, **options):
+  del is_training
+  channels = net.shape[-1]
+  names = ('local_dwc', 'global_dwc_s', 'global_dwc_m', 'global_dwc_l')
+
+  def gate(x, axis):
+    return softmax(x, axis) if options['gate'] == 'softmax' else sigmoid(x)
+
+  def line_gate(line, norm):
+    parts = [
+      line_conv(part, weights[name])
+      for part, name in zip(np.array_split(line, 4, 2), names, strict=True)
+      if part.size
+    ]
+    line = np.concatenate(parts, 2)
+    return gate(group_norm(line, weights[norm], np.gcd(channels, 4)), 1)
+
+  rows, columns = line_gate(net.mean(2), 'norm_h'), net.mean(1)
+  net = net * rows[:, :, None] * line_gate(columns, 'norm_w')[:, None]
+  size = options['window_size']
+  pooled = windows_of(net, 1000 if size == 'all' else size, options['pool'])
+  pooled = group_norm(pooled, weights['norm'], 1)
+  heads = np.gcd(channels, options['heads'])
+  query, key, value = (
+    (pooled * weights[name]['kernel'] + weights[name].get('bias', 0))
+    .reshape(len(net), -1, heads, channels // heads)
+    .transpose(0, 2, 3, 1)
+    for name in 'qkv'
+  )  # [N, heads, C / heads, tokens]
+  assert ('bias' in weights['q']) == options['qkv_bias']
+  scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(channels // heads)
+  mixed = softmax(scores, 3) @ value
+  return net * gate(mixed.mean(3).reshape(-1, 1, 1, channels), 3)
+
+
 FORMULAS = {
   'se_block': se,
   'cbam_block': cbam,
@@ -280,6 +329,7 @@ FORMULAS = {
   'ema_block': ema,
   'triplet_block': triplet,
   'ela_block': ela,
+  'scsa_block': scsa,
 }
 # Every module, and each of its options with another value.
 TEXTS = (
@@ -318,4 +368,7 @@ TEXTS = (
   'triplet_block(kernel_size=3, spatial=False)',
   'ela_block',
   'ela_block(kernel_size=5, norm_groups=2, group_width=8)',
+  'scsa_block',
+  "scsa_block(heads=2, window_size=2, kernel_sizes=(1, 3, 3, 5), pool='max')",
+  "scsa_block(window_size='all', gate='softmax', qkv_bias=True)",
 )

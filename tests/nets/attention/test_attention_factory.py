@@ -82,6 +82,11 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     ('triplet_block(kernel_size=2)', 'kernel_size=2 .* odd whole'),
     ("triplet_block(spatial='no')", "spatial='no' .* True or False"),
     ('ela_block(norm_groups=0)', 'norm_groups=0 .* whole number from 1'),
+    (
+      'scsa_block(kernel_sizes=(3, 5, 7))',
+      r'kernel_sizes=\(3, 5, 7\) .* four odd whole numbers',
+    ),
+    ("scsa_block(window_size='map')", "'map' .* or 'all' for the whole map"),
     ('cbam_block(16)', 'Cannot read'),
     ('cbam_block(', 'Cannot read'),
   ],
@@ -134,6 +139,8 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'triplet_block(kernel_size=3, spatial=False)',
     'ela_block',
     'ela_block(kernel_size=5, group_width=8)',
+    'scsa_block',
+    'scsa_block(kernel_sizes=(3, 3, 5, 5), qkv_bias=True)',
   ],
 )
 def test_recognized(text, channels):
