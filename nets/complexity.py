@@ -102,7 +102,7 @@ def _layer_ops(
     if op.type in _SAME_VALUES:
       continue
     variables = [v for v in map(_variable_name, op.inputs) if v]
-    if variables or op.type in _COUNTS:
+    if variables or _multiply_adds(op):
       yield posixpath.dirname((variables or [op.name])[0]), op, variables
 
 
@@ -162,7 +162,12 @@ def _product(op: tf.Operation) -> int:
 
 
 def _einsum(op: tf.Operation) -> int:
-  """outputs · dimensions of the indices that are summed over."""
+  """outputs · dimensions of the indices that are summed over.
+
+  A constant matrix only pools or resizes, which does not count.
+  """
+  if any(x.op.type == 'Const' and x.shape.rank == 2 for x in op.inputs):
+    return 0
   terms, _, result = op.get_attr('equation').decode().partition('->')
   sides: dict[str, Any] = {}
   for term, tensor in zip(terms.split(','), op.inputs, strict=True):

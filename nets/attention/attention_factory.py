@@ -15,6 +15,7 @@ from nets.attention import (
   ela_block,
   ema_block,
   gc_block,
+  mlca_block,
   scsa_block,
   scse_block,
   se_block,
@@ -125,6 +126,9 @@ ATTENTION_MODULES = Table(
     ),
     AttentionModule(
       'scsa_block', 'SCSA', scsa_block.scsa_block, scsa_block.options_of
+    ),
+    AttentionModule(
+      'mlca_block', 'MLCA', mlca_block.mlca_block, mlca_block.options_of
     ),
   ),
 )

@@ -68,6 +68,12 @@ def attention_map(form: str, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
   return tf.matmul(a, b, transpose_b=True)
 
 
+def test_pooling_by_a_matrix_does_not_count(graph):
+  shares = tf.constant([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
+  net = tf.einsum('ih,nhwc->niwc', shares, tf.zeros([1, 4, 4, 8]))
+  assert complexity.layers(net) == []
+
+
 @pytest.mark.parametrize('form', ['matmul', 'adjoint', 'einsum', 'ellipsis'])
 def test_product_of_activations(graph, form):
   with tf.name_scope('gate'):

@@ -317,6 +317,37 @@ def scsa(net, weights, is_training, **options):
   return net * gate(mixed.mean(3).reshape(-1, 1, 1, channels), 3)
 
 
+def adaptive_pool(net, height, width):
+  """Returns the means of sections, as PyTorch's adaptive pooling cuts them."""
+  rows, columns = (
+    [slice(i * side // n, -(-(i + 1) * side // n)) for i in range(n)]
+    for n, side in zip((height, width), net.shape[1:3], strict=True)
+  )
+  sections = [[net[:, i, j].mean((1, 2)) for j in columns] for i in rows]
+  return np.stack(sections).transpose(2, 0, 1, 3)
+
+
+def along_channels(line, layer):
+  """Convolves the values of each line, [N, length]."""
+  return line_conv(line[..., None], layer)[..., 0]
+
+
+def mlca(net, weights, is_training, local_size, kernel_size, local_weight):
+  del is_training
+  count, height, width, channels = net.shape
+  kernel = weights['conv']['kernel']
+  assert len(kernel) == (
+    (3 if channels >= 16 else 1) if kernel_size == 'adaptive' else kernel_size
+  )
+  sections = adaptive_pool(net, local_size, local_size)
+  local = along_channels(sections.reshape(count, -1), weights['conv_local'])
+  local = sigmoid(local).reshape(sections.shape)
+  whole = along_channels(sections.mean((1, 2)), weights['conv'])
+  whole = sigmoid(whole)[:, None, None]
+  mixed = local_weight * local + (1 - local_weight) * whole
+  return net * adaptive_pool(mixed, height, width)
+
+
 FORMULAS = {
   'se_block': se,
   'cbam_block': cbam,
@@ -330,6 +361,7 @@ FORMULAS = {
   'triplet_block': triplet,
   'ela_block': ela,
   'scsa_block': scsa,
+  'mlca_block': mlca,
 }
 # Every module, and each of its options with another value.
 TEXTS = (
@@ -371,4 +403,6 @@ TEXTS = (
   'scsa_block',
   "scsa_block(heads=2, window_size=2, kernel_sizes=(1, 3, 3, 5), pool='max')",
   "scsa_block(window_size='all', gate='softmax', qkv_bias=True)",
+  'mlca_block',
+  'mlca_block(local_size=2, kernel_size=5, local_weight=0.25)',
 )

@@ -87,6 +87,8 @@ def test_text_is_the_shortest_flag_value(text, canonical):
       r'kernel_sizes=\(3, 5, 7\) .* four odd whole numbers',
     ),
     ("scsa_block(window_size='map')", "'map' .* or 'all' for the whole map"),
+    ('mlca_block(local_weight=1.5)', r'local_weight=1\.5 .* from 0 to 1'),
+    ('mlca_block(local_weight=True)', 'local_weight=True .* from 0 to 1'),
     ('cbam_block(16)', 'Cannot read'),
     ('cbam_block(', 'Cannot read'),
   ],
@@ -141,6 +143,7 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'ela_block(kernel_size=5, group_width=8)',
     'scsa_block',
     'scsa_block(kernel_sizes=(3, 3, 5, 5), qkv_bias=True)',
+    'mlca_block(kernel_size=5)',
   ],
 )
 def test_recognized(text, channels):
