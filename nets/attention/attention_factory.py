@@ -20,6 +20,7 @@ from nets.attention import (
   scse_block,
   se_block,
   simam_block,
+  strip_block,
   triplet_block,
 )
 from nets.attention.attend import BLOCK, CLASS, STAGE
@@ -129,6 +130,9 @@ ATTENTION_MODULES = Table(
     ),
     AttentionModule(
       'mlca_block', 'MLCA', mlca_block.mlca_block, mlca_block.options_of
+    ),
+    AttentionModule(
+      'strip_block', 'STRIP', strip_block.strip_block, strip_block.options_of
     ),
   ),
 )

@@ -348,6 +348,36 @@ def mlca(net, weights, is_training, local_size, kernel_size, local_weight):
   return net * adaptive_pool(mixed, height, width)
 
 
+def depthwise(net, layer):
+  """Convolves each channel with its own kernel [height, width, C]."""
+  height, width = layer['kernel'].shape[:2]
+  padded = np.pad(
+    net,
+    [(0, 0), (height // 2, height // 2), (width // 2, width // 2), (0, 0)],
+  )
+  windows = np.lib.stride_tricks.sliding_window_view(
+    padded, (height, width), (1, 2)
+  )
+  return np.einsum('nhwcij,ijc->nhwc', windows, layer['kernel']) + layer['bias']
+
+
+def strip(net, weights, is_training, projections, gate, **options):
+  del is_training
+  length, thickness = options['kernel_size'], options['thickness']
+  assert weights['conv_spatial1']['kernel'].shape[:2] == (thickness, length)
+  x = net
+  if projections:
+    x = conv(net, weights['proj_1'])
+    # x · Φ(x), with the distribution function of the normal distribution.
+    x = x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
+  factor = x
+  for layer in ('conv0', 'conv_spatial1', 'conv_spatial2'):
+    factor = depthwise(factor, weights[layer])
+  factor = conv(factor, weights['conv1'])
+  x = x * (sigmoid(factor) if gate == 'sigmoid' else factor)
+  return net + conv(x, weights['proj_2']) if projections else x
+
+
 FORMULAS = {
   'se_block': se,
   'cbam_block': cbam,
@@ -362,6 +392,7 @@ FORMULAS = {
   'ela_block': ela,
   'scsa_block': scsa,
   'mlca_block': mlca,
+  'strip_block': strip,
 }
 # Every module, and each of its options with another value.
 TEXTS = (
@@ -405,4 +436,6 @@ TEXTS = (
   "scsa_block(window_size='all', gate='softmax', qkv_bias=True)",
   'mlca_block',
   'mlca_block(local_size=2, kernel_size=5, local_weight=0.25)',
+  'strip_block',
+  "strip_block(kernel_size=3, thickness=3, gate='sigmoid', projections=True)",
 )

@@ -89,6 +89,7 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     ("scsa_block(window_size='map')", "'map' .* or 'all' for the whole map"),
     ('mlca_block(local_weight=1.5)', r'local_weight=1\.5 .* from 0 to 1'),
     ('mlca_block(local_weight=True)', 'local_weight=True .* from 0 to 1'),
+    ("strip_block(gate='relu')", "gate='relu' .* one of 'linear', 'sigmoid'"),
     ('cbam_block(16)', 'Cannot read'),
     ('cbam_block(', 'Cannot read'),
   ],
@@ -144,6 +145,8 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'scsa_block',
     'scsa_block(kernel_sizes=(3, 3, 5, 5), qkv_bias=True)',
     'mlca_block(kernel_size=5)',
+    'strip_block',
+    'strip_block(kernel_size=11, thickness=3, projections=True)',
   ],
 )
 def test_recognized(text, channels):
