@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from nets import layers
-from nets.attention.attend import CLASS, STAGE, attend
+from nets.attention.attend import CLASS, INNER, STAGE, attend, batch_norm
 from nets.spec import EndPoints
 from nets.stochastic import dropout
 from tf_compat import slim, tf
@@ -78,15 +78,23 @@ def inverted_residual(
   with tf.variable_scope(scope):
     if expanded > net.shape[-1]:
       kernel, stride = (block.kernel, block.stride) if block.fused else (1, 1)
-      net = layers.conv2d(net, expanded, kernel, stride, scope='expand')
+      norm = {'normalizer_fn': batch_norm} if block.fused else {}
+      net = layers.conv2d(net, expanded, kernel, stride, scope='expand', **norm)
       end_points['expansion_output'] = net
     if not block.fused:
       net = layers.separable_conv2d(
-        net, None, block.kernel, stride=block.stride, scope='depthwise'
+        net,
+        None,
+        block.kernel,
+        stride=block.stride,
+        normalizer_fn=batch_norm,
+        scope='depthwise',
       )
       end_points['depthwise_output'] = net
     if block.squeeze:
       net = squeeze_excite(net)
+    if block.expansion > 1:
+      net = attend(net, at=INNER)
     net = layers.conv2d(net, depth, 1, activation_fn=None, scope='project')
     net = attend(net)
     if block.residual and block.stride == 1 and inputs.shape[-1] == depth:
@@ -206,6 +214,8 @@ def attention_points(blocks: Sequence[Block]) -> dict[str, Any]:
   return {
     'attention_points': len(blocks),
     'stage_points': sum(ends_stage(blocks, i) for i in range(len(blocks))),
+    'inner_points': sum(block.expansion > 1 for block in blocks),
+    'conv_points': sum(b.expansion > 1 or not b.fused for b in blocks),
   }
 
 

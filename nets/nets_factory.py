@@ -29,8 +29,8 @@ from nets import (
   vgg,
   wide_resnet,
 )
-from nets.attention.attend import attend
-from nets.attention.attention_factory import get_attention
+from nets.attention.attend import CONV, INNER, Stages, attend
+from nets.attention.attention_factory import Attention, get_attention
 from nets.grouped_conv import grouped_conv2d
 from nets.spec import EndPoints, NetworkSpec
 from registry import Table, unknown
@@ -101,7 +101,7 @@ def get_network_fn(
       statistics.
     attention_module: for example 'cbam_block(ratio=16)'; None, '' or 'none'
       disables attention.
-    attention_placement: 'block', 'stage', 'class' or 'both'; None for the
+    attention_placement: one of attention_factory.PLACEMENTS; None for the
       module's default.
     batch_norm_decay: decay of batch norm's moving averages; None for the
       family's default.
@@ -114,10 +114,12 @@ def get_network_fn(
 
   Raises:
     UserError: if the network, attention module, placement or padding is
-      unknown, and in network_fn if the images are too small.
+      unknown, if the network has no place for attention there, and in
+      network_fn if the images are too small.
   """
   network = NETWORKS[name]
   attention = get_attention(attention_module, attention_placement)
+  _check_placement(network, attention)
   if padding not in layers.PADDINGS:
     raise UserError(unknown('padding', padding, layers.PADDINGS))
   decay = {} if batch_norm_decay is None else {'decay': batch_norm_decay}
@@ -131,6 +133,7 @@ def get_network_fn(
         [attend],
         module=attention,
         weights_regularizer=slim.l2_regularizer(weight_decay),
+        stages=Stages(),
       ),
       # Overrides the family's decay; also for attention in networks without
       # batch norm.
@@ -143,6 +146,18 @@ def get_network_fn(
     default_image_size=network.image_size, num_classes=num_classes
   )
   return cast(NetworkFn, network_fn)
+
+
+def _check_placement(network: NetworkSpec, attention: Attention | None) -> None:
+  """Raises UserError if the network lacks the points within its blocks."""
+  points = {INNER: network.inner_points, CONV: network.conv_points}
+  for kind, count in points.items():
+    if attention and attention.places == {kind} and not count:
+      raise UserError(
+        f'{network.name} has no attention points of the kind {kind!r}, which '
+        'ResNets and MobileNet v2 and v3 have. Set another '
+        '--attention_placement.'
+      )
 
 
 def _check_size(network: NetworkSpec, images: tf.Tensor) -> None:

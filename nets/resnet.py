@@ -244,6 +244,8 @@ def network(
     preprocessing=preprocessing,
     attention_points=sum(plan.units),
     stage_points=len(plan.units) - 1,
+    inner_points=sum(plan.units),
+    conv_points=sum(plan.units),
     strides=strides,
     labels_offset=labels_offset,
   )

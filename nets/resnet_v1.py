@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 
 from nets import layers, resnet
-from nets.attention.attend import attend
+from nets.attention.attend import INNER, attend, batch_norm
 from tf_compat import slim, tf
 
 
@@ -35,12 +35,14 @@ def basic(
     residual = resnet.conv2d_same(
       net, depth, 3, step.stride, step.rate, scope='conv1'
     )
+    residual = attend(residual, at=INNER)
     residual = layers.conv2d(
       residual,
       depth,
       3,
       rate=step.rate_after,
       activation_fn=None,
+      normalizer_fn=batch_norm,
       scope='conv2',
     )
     net = tf.nn.relu(shortcut(net, depth, step.stride) + attend(residual))
@@ -68,8 +70,16 @@ def bottleneck(
     shortcut = project(net, depth, step.stride)
     residual = layers.conv2d(net, width, 1, strides[0], scope='conv1')
     residual = resnet.conv2d_same(
-      residual, width, 3, strides[1], rate, conv, scope='conv2'
+      residual,
+      width,
+      3,
+      strides[1],
+      rate,
+      conv,
+      normalizer_fn=batch_norm,
+      scope='conv2',
     )
+    residual = attend(residual, at=INNER)
     residual = layers.conv2d(
       residual, depth, 1, activation_fn=None, scope='conv3'
     )

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1603.05027
 from __future__ import annotations
 
 from nets import layers, resnet
-from nets.attention.attend import attend
+from nets.attention.attend import BLOCK, CONV, INNER, attend, batch_norm
 from tf_compat import slim, tf
 
 LINEAR = {'normalizer_fn': None, 'activation_fn': None}
@@ -34,10 +34,11 @@ def basic(
     residual = resnet.conv2d_same(
       preact, depth, 3, step.stride, step.rate, scope='conv1'
     )
+    residual = attend(residual, at=INNER)
     residual = layers.conv2d(
       residual, depth, 3, rate=step.rate_after, scope='conv2', **LINEAR
     )
-    net = shortcut + attend(residual)
+    net = shortcut + attend(residual, at=(BLOCK, CONV))
     return slim.utils.collect_named_outputs(end_points, scope.name, net)
 
 
@@ -49,8 +50,15 @@ def bottleneck(
     preact, shortcut = _activate(net, depth, step.stride)
     residual = layers.conv2d(preact, depth // 4, 1, scope='conv1')
     residual = resnet.conv2d_same(
-      residual, depth // 4, 3, step.stride, step.rate, scope='conv2'
+      residual,
+      depth // 4,
+      3,
+      step.stride,
+      step.rate,
+      normalizer_fn=batch_norm,
+      scope='conv2',
     )
+    residual = attend(residual, at=INNER)
     residual = layers.conv2d(residual, depth, 1, scope='conv3', **LINEAR)
     net = shortcut + attend(residual)
     return slim.utils.collect_named_outputs(end_points, scope.name, net)

@@ -29,6 +29,10 @@ class NetworkSpec:
     attention_points: number of attention points at the ends of blocks.
     stage_points: number of attention points at the ends of stages. One further
       point is before the classifier.
+    inner_points: number of attention points between a block's spatial and its
+      next convolution; 0 if blocks are not built of such ones.
+    conv_points: number of attention points before the norm of a block's spatial
+      convolution.
     strides: which unit and convolution of a stage stride, if that differs
       within the family; the multiply-adds depend on it.
     aux_logits: whether training adds an end point AuxLogits.
@@ -50,6 +54,8 @@ class NetworkSpec:
   preprocessing: str
   attention_points: int
   stage_points: int
+  inner_points: int = 0
+  conv_points: int = 0
   strides: str = ''
   aux_logits: bool = False
   labels_offset: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +13,11 @@ from tf_compat import add_arg_scope, slim, tf
 # Kinds of attention points: the end of each block, the end of each stage except
 # the last, and the last feature map before the classifier.
 BLOCK, STAGE, CLASS = 'block', 'stage', 'class'
+# The end of each block after the first stage.
+LATER = 'later'
+# Within a block, at its spatial convolution: before that one's norm, and between
+# its activation and the next convolution.
+CONV, INNER = 'conv', 'inner'
 
 # Graph collections of all gates and of all variables of attention, in the order
 # of the attention points.
@@ -19,6 +25,13 @@ GATES = 'attention_gates'
 VARIABLES = 'attention_variables'
 # Graph collection of the last feature map, the input of the classifier.
 LAST_MAP = 'last_feature_map'
+
+
+@dataclasses.dataclass
+class Stages:
+  """Counts the stages of a network while it is built."""
+
+  number: int = 1
 
 
 class Module(Protocol):
@@ -46,6 +59,7 @@ def attend(
   net: tf.Tensor,
   module: Module | None = None,
   weights_regularizer: Callable | None = None,
+  stages: Stages | None = None,
   scope: str | None = None,
   at: str | tuple[str, ...] = BLOCK,
 ) -> tf.Tensor:
@@ -58,16 +72,24 @@ def attend(
     net: feature map, [N, H, W, C].
     module: attention_factory.Attention; None disables attention.
     weights_regularizer: regularizer of the module's kernels.
+    stages: the network's count of stages, which a STAGE point continues.
     scope: variable scope, in which {name} and {tag} are replaced by the
       module's; None is '{name}'.
-    at: kind of the attention point, BLOCK, STAGE or CLASS, or several of them.
+    at: kind of the attention point, BLOCK, STAGE, CLASS, INNER or CONV, or
+      several of them. BLOCK is LATER too, after the first stage.
 
   Returns:
     The gated feature map, [N, H, W, C].
   """
   points = (at,) if isinstance(at, str) else at
+  stages = stages or Stages()
+  if BLOCK in points and stages.number > 1:
+    points = (*points, LATER)
   if module is not None and module.places.intersection(points):
-    net = _apply(net, module, weights_regularizer, scope, points)
+    with _module_arg_scope(weights_regularizer, stages.number):
+      net = _apply(net, module, scope, points)
+  if STAGE in points:
+    stages.number += 1
   if CLASS in points:
     tf.add_to_collection(LAST_MAP, net)
   return net
@@ -76,16 +98,12 @@ def attend(
 def _apply(
   net: tf.Tensor,
   module: Module,
-  weights_regularizer: Callable | None,
   scope: str | None,
   points: tuple[str, ...],
 ) -> tf.Tensor:
   """Returns the gated map, and adds gates and variables to the collections."""
   scope = (scope or '{name}').format(name=module.name, tag=module.tag)
-  with (
-    tf.variable_scope(scope) as inner,
-    _module_arg_scope(weights_regularizer),
-  ):
+  with tf.variable_scope(scope) as inner:
     gated, gates = module(net)
     net = net + gated if CLASS in points else gated
   variables = tf.get_collection(tf.GraphKeys.MODEL_VARIABLES, f'{inner.name}/')
@@ -95,8 +113,15 @@ def _apply(
   return net
 
 
+def batch_norm(net: tf.Tensor, **kwargs) -> tf.Tensor:
+  """Normalizes attend(net): the normalizer of a block's spatial convolution."""
+  return slim.batch_norm(attend(net, at=CONV), **kwargs)
+
+
 @contextlib.contextmanager
-def _module_arg_scope(weights_regularizer: Callable | None) -> Iterator[None]:
+def _module_arg_scope(
+  weights_regularizer: Callable | None, stage: int
+) -> Iterator[None]:
   """Replaces the network's arg scope: slim's defaults, linear layers, L2.
 
   The network's normalizer, activation, padding and collection of end points do
@@ -115,5 +140,6 @@ def _module_arg_scope(weights_regularizer: Callable | None) -> Iterator[None]:
     slim.arg_scope(
       [layers.model_kernel], weights_regularizer=weights_regularizer
     ),
+    slim.arg_scope([layers.stage], number=stage),
   ):
     yield

@@ -23,14 +23,14 @@ from nets.attention import (
   strip_block,
   triplet_block,
 )
-from nets.attention.attend import BLOCK, CLASS, STAGE
+from nets.attention.attend import BLOCK, CLASS, CONV, INNER, LATER, STAGE
 from registry import Adjustable, Table, parse_name, unknown
 from tf_compat import tf
 
 Gated: TypeAlias = 'tuple[tf.Tensor, tuple[tf.Tensor, ...]]'
 
 BOTH = 'both'  # the module's default placement, and before the classifier
-PLACEMENTS = (BLOCK, STAGE, CLASS, BOTH)
+PLACEMENTS = (BLOCK, STAGE, CLASS, BOTH, LATER, INNER, CONV)
 
 
 @dataclasses.dataclass(frozen=True)

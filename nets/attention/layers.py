@@ -90,6 +90,12 @@ def conv2d(
     return biased(net) if bias else net
 
 
+@add_arg_scope
+def stage(number: int = 1) -> int:
+  """Returns the number, from 1, of the stage that attend() stands in."""
+  return number
+
+
 def depthwise_conv2d(
   net: tf.Tensor, kernel_size: tuple[int, int], scope: str, bias: bool = False
 ) -> tf.Tensor:
@@ -181,6 +187,23 @@ def channel_conv(net: tf.Tensor, kernel_size: int, scope: str) -> tf.Tensor:
     line = tf.transpose(tf.squeeze(net, 1), [0, 2, 1])
     line = tf.nn.conv1d(line, kernel, 1, 'SAME')
     return tf.transpose(line, [0, 2, 1])[:, None]
+
+
+def batch_norm(
+  net: tf.Tensor,
+  scope: str,
+  epsilon: float | None = None,
+  gamma: float = 1.0,
+) -> tf.Tensor:
+  """Adds batch norm with the network's settings, or another ε or initial γ."""
+  settings = {} if epsilon is None else {'epsilon': epsilon}
+  return slim.batch_norm(
+    net,
+    scale=True,
+    param_initializers={'gamma': tf.constant_initializer(gamma)},
+    scope=scope,
+    **settings,
+  )
 
 
 def layer_norm(net: tf.Tensor, scope: str) -> tf.Tensor:

@@ -7,7 +7,15 @@ import pytest
 from network_lists import QUICK, STRUCTURES
 
 from nets import nets_factory
-from nets.attention.attend import BLOCK, CLASS, STAGE, VARIABLES
+from nets.attention.attend import (
+  BLOCK,
+  CLASS,
+  CONV,
+  INNER,
+  LATER,
+  STAGE,
+  VARIABLES,
+)
 from nets.attention.attention_factory import ATTENTION_MODULES
 from nets.nets_factory import NETWORKS
 from nets.spec import NetworkSpec
@@ -16,23 +24,24 @@ from tf_compat import tf
 
 @dataclasses.dataclass
 class Places:
-  """All kinds of attention points; records the kind of each point."""
+  """All ends of blocks, stages and networks; records every point's kinds."""
 
   ends: list[str] = dataclasses.field(default_factory=list)
 
   def intersection(self, points: tuple[str, ...]) -> tuple[str, ...]:
     self.ends += points
-    return points
+    return tuple(point for point in points if point in (BLOCK, STAGE, CLASS))
 
 
 @dataclasses.dataclass
 class Everything:
-  """The mean of all modules: a product of their gates would be almost zero.
+  """The mean of some modules: a product of their gates would be almost zero.
 
   Only the first point of each shape gets them, since a module depends on
-  nothing else.
+  nothing else. They take turns over the shapes, unless `count` is all of them.
   """
 
+  count: int
   places: Places = dataclasses.field(default_factory=Places)
   shapes: set[tuple] = dataclasses.field(default_factory=set)
 
@@ -46,9 +55,12 @@ class Everything:
   def __call__(self, net):
     if (shape := tuple(net.shape)) in self.shapes:
       return net, ()
+    begin = len(self.shapes) * self.count
     self.shapes.add(shape)
     gated, gates = [], ()
-    for kind in ATTENTION_MODULES.values():
+    kinds = [*ATTENTION_MODULES.values()] * 2
+    begin %= len(ATTENTION_MODULES)
+    for kind in kinds[begin : begin + self.count]:
       with tf.variable_scope(kind.name):
         attended, own_gates = kind.function(net)
         gated.append(attended)
@@ -69,7 +81,8 @@ class Built:
 
 
 def build(name: str) -> Built:
-  network, module = NETWORKS[name], Everything()
+  network = NETWORKS[name]
+  module = Everything(len(ATTENTION_MODULES) if name in TRAINED else TURN)
   side = max(network.min_image_size, min(network.image_size, 64))
   with pytest.MonkeyPatch.context() as patch, tf.Graph().as_default() as graph:
     patch.setattr(nets_factory, 'get_attention', lambda *_: module)
@@ -85,6 +98,9 @@ def build(name: str) -> Built:
   return Built(network, module.places.ends, graph, loss, variables, gradients)
 
 
+# Modules at each shape of a structure; with fewer, its few shapes would not get
+# every module.
+TURN = 5
 # Networks of which a step of training is run with all modules.
 TRAINED = (
   'lenet',
@@ -93,6 +109,16 @@ TRAINED = (
   'inception_v1',
   'mobilenet_v3_small',
 )
+
+
+def kinds_of(variables) -> set[str]:
+  """Returns the modules that the variables belong to."""
+  return {
+    kind
+    for variable in variables
+    for kind in ATTENTION_MODULES
+    if f'/{kind}/' in variable.op.name
+  }
 
 
 def slow_but_for(names, quick):
@@ -118,7 +144,10 @@ def test_number_of_points_is_that_of_the_spec(built):
   assert ends.count(BLOCK) == network.attention_points
   assert ends.count(STAGE) == network.stage_points
   assert ends.count(CLASS) == 1
-  assert len(ends) == ends.count(BLOCK) + ends.count(STAGE) + 1
+  assert ends.count(INNER) == network.inner_points
+  assert ends.count(CONV) == network.conv_points
+  assert 0 < ends.count(LATER) < ends.count(BLOCK)
+  assert {*ends} <= {BLOCK, STAGE, CLASS, LATER, INNER, CONV}
 
 
 @pytest.mark.slow
@@ -128,8 +157,8 @@ def test_every_variable_of_attention_gets_a_gradient(built):
     for variable, gradient in zip(built.variables, built.gradients, strict=True)
     if gradient is None
   ]
-  assert built.variables
   assert not missing
+  assert kinds_of(built.variables) == {*ATTENTION_MODULES} - {'simam_block'}
 
 
 @pytest.mark.slow
@@ -150,16 +179,14 @@ def test_a_step_of_every_kind_trains_and_is_restored(built, tmp_path):
     assert np.isfinite(loss)
     after = session.run(attention_variables)
     assert all(np.isfinite(value).all() for value in after)
-    changed = {
-      kind
+    changed = kinds_of(
+      variable
       for variable, old, new in zip(
         built.variables, before, session.run(built.variables), strict=True
       )
-      for kind in ATTENTION_MODULES
-      if f'/{kind}/' in variable.op.name and (old != new).any()
-    }
-    with_variables = {*ATTENTION_MODULES} - {'simam_block'}
-    assert changed == with_variables
+      if (old != new).any()
+    )
+    assert changed == {*ATTENTION_MODULES} - {'simam_block'}
     path = saver.save(session, str(tmp_path / 'attention'))
     session.run(tf.global_variables_initializer())
     saver.restore(session, path)

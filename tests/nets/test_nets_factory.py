@@ -4,6 +4,7 @@ import pytest
 from network_lists import STRUCTURES
 
 from errors import UserError
+from nets.attention.attend import VARIABLES
 from nets.nets_factory import NETWORKS, get_network_fn
 from preprocessing.preprocessing_factory import PREPROCESSINGS
 from tf_compat import tf
@@ -76,6 +77,42 @@ def test_unknown_batch_size_and_any_channels(graph, name, channels):
   images = tf.placeholder(tf.float32, [None, 20, 24, channels])
   logits, _ = get_network_fn(name, 10)(images)
   assert logits.shape.as_list() == [None, 10]
+
+
+@pytest.mark.parametrize('placement', ['inner', 'conv'])
+def test_blocks_without_a_second_convolution_have_no_points_inside(placement):
+  with pytest.raises(UserError, match=f'lenet has no .* kind {placement!r}'):
+    get_network_fn(
+      'lenet', 10, attention_module='se_block', attention_placement=placement
+    )
+
+
+@pytest.mark.parametrize(
+  ('name', 'placement', 'scopes'),
+  [
+    ('resnet_v1_50', 'later', {f'block{n}' for n in (2, 3, 4)}),
+    ('resnet_v1_50', 'inner', {f'block{n}' for n in (1, 2, 3, 4)}),
+    ('mobilenet_v2_035', 'inner', {f'expanded_conv_{n}' for n in range(1, 17)}),
+  ],
+)
+def test_placements_of_the_authors(graph, name, placement, scopes):
+  """GC in stages 3 to 5, coordinate attention in blocks that expand."""
+  get_network_fn(
+    name, 10, attention_module='se_block', attention_placement=placement
+  )(tf.zeros([1, 32, 32, 3]))
+  names = [v.op.name for v in tf.get_collection(VARIABLES)]
+  assert {name.split('/')[1] for name in names} == scopes
+
+
+def test_attention_before_the_norm_of_the_spatial_convolution(graph):
+  get_network_fn(
+    'resnet_v1_50', 10, attention_module='se_block', attention_placement='conv'
+  )(tf.zeros([1, 32, 32, 3]))
+  scope = 'resnet_v1_50/block1/unit_1/bottleneck_v1/conv2/'
+  gate = graph.get_operation_by_name(f'{scope}se_block/gate')
+  scaled = next(c for c in gate.outputs[0].consumers() if c.type == 'Mul')
+  (norm,) = scaled.outputs[0].consumers()
+  assert norm.name.startswith(f'{scope}BatchNorm/')
 
 
 @pytest.mark.parametrize('decay', [0.5, 0.75])

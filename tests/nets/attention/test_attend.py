@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from nets.attention import attention_factory
-from nets.attention.attend import BLOCK, CLASS, GATES, STAGE, attend
+from nets.attention.attend import (
+  BLOCK,
+  CLASS,
+  GATES,
+  LATER,
+  STAGE,
+  Stages,
+  attend,
+)
 from nets.attention.attention_factory import AttentionModule
 from registry import Table
 from tf_compat import slim, tf
@@ -68,6 +76,15 @@ def test_points(graph, places, count):
     for index, at in enumerate((BLOCK, STAGE, (BLOCK, STAGE), CLASS)):
       attend(net, scope=f'{index}_{{name}}', at=at)
   assert len(tf.get_collection(GATES)) == count
+
+
+def test_later_blocks_are_those_after_the_first_stage(graph):
+  module, net = Probe(places=frozenset({LATER})), tf.zeros([1, 4, 4, 8])
+  with slim.arg_scope([attend], module=module, stages=Stages()):
+    for index, at in enumerate((BLOCK, (BLOCK, STAGE), BLOCK, STAGE, BLOCK)):
+      attend(net, scope=f'{index}_{{name}}', at=at)
+  scopes = [gate.op.name.split('/')[0] for gate in tf.get_collection(GATES)]
+  assert scopes == ['2_probe_block', '4_probe_block']
 
 
 def test_before_the_classifier_attention_is_added(graph):
