@@ -13,16 +13,18 @@ from typing import Annotated, Any
 from nets.attention import layers, memory_ops
 from nets.attention.options import (
   DEFAULT_RATIO,
+  Epsilon,
   KernelSize,
   Ratio,
   Switch,
   find_ratio,
   hidden_units,
+  is_number,
   shapes_of,
   some_of,
 )
-from registry import one_of
-from tf_compat import slim, tf
+from registry import Rule, one_of
+from tf_compat import tf
 
 ORDERS = (
   'channel_spatial',
@@ -31,6 +33,10 @@ ORDERS = (
   'channel',
   'spatial',
 )
+
+Gamma = Annotated[
+  float, Rule('a number from 0', lambda v: is_number(v) and v >= 0)
+]
 
 
 def cbam_block(
@@ -43,11 +49,14 @@ def cbam_block(
   order: Annotated[str, one_of(*ORDERS)] = 'channel_spatial',
   spatial_batch_norm: Switch = False,
   mlp_bias: Switch = True,
+  norm_gamma: Gamma = 1.0,
+  norm_epsilon: Epsilon = None,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
   """G · spatial(G), where G = net · channel(net).
 
   `order` may reverse the two gates, select one of them, or compute both from
-  the same input: net · channel(net) · spatial(net).
+  the same input: net · channel(net) · spatial(net). norm_gamma is the initial
+  factor of the spatial gate's batch norm; with 0, that gate is 1/2 at first.
   """
   channel = functools.partial(
     _channel_gate, ratio=ratio, pools=channel_pools.split('+'), bias=mlp_bias
@@ -56,7 +65,9 @@ def cbam_block(
     _spatial_gate,
     kernel_size=kernel_size,
     pools=spatial_pools.split('+'),
-    batch_norm=spatial_batch_norm,
+    norm={'epsilon': norm_epsilon, 'gamma': norm_gamma}
+    if spatial_batch_norm
+    else None,
   )
   if order == 'parallel':
     net, channel_gate = channel(net)
@@ -93,7 +104,10 @@ def _channel_gate(
 
 
 def _spatial_gate(
-  net: tf.Tensor, kernel_size: int, pools: Sequence[str], batch_norm: bool
+  net: tf.Tensor,
+  kernel_size: int,
+  pools: Sequence[str],
+  norm: Mapping[str, Any] | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns net and sigmoid(conv([pool(net), …])), [N, H, W, 1]."""
   with tf.variable_scope('sp_at'):
@@ -104,8 +118,8 @@ def _spatial_gate(
       pooled.insert(pools.index('conv'), squeezed)
     pooled = tf.concat(pooled, 3)  # [N, H, W, pools]
     scores = layers.conv2d(pooled, 1, kernel_size, scope='conv')
-    if batch_norm:
-      scores = slim.batch_norm(scores, scale=True, scope='norm')
+    if norm is not None:
+      scores = layers.batch_norm(scores, 'norm', **norm)
     return net, tf.sigmoid(scores, name='gate')
 
 

@@ -10,8 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nets.attention import layers
-from nets.attention.options import Ratio, find_ratio, hidden_units, shapes_of
-from tf_compat import slim, tf
+from nets.attention.options import (
+  Epsilon,
+  Ratio,
+  find_ratio,
+  hidden_units,
+  shapes_of,
+)
+from tf_compat import tf
 
 # The bottleneck has max(LEAST, C / ratio) units; LEAST is in the authors' code,
 # not in the paper.
@@ -19,7 +25,10 @@ DEFAULT_RATIO, LEAST = 32, 8
 
 
 def coord_block(
-  net: tf.Tensor, *, ratio: Ratio = DEFAULT_RATIO
+  net: tf.Tensor,
+  *,
+  ratio: Ratio = DEFAULT_RATIO,
+  norm_epsilon: Epsilon = None,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
   """net · sigmoid(W_h · f_h) · sigmoid(W_w · f_w), f = _features(means)."""
   channels = net.shape[-1]
@@ -29,7 +38,9 @@ def coord_block(
   )  # [N, W, 1, C]
   sides = [layers.side(net, axis) for axis in (1, 2)]
   features = _features(
-    tf.concat([rows, columns], 1), hidden_units(channels, ratio, LEAST)
+    tf.concat([rows, columns], 1),
+    hidden_units(channels, ratio, LEAST),
+    norm_epsilon,
   )
   rows, columns = tf.split(features, sides, 1)
   down = layers.dense(rows, channels, scope='height')
@@ -39,10 +50,10 @@ def coord_block(
   return net * down * across, (down, across)
 
 
-def _features(net: tf.Tensor, hidden: int) -> tf.Tensor:
+def _features(net: tf.Tensor, hidden: int, epsilon: float | None) -> tf.Tensor:
   """hard_swish(norm(W · net)), hard_swish(x) = x · relu6(x + 3) / 6."""
   net = layers.conv2d(net, hidden, 1, scope='axes')
-  net = slim.batch_norm(net, scale=True, scope='norm')
+  net = layers.batch_norm(net, 'norm', epsilon)
   return net * tf.nn.relu6(net + 3) / 6
 
 

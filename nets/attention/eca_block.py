@@ -25,13 +25,32 @@ AdaptiveSize = Annotated[
     lambda v: v == 'adaptive' or is_kernel_size(v),
   ),
 ]
+StageSizes = Annotated[
+  int | str | tuple,
+  Rule(
+    "an odd whole number from 1, a tuple of them for the network's stages, or "
+    "'adaptive' to derive it from the channels",
+    lambda v: (
+      all(map(is_kernel_size, v)) and bool(v)
+      if isinstance(v, tuple | list)
+      else v == 'adaptive' or is_kernel_size(v)
+    ),
+    lambda v: tuple(v) if isinstance(v, list) else v,
+  ),
+]
 
 
 def eca_block(
-  net: tf.Tensor, *, kernel_size: AdaptiveSize = 'adaptive'
+  net: tf.Tensor, *, kernel_size: StageSizes = 'adaptive'
 ) -> tuple[tf.Tensor, tuple[tf.Tensor]]:
-  """net · sigmoid(convolution of mean(net) along the channels)."""
+  """net · sigmoid(convolution of mean(net) along the channels).
+
+  A tuple of kernel sizes has one for each stage of the network; its last one is
+  that of all further stages.
+  """
   net, (mean,) = memory_ops.pool(net, memory_ops.SPACE, ['avg'])
+  if isinstance(kernel_size, tuple):
+    kernel_size = kernel_size[min(layers.stage(), len(kernel_size)) - 1]
   size = (
     kernel_size
     if isinstance(kernel_size, int)
@@ -51,7 +70,8 @@ def adaptive_size(channels: int) -> int:
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
   """Returns the options for a checkpoint's variables; None if not ECA's.
 
-  Kernels of different sizes mean an adaptive size.
+  Kernels of different sizes mean an adaptive size. They may also be those of
+  stages, but the variables do not tell where a stage ends.
   """
   kernels = shapes_of(shapes, 'neighbours/kernel')
   if not kernels:

@@ -13,7 +13,7 @@ import numpy as np
 
 from nets.attention import layers
 from nets.attention.eca_block import AdaptiveSize, adaptive_size
-from nets.attention.options import shapes_of
+from nets.attention.options import is_number, shapes_of
 from registry import PositiveInt, Rule
 from tf_compat import tf
 
@@ -21,9 +21,7 @@ Share = Annotated[
   float,
   Rule(
     'a number from 0 to 1',
-    lambda v: (
-      isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= 1
-    ),
+    lambda v: is_number(v) and 0 <= v <= 1,
   ),
 ]
 

@@ -22,6 +22,20 @@ KernelSize = Annotated[int, Rule('an odd whole number from 1', is_kernel_size)]
 Switch = Annotated[bool, Rule('True or False', lambda v: isinstance(v, bool))]
 
 
+def is_number(value: Any) -> bool:
+  """Whether a value is an int or a float."""
+  return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+Epsilon = Annotated[
+  float | None,
+  Rule(
+    "a number above 0, or None for the network's",
+    lambda v: v is None or (is_number(v) and v > 0),
+  ),
+]
+
+
 def some_of(*names: str) -> Rule:
   """Returns the rule for several of these: 'avg+max', or a tuple of names."""
 

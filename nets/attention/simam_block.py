@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from nets.attention.options import is_number
 from registry import Rule
 from tf_compat import tf
 
@@ -16,7 +17,7 @@ Positive = Annotated[
   float,
   Rule(
     'a number above 0',
-    lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and v > 0,
+    lambda v: is_number(v) and v > 0,
   ),
 ]
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nets.attention import layers, memory_ops
-from nets.attention.options import KernelSize, Switch, shapes_of
-from tf_compat import slim, tf
+from nets.attention.options import Epsilon, KernelSize, Switch, shapes_of
+from tf_compat import tf
 
 # Scope of a gate -> the axis of [N, H, W, C] that its pools reduce. The kernel
 # covers the two other axes in their order. The names are the authors'.
@@ -19,7 +19,11 @@ _AXES = {'cw': 1, 'hc': 2}
 
 
 def triplet_block(
-  net: tf.Tensor, *, kernel_size: KernelSize = 7, spatial: Switch = True
+  net: tf.Tensor,
+  *,
+  kernel_size: KernelSize = 7,
+  spatial: Switch = True,
+  norm_epsilon: Epsilon = None,
 ) -> tuple[tf.Tensor, tuple[tf.Tensor]]:
   """net · mean(gate(H, W), gate(C, W), gate(H, C)), each over the third axis.
 
@@ -28,21 +32,23 @@ def triplet_block(
   gates = []
   if spatial:
     net, pooled = memory_ops.pool(net, memory_ops.CHANNELS, ['max', 'avg'])
-    gates.append(_gate(tf.concat(pooled, 3), kernel_size, 'hw'))
+    gates.append(_gate(tf.concat(pooled, 3), kernel_size, norm_epsilon, 'hw'))
   for scope, axis in _AXES.items():
     pooled = [tf.reduce_max(net, axis), tf.reduce_mean(net, axis)]
-    gate = _gate(tf.stack(pooled, 3), kernel_size, scope)
+    gate = _gate(tf.stack(pooled, 3), kernel_size, norm_epsilon, scope)
     gates.append(tf.expand_dims(tf.squeeze(gate, 3), axis))
   total = gates[0] + gates[1] + (gates[2] if spatial else 0)
   gate = tf.multiply(total, 1 / len(gates), name='gate')  # [N, H, W, C]
   return net * gate, (gate,)
 
 
-def _gate(pooled: tf.Tensor, kernel_size: int, scope: str) -> tf.Tensor:
+def _gate(
+  pooled: tf.Tensor, kernel_size: int, epsilon: float | None, scope: str
+) -> tf.Tensor:
   """sigmoid(norm(K * pooled)), [N, …, …, 1], for pooled [N, …, …, 2]."""
   with tf.variable_scope(scope):
     scores = layers.conv2d(pooled, 1, kernel_size, scope='conv')
-    return tf.sigmoid(slim.batch_norm(scores, scale=True, scope='norm'))
+    return tf.sigmoid(layers.batch_norm(scores, 'norm', epsilon))
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:

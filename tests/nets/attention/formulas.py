@@ -42,7 +42,11 @@ def conv(net, layer, rate=1):
   return np.einsum('nhwcij,ijco->nhwo', windows, kernel) + layer.get('bias', 0)
 
 
-def batch_norm(net, layer, is_training, epsilon=1e-3):
+# slim's default, which the networks' arg scopes may replace.
+EPSILON = 1e-3
+
+
+def batch_norm(net, layer, is_training, epsilon=EPSILON):
   """Normalizes by the batch's statistics in training, else by moving ones."""
   mean, variance = layer['moving_mean'], layer['moving_variance']
   if is_training:
@@ -91,7 +95,8 @@ def cbam(net, weights, is_training, order, spatial_batch_norm, **options):
     ]
     scores = conv(np.concatenate(pools, 3), weights['sp_at/conv'])
     if spatial_batch_norm:
-      scores = batch_norm(scores, weights['sp_at/norm'], is_training)
+      epsilon = options['norm_epsilon'] or EPSILON
+      scores = batch_norm(scores, weights['sp_at/norm'], is_training, epsilon)
     return sigmoid(scores)
 
   if order == 'parallel':
@@ -101,18 +106,27 @@ def cbam(net, weights, is_training, order, spatial_batch_norm, **options):
   return net
 
 
-def bam(net, weights, is_training, ratio, dilation):
-  del ratio
-  scores = mlp(pooled(net), weights['channel/mlp_0'], weights['channel/mlp_1'])[
-    :, None, None
-  ]
-  channel = batch_norm(scores, weights['channel/norm'], is_training)
-  spatial = relu(conv(net, weights['spatial/reduce']))
-  for layer in ('spatial/dilated_0', 'spatial/dilated_1'):
-    spatial = relu(conv(spatial, weights[layer], dilation))
+def bam(net, weights, is_training, dilation, combination, norm, **options):
+  def normalized(scores, layer, place):
+    if norm != place:
+      assert layer not in weights
+      return scores
+    epsilon = options['norm_epsilon'] or EPSILON
+    return batch_norm(scores, weights[layer], is_training, epsilon)
+
+  hidden = dense(pooled(net), weights['channel/mlp_0'])[:, None, None]
+  hidden = relu(normalized(hidden, 'channel/norm_0', 'inside'))
+  channel = dense(hidden, weights['channel/mlp_1'])
+  channel = normalized(channel, 'channel/norm', 'last')
+  spatial = net
+  for layer in ('reduce', 'dilated_0', 'dilated_1'):
+    rate = 1 if layer == 'reduce' else dilation
+    spatial = conv(spatial, weights[f'spatial/{layer}'], rate)
+    spatial = relu(normalized(spatial, f'spatial/{layer}_norm', 'inside'))
   spatial = conv(spatial, weights['spatial/score'])
-  spatial = batch_norm(spatial, weights['spatial/norm'], is_training)
-  return net * (1 + sigmoid(channel + spatial))
+  spatial = normalized(spatial, 'spatial/norm', 'last')
+  both = channel + spatial if combination == 'add' else channel * spatial
+  return net * (1 + sigmoid(both))
 
 
 def eca(net, weights, is_training, kernel_size):
@@ -122,6 +136,8 @@ def eca(net, weights, is_training, kernel_size):
   if kernel_size == 'adaptive':
     # ψ(C) = |log2(C) / 2 + 1 / 2|, made odd: 3 for 16 and 20, else 1 here.
     kernel_size = 3 if channels >= 16 else 1
+  if isinstance(kernel_size, tuple):
+    kernel_size = kernel_size[0]  # The map is in the first stage.
   assert len(kernel) == kernel_size
   margin = kernel_size // 2
   line = np.pad(pooled(net), [(0, 0), (margin, margin)])
@@ -150,12 +166,12 @@ def gc(net, weights, is_training, ratio, pool, fusion):
   return net + term if fusion == 'add' else net * sigmoid(term)
 
 
-def coord(net, weights, is_training, ratio):
+def coord(net, weights, is_training, ratio, norm_epsilon):
   del ratio
   height = net.shape[1]
   both = np.concatenate([net.mean(2), net.mean(1)], 1)  # [N, H + W, C]
   both = both @ weights['axes']['kernel'][0, 0]
-  both = batch_norm(both, weights['norm'], is_training)
+  both = batch_norm(both, weights['norm'], is_training, norm_epsilon or EPSILON)
   both = both * np.clip(both + 3, 0, 6) / 6
   rows = sigmoid(dense(both[:, :height], weights['height']))
   columns = sigmoid(dense(both[:, height:], weights['width']))
@@ -170,8 +186,9 @@ def simam(net, weights, is_training, e_lambda):
   return net * sigmoid(distance / (4 * (variance + e_lambda)) + 0.5)
 
 
-def scse(net, weights, is_training, ratio, combination):
+def scse(net, weights, is_training, ratio, combination, spatial_bias):
   del is_training, ratio
+  assert ('bias' in weights['sse']) == spatial_bias
   scores = mlp(pooled(net), weights['cse/mlp_0'], weights['cse/mlp_1'])
   channel = net * sigmoid(scores)[:, None, None]
   spatial = net * sigmoid(conv(net, weights['sse']))
@@ -215,15 +232,17 @@ def ema(net, weights, is_training, factor):
   return np.concatenate([one(x) for x in np.split(net, groups, 3)], 3)
 
 
-def triplet(net, weights, is_training, kernel_size, spatial):
+def triplet(net, weights, is_training, kernel_size, spatial, norm_epsilon):
   del kernel_size
+  epsilon = norm_epsilon or EPSILON
 
   def gated(name, reduced):
     """Multiplies by the gate of pools over an axis, moved to the end."""
     turned = np.moveaxis(net, reduced, 3)
     pools = np.stack([turned.max(3), turned.mean(3)], 3)
     scores = conv(pools, weights[f'{name}/conv'])
-    scores = batch_norm(scores, weights[f'{name}/norm'], is_training)
+    norm = weights[f'{name}/norm']
+    scores = batch_norm(scores, norm, is_training, epsilon)
     return np.moveaxis(turned * sigmoid(scores), 3, reduced)
 
   branches = [gated('cw', 1), gated('hc', 2)]
@@ -394,48 +413,56 @@ FORMULAS = {
   'mlca_block': mlca,
   'strip_block': strip,
 }
-# Every module, and each of its options with another value.
-TEXTS = (
+# Every module, in every form whose operations differ.
+FORMS = (
   'se_block',
-  'se_block(ratio=2)',
   "se_block(squeeze='max', excitation='hard_sigmoid')",
   "se_block(excitation='tanh')",
   'cbam_block',
-  'cbam_block(ratio=3, kernel_size=3)',
-  'cbam_block(kernel_size=1)',
-  "cbam_block(channel_pools='max')",
-  "cbam_block(channel_pools='lse+lp', mlp_bias=False)",
   "cbam_block(channel_pools='lp+max+avg+lse')",
-  "cbam_block(spatial_pools='conv', order='spatial')",
   "cbam_block(spatial_pools='max+conv+avg', order='spatial_channel')",
-  "cbam_block(order='channel')",
   "cbam_block(order='parallel')",
-  'cbam_block(spatial_batch_norm=True, kernel_size=3)',
+  "cbam_block(ratio=16, spatial_pools='max+avg', "
+  'spatial_batch_norm=True, norm_gamma=0, norm_epsilon=1e-5)',
   'bam_block',
-  'bam_block(ratio=4, dilation=2)',
+  "bam_block(combination='multiply', norm='inside', norm_epsilon=1e-5)",
   'eca_block',
-  'eca_block(kernel_size=5)',
   'gc_block',
-  'gc_block(ratio=4)',
   "gc_block(ratio=2, pool='avg')",
   "gc_block(ratio=2, fusion='scale')",
   'coord_block',
-  'coord_block(ratio=2)',
   'simam_block',
-  'simam_block(e_lambda=0.5)',
   'scse_block',
-  "scse_block(ratio=3, combination='max')",
-  'ema_block',
+  "scse_block(ratio=3, combination='max', spatial_bias=True)",
   'ema_block(factor=4)',
   'triplet_block',
-  'triplet_block(kernel_size=3, spatial=False)',
   'ela_block',
   'ela_block(kernel_size=5, norm_groups=2, group_width=8)',
   'scsa_block',
   "scsa_block(heads=2, window_size=2, kernel_sizes=(1, 3, 3, 5), pool='max')",
   "scsa_block(window_size='all', gate='softmax', qkv_bias=True)",
   'mlca_block',
-  'mlca_block(local_size=2, kernel_size=5, local_weight=0.25)',
   'strip_block',
   "strip_block(kernel_size=3, thickness=3, gate='sigmoid', projections=True)",
+)
+# Each option of each module with another value.
+TEXTS = (
+  *FORMS,
+  'se_block(ratio=2)',
+  'cbam_block(ratio=3, kernel_size=3)',
+  'cbam_block(kernel_size=1)',
+  "cbam_block(channel_pools='max')",
+  "cbam_block(channel_pools='lse+lp', mlp_bias=False)",
+  "cbam_block(spatial_pools='conv', order='spatial')",
+  "cbam_block(order='channel')",
+  'cbam_block(spatial_batch_norm=True, kernel_size=3)',
+  'bam_block(ratio=4, dilation=2)',
+  'eca_block(kernel_size=5)',
+  'eca_block(kernel_size=(3, 5, 5, 7))',
+  'gc_block(ratio=4)',
+  'coord_block(ratio=2, norm_epsilon=1e-5)',
+  'simam_block(e_lambda=0.5)',
+  'ema_block',
+  'triplet_block(kernel_size=3, spatial=False, norm_epsilon=1e-5)',
+  'mlca_block(local_size=2, kernel_size=5, local_weight=0.25)',
 )

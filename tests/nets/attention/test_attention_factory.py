@@ -4,6 +4,7 @@ import pytest
 from formulas import TEXTS
 
 from errors import UserError
+from nets.attention.attend import BLOCK, STAGE, VARIABLES, Stages, attend
 from nets.attention.attention_factory import (
   ATTENTION_MODULES,
   get_attention,
@@ -48,7 +49,8 @@ def test_text_is_the_shortest_flag_value(text, canonical):
       r"cbam_block has no option 'ration'.*"
       r"cbam_block\(ratio=8, kernel_size=7, channel_pools='avg\+max', "
       r"spatial_pools='avg\+max', order='channel_spatial', "
-      r'spatial_batch_norm=False, mlp_bias=True\)',
+      r'spatial_batch_norm=False, mlp_bias=True, norm_gamma=1\.0, '
+      r'norm_epsilon=None\)',
     ),
     (
       'se_block(kernel_size=3)',
@@ -70,7 +72,14 @@ def test_text_is_the_shortest_flag_value(text, canonical):
     ('cbam_block(mlp_bias=0)', 'mlp_bias=0 .* True or False'),
     ("se_block(squeeze='lse')", "squeeze='lse' .* one of 'avg', 'max'"),
     ("se_block(excitation='relu')", "one of 'sigmoid', 'hard_sigmoid', 'tan"),
+    ('cbam_block(norm_gamma=-1)', 'norm_gamma=-1 .* a number from 0'),
+    ('cbam_block(norm_epsilon=0)', "epsilon=0 .* or None for the network's"),
     ('bam_block(dilation=0)', 'dilation=0 .* whole number from 1'),
+    ("bam_block(combination='max')", "one of 'add', 'multiply'"),
+    ("bam_block(norm='first')", "norm='first' .* one of 'last', 'inside'"),
+    ('eca_block(kernel_size=(3, 4))', r'kernel_size=\(3, 4\) .* a tuple of'),
+    ('eca_block(kernel_size=())', r'kernel_size=\(\) .* a tuple of'),
+    ("scse_block(spatial_bias='no')", "spatial_bias='no' .* True or False"),
     ('eca_block(kernel_size=2)', "kernel_size=2 .* or 'adaptive'"),
     ("eca_block(kernel_size='big')", "kernel_size='big' .* odd whole"),
     ("gc_block(pool='max')", "pool='max' .* one of 'attention', 'avg'"),
@@ -130,6 +139,7 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     "cbam_block(kernel_size=5, order='spatial')",
     'bam_block',
     'bam_block(ratio=4)',
+    "bam_block(norm='inside')",
     'eca_block(kernel_size=5)',
     'gc_block',
     "gc_block(ratio=2, pool='avg')",
@@ -137,6 +147,7 @@ def shapes_of(text: str, channels) -> dict[str, list[int]]:
     'coord_block(ratio=4)',
     'scse_block',
     'scse_block(ratio=16)',
+    'scse_block(spatial_bias=True)',
     'ema_block',
     'triplet_block',
     'triplet_block(kernel_size=3, spatial=False)',
@@ -175,6 +186,15 @@ def test_adaptive_kernel_sizes_are_recognized(channels):
   text = recognize(shapes)
   assert (text == 'eca_block') == (len(channels) == 3)
   assert shapes_of(text, channels) == shapes
+
+
+def test_kernel_sizes_of_stages(graph):
+  module = get_attention('eca_block(kernel_size=(3, 5))')
+  with slim.arg_scope([attend], module=module, stages=Stages()):
+    for index, at in enumerate((BLOCK, (BLOCK, STAGE), BLOCK, STAGE, BLOCK)):
+      attend(tf.zeros([1, 2, 2, 16]), scope=f'{index}_{{name}}', at=at)
+  sizes = [v.shape[0] for v in tf.get_collection(VARIABLES)]
+  assert sizes == [3, 3, 5, 5]
 
 
 @pytest.mark.slow

@@ -8,7 +8,11 @@ import re
 import pytest
 
 from nets.attention.attend import BLOCK, STAGE, attend
-from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
+from nets.attention.attention_factory import (
+  ATTENTION_MODULES,
+  PLACEMENTS,
+  get_attention,
+)
 from tf_compat import tf
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -42,6 +46,17 @@ def test_every_kind_has_its_rows_in_order():
 def test_paper(name):
   (link,) = re.findall(r'\((https:.*?)\)', table('formula')[name][1])
   assert link in inspect.getmodule(ATTENTION_MODULES[name].function).__doc__
+
+
+def test_every_kind_is_compared_with_its_authors_code():
+  """One row each, whose spellings are of this module and can be read."""
+  rows = table("default here, and why | as the authors' code | as timm")
+  assert list(rows) == list(ATTENTION_MODULES)
+  for name, cells in rows.items():
+    spellings = re.findall(r'`(\w+_block(?:\(.*?\))?)`', ' '.join(cells))
+    assert {get_attention(text).name for text in spellings} == {name}
+    for placement in re.findall(r'placed `(\w+)`', ' '.join(cells)):
+      assert placement in PLACEMENTS
 
 
 @pytest.mark.parametrize('channels', [1, 3, 20, 64, 256, 2048])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from formulas import FORMULAS, TEXTS
+from formulas import FORMS, FORMULAS, TEXTS
 
 from nets.attention.attend import BLOCK, STAGE, VARIABLES, attend
 from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
@@ -20,6 +20,7 @@ NORMED = (
   'bam_block',
   'coord_block',
   'cbam_block(spatial_batch_norm',
+  'cbam_block(ratio=16, ',
   'triplet_block',
 )
 
@@ -103,7 +104,7 @@ def test_formula_in_training(text, shape):
 @pytest.mark.parametrize(
   ('dtype', 'tolerance'), [('float32', 2e-5), ('float16', 2e-2)]
 )
-@pytest.mark.parametrize('text', TEXTS)
+@pytest.mark.parametrize('text', FORMS)
 def test_formula_in_less_precision(text, dtype, tolerance):
   def small(name, shape, rng):
     return weight(name, shape, rng) / 4
@@ -184,7 +185,7 @@ def test_initial_values(graph, text):
   tf.set_random_seed(0)
   build(text, tf.zeros([1, 2, 2, 512]))
   start = {'bias': 0, 'beta': 0, 'moving_mean': 0}
-  start |= {'gamma': 1, 'moving_variance': 1}
+  start |= {'gamma': 0 if 'norm_gamma=0' in text else 1, 'moving_variance': 1}
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     for variable in tf.global_variables():
@@ -201,7 +202,7 @@ def test_initial_values(graph, text):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('channels', [1, 2, 3, 16])
-@pytest.mark.parametrize('text', TEXTS)
+@pytest.mark.parametrize('text', FORMS)
 def test_batch_and_sides_may_be_unknown(graph, text, channels):
   net = tf.placeholder(tf.float32, [None, None, None, channels])
   attended = build(text, net, is_training=True)
@@ -217,7 +218,7 @@ def test_batch_and_sides_may_be_unknown(graph, text, channels):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
-@pytest.mark.parametrize('text', TEXTS)
+@pytest.mark.parametrize('text', FORMS)
 def test_half_precision_trains(graph, text, dtype):
   """Outputs and gradients have the dtype of the input and are finite."""
   net = tf.random_normal([2, 7, 5, 16], dtype=dtype, seed=0)
@@ -230,7 +231,7 @@ def test_half_precision_trains(graph, text, dtype):
       assert np.isfinite(gradient.astype(float)).all()
 
 
-@pytest.mark.parametrize('text', TEXTS)
+@pytest.mark.parametrize('text', FORMS)
 def test_variables_are_model_variables_and_only_kernels_decay(graph, text):
   attend(
     tf.zeros([1, 4, 4, 8]),
