@@ -236,7 +236,10 @@ class NetworkOptions(Options):
     None,
     'Where attention is inserted: at the end of each block, of each stage but '
     'the last, once before the classifier (class, added to the feature map), '
-    "or both there and at the module's own default, which applies if not set.",
+    "or both there and at the module's own default, which applies if not set; "
+    'at the end of each later block, after the first stage; or within each '
+    "block: inner, after its spatial convolution, or conv, before that one's "
+    'norm.',
     known=PLACEMENTS,
     structure=True,
   )
