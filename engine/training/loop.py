@@ -245,6 +245,7 @@ def _finish_again(setup: Setup, signals: Signals) -> Summary:
     f'Already finished at step {step} ({reason}): set --max_number_of_steps '
     f'above {step} to continue.'
   )
+  _evaluate_if_missing(setup)
   if setup.is_chief:
     if not finished:
       run_status.write_finished(job.train_dir, reason, step)
@@ -252,6 +253,14 @@ def _finish_again(setup: Setup, signals: Signals) -> Summary:
       # The parameter servers would wait for the chief.
       _deploy(setup, signals).end(0)
   return Summary(step, math.nan, reason, setup.checkpoint)
+
+
+def _evaluate_if_missing(setup: Setup) -> None:
+  """Evaluates the last checkpoint, unless that was done before a kill."""
+  validation = _validation(setup)
+  if validation and not validation.is_evaluated(setup.start_step):
+    with validation:
+      validation.check(setup.checkpoint or '')
 
 
 def _check_finished_network(setup: Setup) -> None:

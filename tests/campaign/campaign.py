@@ -1,6 +1,7 @@
 """A campaign of faults: damages inputs and kills processes for some minutes.
 
 Usage: python tests/campaign/campaign.py [--minutes=2] [--seed=0] [--jobs=2]
+         [--inputs_per_kill=150]
 
 Prints a table of what was tried, also when it is interrupted, then each fault
 with the number that repeats it (--only=NUMBER). Progress goes to stderr. The
@@ -33,8 +34,6 @@ from tf_compat import tf  # noqa: E402
 
 RESULTS = 'clean', 'refused', 'slow', 'trace', 'hang', 'loss'
 FAULTS = 'trace', 'hang', 'loss'
-# A trial of kills takes as long as many inputs.
-INPUTS_PER_KILL = 150
 
 
 def main() -> int:
@@ -54,6 +53,8 @@ def _options() -> argparse.Namespace:
   parser.add_argument('--minutes', type=float, default=2)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--jobs', type=int, default=2)
+  # A trial of kills takes as long as many inputs.
+  parser.add_argument('--inputs_per_kill', type=int, default=150)
   parser.add_argument('--only', type=int, help='one trial, by its number')
   return parser.parse_args()
 
@@ -77,7 +78,7 @@ def _run(
     server = Server(place)
     while not stopped.is_set() and (number := next(numbers, None)) is not None:
       folder = place / f'trial_{number}'
-      module = inputs if number % INPUTS_PER_KILL else kills
+      module = inputs if number % options.inputs_per_kill else kills
       seed = 1_000_003 * options.seed + number
       outcome = module.attempt(server, templates, folder, seed)
       outcomes.append((number, outcome))

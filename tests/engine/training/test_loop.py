@@ -539,3 +539,18 @@ def test_the_last_step_is_logged_however_few_there_are(train, tmp_path):
   train(max_number_of_steps=3, log_every_n_steps=2)
   steps = progress_csv.read(tmp_path / 'train' / progress_csv.FILE)['step']
   assert steps.tolist() == [2, 3]
+
+
+@pytest.mark.slow
+def test_an_evaluation_of_the_last_step_that_a_kill_prevented(train, tmp_path):
+  """The last checkpoint was saved, and the process killed before its result."""
+  options = {'eval_every_n_steps': 2, 'max_number_of_steps': 4}
+  train(**options)
+  path = tmp_path / 'train' / 'eval' / results_csv.FILE
+  lines = path.read_text().splitlines(keepends=True)
+  path.write_text(''.join(lines[:-1]))
+  (tmp_path / 'train' / 'finished.json').unlink()
+  train(**options)
+  assert [row['global_step'] for row in results_csv.read(path)] == [2, 4]
+  train(**options)
+  assert [row['global_step'] for row in results_csv.read(path)] == [2, 4]
