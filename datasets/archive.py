@@ -254,6 +254,7 @@ def _zip_entries(archive: pathlib.Path) -> list[tuple[str, Blob | None]]:
   links: list[str] = []
   modified = archive.stat().st_mtime_ns
   with _unpacking(archive) as plain, zipfile.ZipFile(archive) as packed:
+    _check_directory(archive, len(packed.infolist()))
     for member in packed.infolist():
       name = _relative(member.filename.replace('\\', '/'))
       if member.is_dir():
@@ -268,6 +269,26 @@ def _zip_entries(archive: pathlib.Path) -> list[tuple[str, Blob | None]]:
         entries.append((name, blob))
   _warn_of_others(archive, links)
   return entries
+
+
+def _check_directory(archive: pathlib.Path, found: int) -> None:
+  """Checks that as many members were found as the archive says it has.
+
+  A damaged length hides the members after it, and zipfile does not tell.
+
+  Raises:
+    zipfile.BadZipFile: if there are fewer or more.
+  """
+  with open(archive, 'rb', opener=_open_file) as file:
+    size = file.seek(0, os.SEEK_END)
+    # The last record, with a comment of up to 64 KiB.
+    file.seek(max(0, size - 22 - 0xFFFF))
+    data = file.read()
+  start = data.rfind(b'PK\x05\x06')
+  total = int.from_bytes(data[start + 10 : start + 12], 'little')
+  # Archives of more members have the number elsewhere, or count modulo 2^16.
+  if total != 0xFFFF and total != found % 0x10000:
+    raise zipfile.BadZipFile(f'its directory lists {found} of {total} members')
 
 
 def _warn_of_others(archive: str | os.PathLike, names: Iterable[str]) -> None:

@@ -154,6 +154,10 @@ def test_a_zip_archive_writes_nothing_outside_and_follows_no_link(
   ]
 
 
+def with_byte(data: bytes, position: int, value: int) -> bytes:
+  return data[:position] + bytes([value]) + data[position + 1 :]
+
+
 @pytest.mark.parametrize(
   ('damage', 'reason'),
   [
@@ -165,6 +169,11 @@ def test_a_zip_archive_writes_nothing_outside_and_follows_no_link(
         b'PK\x03\x04\x14\0\0', b'PK\x03\x04\x14\0\1'
       ).replace(b'PK\x01\x02\x14\x03\x14\0\0', b'PK\x01\x02\x14\x03\x14\0\1'),
       'encrypted',
+    ),
+    # The length of a comment, which then takes in the entries that follow.
+    (
+      lambda data: with_byte(data, data.index(b'PK\x01\x02') + 33, 1),
+      'lists 1 of 2 members',
     ),
   ],
 )
