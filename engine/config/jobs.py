@@ -43,6 +43,9 @@ PREPROCESSING_NAMES = (
   f"{', '.join(PREPROCESSINGS)}; with options, 'imagenet(crop_fraction=0.95)'"
 )
 
+# The values of --formats.
+EXPORT_FORMATS = ('saved_model', 'tflite', 'onnx')
+
 # More would need a name for each in memory, and are a mistake.
 MOST_CLASSES = 10_000_000
 
@@ -595,6 +598,47 @@ class PredictJob(ImageOptions):
     'Folder to receive a folder for each predicted class, with links to the '
     'images.',
     path=True,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportJob(CheckpointOptions):
+  """Options of export_model.py."""
+
+  output_dir: str | None = option(
+    None,
+    'Folder for the exported model, which must not exist or be empty.',
+    path=True,
+  )
+  formats: str = option(
+    ','.join(EXPORT_FORMATS),
+    f'Formats, separated by commas: {", ".join(EXPORT_FORMATS)}.',
+  )
+  quantize: str | None = option(
+    None,
+    'Also write a smaller TFLite model: float16 stores weights in half the '
+    'bytes, int8 stores and computes in a quarter, and also in ONNX if that '
+    'keeps its accuracy.',
+    known=('float16', 'int8'),
+  )
+  calibration_images: int = option(
+    200, 'Number of training records that int8 takes its ranges from.', lower=1
+  )
+  max_accuracy_loss: float = option(
+    0.02,
+    'Accuracy that a quantized model may lose; if it loses more, nothing is '
+    'written.',
+    lower=0,
+    upper=1,
+  )
+  num_images: int = option(
+    500,
+    'Largest number of records of the split on which each file is compared with '
+    'the checkpoint.',
+    lower=1,
+  )
+  overwrite: bool = option(
+    False, 'Replace another exported model in --output_dir.'
   )
 
 

@@ -22,6 +22,7 @@ from engine.config import imported, job_file, precedence
 from engine.config.jobs import (
   CheckpointOptions,
   EvalJob,
+  ExportJob,
   ImageOptions,
   ModelOptions,
   NetworkOptions,
@@ -52,7 +53,8 @@ class Setup(Generic[JobT]):
     channels: channels of the images that the network takes.
     image_size: their side in pixels.
     cluster: the processes that train together; None for one.
-    checkpoint: the readable checkpoint that training starts from, or None.
+    checkpoint: the readable checkpoint that training starts from, or that is
+      exported; or None.
     is_resumed: whether that is a checkpoint of the same run.
   """
 
@@ -265,6 +267,31 @@ def prediction(job: PredictJob, explicit: Collection[str]) -> Setup[PredictJob]:
   _check_paths(job)
   job, recorded, folder = _complete_from_checkpoint(job, explicit)
   return _on_images(job, recorded, folder)
+
+
+def exporting(job: ExportJob, explicit: Collection[str]) -> Setup[ExportJob]:
+  """Resolves an export; the setup's data set is what the model is tested on.
+
+  Args:
+    job: the job that the flags describe.
+    explicit: the options set by flags.
+
+  Raises:
+    UserError: for wrong input.
+  """
+  _check_paths(job)
+  job, recorded, folder = _complete_from_checkpoint(job, explicit)
+  checkpoint = store.find(job.checkpoint_path)
+  needed = ('model_name', 'dataset_name', 'dataset_dir')
+  missing = [f'--{name}' for name in needed if name not in explicit]
+  if not recorded and missing:
+    raise UserError(
+      f'{folder} has no job.json: set {", ".join(missing)}, and as in training '
+      '--attention_module, --preprocessing_name, --eval_image_size and '
+      '--labels_offset if they were set.'
+    )
+  setup = _on_records(job, recorded, folder)
+  return dataclasses.replace(setup, checkpoint=checkpoint)
 
 
 def _on_images(

@@ -1,0 +1,111 @@
+"""The network of a checkpoint: its probabilities, and its frozen graph."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from deployment import devices
+from engine.checkpoints import restore as restoring
+from engine.config.jobs import ExportJob
+from engine.config.resolve import Setup
+from nets import complexity
+from preprocessing.preprocessing_factory import Preprocessing, get_preprocessing
+from tf_compat import tf
+from tools.export import folding
+
+# Names of the input and the output of exported graphs.
+PIXELS, PROBABILITIES = 'pixels', 'probabilities'
+# Input of the network alone, after preprocessing.
+_IMAGES = 'images'
+
+
+class Network:
+  """The network of a checkpoint for inference, in a session on the CPU.
+
+  Args:
+    setup: the export, with its checkpoint.
+
+  Raises:
+    UserError: if the checkpoint is of another network.
+  """
+
+  def __init__(self, setup: Setup[ExportJob]):
+    self._setup, job = setup, setup.job
+    side = setup.image_size
+    self._graph = tf.Graph()
+    self._session = tf.Session(
+      graph=self._graph, config=devices.session_config(cpu_only=True)
+    )
+    with self._graph.as_default():
+      images = tf.placeholder(
+        tf.float32, [None, side, side, setup.channels], _IMAGES
+      )
+      logits, _ = setup.network_fn(is_training=False)(images)
+      tf.nn.softmax(logits, name=PROBABILITIES)
+      checkpoint = setup.checkpoint or ''
+      mapping = restoring.evaluating(
+        job.model_name, checkpoint, bool(job.moving_average_decay)
+      )
+      restoring.restorer(mapping)(self._session, checkpoint)
+
+  def __enter__(self) -> Network:
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    self._session.close()
+
+  def probabilities(self, images: np.ndarray) -> np.ndarray:
+    """Returns [N, num_classes] for preprocessed images [N, H, W, C]."""
+    return self._session.run(f'{PROBABILITIES}:0', {f'{_IMAGES}:0': images})
+
+  def frozen(self) -> tf.GraphDef:
+    """Returns the graph from `pixels` to `probabilities`, in constants.
+
+    `pixels` are float32 [N, H, W, C] in [0, 255], of the network's size.
+    """
+    constants = tf.graph_util.convert_variables_to_constants(
+      self._session, self._graph.as_graph_def(), [PROBABILITIES]
+    )
+    setup = self._setup
+    side = setup.image_size
+    # Compiled, it could be converted to no other format.
+    finish = inspect.unwrap(preprocessing(setup).steps.finish)
+    with tf.Graph().as_default() as graph:
+      pixels = tf.placeholder(
+        tf.float32, [None, side, side, setup.channels], PIXELS
+      )
+      (output,) = tf.import_graph_def(
+        constants, {_IMAGES: finish(pixels)}, [f'{PROBABILITIES}:0'], 'network'
+      )
+      tf.identity(output, PROBABILITIES)
+    return folding.fold(graph.as_graph_def(), [PROBABILITIES])
+
+
+def preprocessing(setup: Setup[ExportJob]) -> Preprocessing:
+  """Returns the preprocessing of evaluation."""
+  job = setup.job
+  return get_preprocessing(
+    job.recipe, use_grayscale=job.use_grayscale, fast=job.fast_preprocessing
+  )
+
+
+def with_batch(graph_def: tf.GraphDef, size: int | None) -> tf.Graph:
+  """Returns a frozen graph whose input has a batch of `size` images."""
+  with tf.Graph().as_default() as graph:
+    tf.import_graph_def(graph_def, name='')
+    shape = graph.get_tensor_by_name(f'{PIXELS}:0').shape[1:]
+  with tf.Graph().as_default() as graph:
+    pixels = tf.placeholder(tf.float32, [size, *shape], PIXELS)
+    tf.import_graph_def(graph_def, {PIXELS: pixels}, name='')
+  return graph
+
+
+def costs(setup: Setup[ExportJob]) -> tuple[int, int]:
+  """Returns the parameters, and the multiply-adds of one image."""
+  side = setup.image_size
+  with tf.Graph().as_default():
+    image = tf.placeholder(tf.float32, [1, side, side, setup.channels])
+    logits, _ = setup.network_fn(is_training=False)(image)
+    return complexity.total(complexity.layers(logits))

@@ -1,0 +1,73 @@
+"""The output folder: complete or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+from errors import UserError
+
+# The file by which a folder is known to hold an exported model.
+MARK = 'export.json'
+
+
+def check(output_dir: str | None, overwrite: bool) -> pathlib.Path:
+  """Returns the folder to create, without links.
+
+  Args:
+    output_dir: value of --output_dir.
+    overwrite: whether another exported model may be there.
+
+  Raises:
+    UserError: if it is not set, or holds something else.
+  """
+  if not output_dir:
+    raise UserError('--output_dir is required: the folder for the model.')
+  # A link or '.' cannot be replaced, what it stands for can.
+  target = pathlib.Path(os.path.realpath(output_dir))
+  if target.exists() and not target.is_dir():
+    raise UserError(f'{output_dir} is a file: choose another --output_dir.')
+  if not target.is_dir() or not any(target.iterdir()):
+    return target
+  if not (target / MARK).is_file():
+    raise UserError(
+      f'{output_dir} holds files of something else: choose another '
+      '--output_dir.'
+    )
+  if not overwrite:
+    raise UserError(
+      f'{output_dir} holds another model: choose another --output_dir, or set '
+      '--overwrite to replace it.'
+    )
+  return target
+
+
+@contextlib.contextmanager
+def replacing(
+  target: pathlib.Path, overwrite: bool
+) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+  """Yields a folder that replaces the target if the body succeeds.
+
+  Args:
+    target: the folder to create.
+    overwrite: whether another exported model may be there.
+
+  Yields:
+    The folder to fill, and one for temporary files, on the same disk.
+  """
+  target.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(
+    prefix=f'.{target.name}.', dir=target.parent
+  ) as name:
+    folder, work = pathlib.Path(name, 'new'), pathlib.Path(name, 'work')
+    folder.mkdir()
+    work.mkdir()
+    yield folder, work
+    # Another process may have written there meanwhile.
+    check(str(target), overwrite)
+    if target.is_dir():
+      target.rename(pathlib.Path(name, 'old'))
+    folder.rename(target)
