@@ -4,8 +4,8 @@
 # environment is up to date.
 #
 # Usage: bash scripts/setup.sh [--oldest] [EXTRA]
-#   EXTRA    an extra of pyproject.toml to install as well: dev, docs, gpu or
-#            tensorboard
+#   EXTRA    an extra of pyproject.toml to install as well: dev, docs, export, gpu
+#            or tensorboard
 #   $PYTHON  the Python to create it with (default: the first supported one of
 #            python3, python3.13, python3.12, python3.11 and python3.10)
 set -euo pipefail
@@ -24,8 +24,8 @@ if [[ ${1-} == --oldest ]]; then
 fi
 extra=${1:-base}
 case $extra in
-  base | dev | docs | gpu | tensorboard) ;;
-  *) fail "unknown extra '$extra'; known: dev, docs, gpu and tensorboard." ;;
+  base | dev | docs | export | gpu | tensorboard) ;;
+  *) fail "unknown extra '$extra'; known: dev, docs, export, gpu, tensorboard." ;;
 esac
 
 # All paths below are relative to the checkout.

@@ -52,8 +52,9 @@ BARE_LAYERS = {
   for name in ('conv2d', 'separable_conv2d', 'max_pool2d', 'avg_pool2d')
 }
 TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim', 'keras'}
-# Runs Keras 3 in a process of its own, which never loads TF-Slim.
-OTHER_PROCESS = 'weights/reference.py'
+# Run in processes of their own, which never load TF-Slim: one Keras 3, the other
+# an exported model.
+OTHER_PROCESSES = ('weights/reference.py', 'tools/export/runtimes.py')
 LONGEST_FUNCTION = 60
 
 Breach = tuple[str, str]
@@ -148,7 +149,7 @@ def other_doors(root: pathlib.Path) -> Iterator[Breach]:
   """TensorFlow imported elsewhere than in tf_compat.py."""
   for path, tree in sources(root):
     for name in imports(tree, path):
-      if path in ('tf_compat.py', OTHER_PROCESS):
+      if path in ('tf_compat.py', *OTHER_PROCESSES):
         continue
       if name.split('.')[0] in TENSORFLOW:
         yield path, name

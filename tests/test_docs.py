@@ -26,6 +26,7 @@ JOBS = {
   'list_networks.py': jobs.ListJob,
   'import_weights.py': jobs.ImportJob,
   'predict.py': jobs.PredictJob,
+  'export_model.py': jobs.ExportJob,
 }
 ABSL = {'alsologtostderr', 'flagfile', 'help'}
 # Flags of other programs that the pages run.

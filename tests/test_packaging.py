@@ -48,7 +48,7 @@ def test_constraints_pin_every_direct_dependency_and_name_no_host(path):
   assert not re.search(r'https?:|index-url|file:|@', path.read_text())
 
 
-@pytest.mark.parametrize('extra', ['docs', 'gpu', 'tensorboard'])
+@pytest.mark.parametrize('extra', ['docs', 'export', 'gpu', 'tensorboard'])
 def test_the_newest_constraints_pin_the_other_extras_too(extra):
   newest = pins(ROOT / 'constraints' / 'newest.txt')
   assert {name_of(requirement) for requirement in listed(extra)} <= set(newest)

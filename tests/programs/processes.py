@@ -211,4 +211,5 @@ PROGRAMS = {
   'predict': 'predict.py',
   'visualize': 'visualize_attention.py',
   'compare': 'compare_attention.py',
+  'export': 'export_model.py',
 }

@@ -29,3 +29,13 @@ def test_digits_from_conversion_to_accuracy(run, tmp_path):
   results = json.loads((tmp_path / 'train/eval/results.json').read_text())
   assert results['count'] == 360
   assert results['metrics']['Accuracy'] > 0.9
+  # In int8 too, the network that was trained keeps its accuracy.
+  export = run(
+    'export', checkpoint_path='train', output_dir='out', quantize='int8'
+  )
+  assert export.code == 0, export.stderr
+  rows = json.loads((tmp_path / 'out/export.json').read_text())['files']
+  accuracy = {row['file']: row['accuracy'] for row in rows}
+  assert accuracy['checkpoint'] == results['metrics']['Accuracy']
+  assert accuracy['model_int8.tflite'] > accuracy['checkpoint'] - 0.02
+  assert accuracy['model_int8.onnx'] > accuracy['checkpoint'] - 0.02

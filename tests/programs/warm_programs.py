@@ -28,7 +28,8 @@ import threading
 CHECKOUT = pathlib.Path(__file__).parents[2]
 _MODULES = (
   'engine.evaluation.continuous', 'engine.training.loop', 'tools.catalogue',
-  'tools.comparison.compare', 'tools.conversion', 'tools.inspection',
+  'tools.comparison.compare', 'tools.conversion', 'tools.export.export',
+  'tools.inspection',
   'tools.visualization.visualize', 'matplotlib.backends.backend_agg',
 )  # fmt: skip
 

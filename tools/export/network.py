@@ -12,13 +12,14 @@ from engine.config.jobs import ExportJob
 from engine.config.resolve import Setup
 from nets import complexity
 from preprocessing.preprocessing_factory import Preprocessing, get_preprocessing
+from preprocessing.recipe import Finish
 from tf_compat import tf
 from tools.export import folding
 
 # Names of the input and the output of exported graphs.
 PIXELS, PROBABILITIES = 'pixels', 'probabilities'
 # Input of the network alone, after preprocessing.
-_IMAGES = 'images'
+IMAGES = 'images'
 
 
 class Network:
@@ -40,7 +41,7 @@ class Network:
     )
     with self._graph.as_default():
       images = tf.placeholder(
-        tf.float32, [None, side, side, setup.channels], _IMAGES
+        tf.float32, [None, side, side, setup.channels], IMAGES
       )
       logits, _ = setup.network_fn(is_training=False)(images)
       tf.nn.softmax(logits, name=PROBABILITIES)
@@ -58,29 +59,34 @@ class Network:
 
   def probabilities(self, images: np.ndarray) -> np.ndarray:
     """Returns [N, num_classes] for preprocessed images [N, H, W, C]."""
-    return self._session.run(f'{PROBABILITIES}:0', {f'{_IMAGES}:0': images})
+    return self._session.run(f'{PROBABILITIES}:0', {f'{IMAGES}:0': images})
 
   def frozen(self) -> tf.GraphDef:
-    """Returns the graph from `pixels` to `probabilities`, in constants.
-
-    `pixels` are float32 [N, H, W, C] in [0, 255], of the network's size.
-    """
-    constants = tf.graph_util.convert_variables_to_constants(
-      self._session, self._graph.as_graph_def(), [PROBABILITIES]
-    )
-    setup = self._setup
-    side = setup.image_size
+    """Returns the graph from `pixels` to `probabilities`, in constants."""
     # Compiled, it could be converted to no other format.
-    finish = inspect.unwrap(preprocessing(setup).steps.finish)
-    with tf.Graph().as_default() as graph:
-      pixels = tf.placeholder(
-        tf.float32, [None, side, side, setup.channels], PIXELS
-      )
-      (output,) = tf.import_graph_def(
-        constants, {_IMAGES: finish(pixels)}, [f'{PROBABILITIES}:0'], 'network'
-      )
-      tf.identity(output, PROBABILITIES)
-    return folding.fold(graph.as_graph_def(), [PROBABILITIES])
+    finish = inspect.unwrap(preprocessing(self._setup).steps.finish)
+    return freeze(self._session, finish)
+
+
+def freeze(session: tf.Session, finish: Finish) -> tf.GraphDef:
+  """Returns a graph from `pixels` to `probabilities`, in constants.
+
+  Args:
+    session: its graph leads from `images`, float32 [N, H, W, C], to
+      `probabilities`.
+    finish: turns `pixels`, float32 in [0, 255] of the same shape, to images.
+  """
+  constants = tf.graph_util.convert_variables_to_constants(
+    session, session.graph.as_graph_def(), [PROBABILITIES]
+  )
+  shape = session.graph.get_tensor_by_name(f'{IMAGES}:0').shape
+  with tf.Graph().as_default() as graph:
+    images = finish(tf.placeholder(tf.float32, shape, PIXELS))
+    (output,) = tf.import_graph_def(
+      constants, {IMAGES: images}, [f'{PROBABILITIES}:0'], 'network'
+    )
+    tf.identity(output, PROBABILITIES)
+  return folding.fold(graph.as_graph_def(), [PROBABILITIES])
 
 
 def preprocessing(setup: Setup[ExportJob]) -> Preprocessing:

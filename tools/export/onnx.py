@@ -39,7 +39,7 @@ def write(
 
   # It logs what it does, and unknown operations, which the model's test names.
   logging.getLogger('tf2onnx').setLevel(logging.CRITICAL)
-  graph_def, weights = _without_weights(graph_def)
+  graph_def, weights = _without_weights(_without_square(graph_def))
   names = [PIXELS, *weights]
   try:
     model, _ = convert.from_graph_def(
@@ -84,6 +84,27 @@ def _without_weights(
       node.attr['shape'].shape.CopyFrom(value.tensor_shape)
     light.node.append(node)
   return light, weights
+
+
+def _without_square(graph_def: tf.GraphDef) -> tf.GraphDef:
+  """Returns a graph that computes x² as a power.
+
+  tf2onnx 1.17 makes it a product of x with x, transposes the shape of x once
+  for each of them, and gets maps of one pixel wrong.
+  """
+  changed = tf.GraphDef(versions=graph_def.versions)
+  for node in graph_def.node:
+    if node.op == 'Square':
+      two = tf.NodeDef(name=f'{node.name}/two', op='Const')
+      two.attr['dtype'].CopyFrom(node.attr['T'])
+      two.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(np.float32(2)))
+      power = tf.NodeDef(name=node.name, op='Pow')
+      power.input.extend([node.input[0], two.name])
+      power.attr['T'].CopyFrom(node.attr['T'])
+      changed.node.extend([two, power])
+    else:
+      changed.node.append(node)
+  return changed
 
 
 def _is_weight(tensor: Any) -> bool:

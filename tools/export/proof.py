@@ -155,9 +155,12 @@ def run(
   )
   if result.returncode:
     lines = result.stderr.strip().splitlines() or ['no message']
+    remedy = f'leave {kind} out of --formats'
+    if quantized:
+      remedy = f'omit --quantize={quantized}, or {remedy}'
     raise UserError(
-      f'{RUNTIMES[kind]} cannot run the model: {lines[-1].rstrip(".")}. Leave '
-      f'{kind} out of --formats.'
+      f'{RUNTIMES[kind]} cannot run {path.name}: {lines[-1].rstrip(".")}. To '
+      f'export, {remedy}.'
     )
   names = ['probabilities']
   if kind == 'saved_model':

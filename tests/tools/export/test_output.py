@@ -1,0 +1,65 @@
+"""The output folder: complete, or as it was."""
+
+import re
+
+import pytest
+
+from errors import UserError
+from tools.export import output
+
+
+def put(folder, *names):
+  folder.mkdir(exist_ok=True)
+  for name in names:
+    (folder / name).touch()
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+  (tmp_path / 'out').mkdir()
+  with output.replacing(tmp_path / 'out', False) as (folder, work):
+    put(folder, 'model')
+    put(work, 'scratch')
+    assert not any((tmp_path / 'out').iterdir())
+  assert [path.name for path in tmp_path.rglob('*')] == ['out', 'model']
+
+
+def test_another_model_is_replaced_as_a_whole(tmp_path):
+  put(tmp_path / 'out', output.MARK, 'old')
+  target = output.check(str(tmp_path / 'out'), overwrite=True)
+  with output.replacing(target, True) as (folder, _):
+    put(folder, output.MARK, 'new')
+  assert {path.name for path in target.iterdir()} == {output.MARK, 'new'}
+  assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
+def test_a_failure_leaves_everything_as_it_was(tmp_path):
+  put(tmp_path / 'out', output.MARK)
+  with (
+    pytest.raises(RuntimeError),
+    output.replacing(tmp_path / 'out', True) as (folder, _),
+  ):
+    put(folder, 'half')
+    raise RuntimeError
+  assert [path.name for path in tmp_path.rglob('*')] == ['out', output.MARK]
+
+
+@pytest.mark.parametrize(
+  ('names', 'overwrite', 'message'),
+  [
+    ([output.MARK], False, r'holds another model: .*--overwrite'),
+    (['thesis.tex'], False, r'holds files of something else'),
+    (['thesis.tex'], True, r'holds files of something else'),
+  ],
+)
+def test_a_full_folder_is_refused(tmp_path, names, overwrite, message):
+  put(tmp_path / 'out', *names)
+  with pytest.raises(UserError, match=message):
+    output.check(str(tmp_path / 'out'), overwrite)
+
+
+def test_a_file_or_nothing_is_refused(tmp_path):
+  (tmp_path / 'out').touch()
+  with pytest.raises(UserError, match=r'is a file: .*--output_dir'):
+    output.check(str(tmp_path / 'out'), True)
+  with pytest.raises(UserError, match=re.escape('--output_dir is required')):
+    output.check(None, False)
