@@ -142,6 +142,8 @@ install() {
   local extras=${1#base} # 'base dev gpu' -> ' dev gpu' -> 'dev,gpu'
   extras=${extras# }
   extras=${extras// /,}
+  # The tests export models too.
+  if [[ $name == .venv ]]; then extras=${extras/dev/dev,export}; fi
   say "installing TensorFlow and other packages; the first time takes minutes"
   # Pinned and first, since pip would build with any version of setuptools.
   pip_install setuptools

@@ -23,12 +23,12 @@ def test_installs_with_the_constraints_then_does_nothing(machine):
 def test_an_extra_is_added_and_kept(machine):
   machine.python('python3', '3.12')
   machine.run('setup.sh', 'dev')
-  assert machine.logged()[-1].endswith('--editable .[dev]')
+  assert machine.logged()[-1].endswith('--editable .[dev,export]')
   machine.run('setup.sh')
   machine.run('setup.sh', 'dev')
   assert machine.logged() == []
   machine.run('setup.sh', 'gpu')
-  assert machine.logged()[-1].endswith('--editable .[dev,gpu]')
+  assert machine.logged()[-1].endswith('--editable .[dev,export,gpu]')
 
 
 @pytest.mark.parametrize('file', ['pyproject.toml', 'constraints/newest.txt'])

@@ -34,12 +34,14 @@ def test_another_model_is_replaced_as_a_whole(tmp_path):
 
 def test_a_failure_leaves_everything_as_it_was(tmp_path):
   put(tmp_path / 'out', output.MARK)
-  with (
-    pytest.raises(RuntimeError),
-    output.replacing(tmp_path / 'out', True) as (folder, _),
-  ):
-    put(folder, 'half')
-    raise RuntimeError
+
+  def fail():
+    with output.replacing(tmp_path / 'out', True) as (folder, _):
+      put(folder, 'half')
+      raise RuntimeError
+
+  with pytest.raises(RuntimeError):
+    fail()
   assert [path.name for path in tmp_path.rglob('*')] == ['out', output.MARK]
 
 
