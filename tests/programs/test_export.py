@@ -4,8 +4,11 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
+from original_files import photo_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +30,27 @@ def test_the_model_is_complete(exported):
     'saved_model', 'model.tflite', 'model_float16.tflite', 'model.onnx',
     'export.json', 'README.md',
   }  # fmt: skip
-  names = [f'{digit}' for digit in json.loads((out / 'export.json').read_text())[
-    'class_names'
-  ]]  # fmt: skip
+  names = json.loads((out / 'export.json').read_text())['class_names']
   assert len(names) == 10
   served = out / 'saved_model' / '4'
   assert (served / 'assets.extra/labels.txt').read_text().split() == names
   # Nothing is left beside it.
   assert not [path for path in exported.iterdir() if '.out' in path.name]
+
+
+def test_the_code_of_the_card_runs(exported, tmp_path):
+  out = shutil.copytree(exported / 'out', tmp_path / 'out')
+  (out / 'photo.jpg').write_bytes(photo_bytes('JPEG', seed=0))
+  blocks = re.findall(
+    r'```python\n(.*?)```', (out / 'README.md').read_text(), re.S
+  )
+  assert len(blocks) == 4
+  pixels = 'import numpy\npixels = numpy.zeros([2, 16, 16, 1], numpy.float32)\n'
+  result = subprocess.run(
+    [sys.executable, '-I', '-c', pixels + '\n'.join(blocks)], cwd=out,
+    capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert result.returncode == 0, result.stderr
 
 
 def test_another_model_is_replaced_only_if_that_is_wanted(

@@ -54,9 +54,11 @@ print(outputs['class_names'].numpy(), outputs['probabilities'].numpy())
 """,
   'tflite': """\
 from ai_edge_litert.interpreter import Interpreter
-model = Interpreter('{file}').get_signature_runner()
-outputs = model(pixels=pixels[:1])
-print(outputs['probabilities'])
+model = Interpreter('{file}')
+model.allocate_tensors()
+model.set_tensor(model.get_input_details()[0]['index'], pixels[:1])
+model.invoke()
+print(model.get_tensor(model.get_output_details()[0]['index']))
 """,
   'onnx': """\
 import onnxruntime

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
+from engine.run_dir import lock
 from errors import UserError
 
 # The file by which a folder is known to hold an exported model.
 MARK = 'export.json'
+# In the temporary folder: the model that is replaced, and other files.
+_OLD, _WORK = 'old', 'work'
 
 
 def check(output_dir: str | None, overwrite: bool) -> pathlib.Path:
-  """Returns the folder to create, without links.
+  """Returns the folder to create, without links; mends it after a kill.
 
   Args:
     output_dir: value of --output_dir.
@@ -28,6 +33,7 @@ def check(output_dir: str | None, overwrite: bool) -> pathlib.Path:
     raise UserError('--output_dir is required: the folder for the model.')
   # A link or '.' cannot be replaced, what it stands for can.
   target = pathlib.Path(os.path.realpath(output_dir))
+  _recover(target)
   if target.exists() and not target.is_dir():
     raise UserError(f'{output_dir} is a file: choose another --output_dir.')
   if not target.is_dir() or not any(target.iterdir()):
@@ -59,15 +65,28 @@ def replacing(
     The folder to fill, and one for temporary files, on the same disk.
   """
   target.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(
-    prefix=f'.{target.name}.', dir=target.parent
-  ) as name:
-    folder, work = pathlib.Path(name, 'new'), pathlib.Path(name, 'work')
+  with (
+    tempfile.TemporaryDirectory(
+      prefix=f'.{target.name}.', dir=target.parent
+    ) as name,
+    lock.exclusive(name, 'exporting to', '--output_dir'),
+  ):
+    folder, work = pathlib.Path(name, 'new'), pathlib.Path(name, _WORK)
     folder.mkdir()
     work.mkdir()
     yield folder, work
     # Another process may have written there meanwhile.
     check(str(target), overwrite)
     if target.is_dir():
-      target.rename(pathlib.Path(name, 'old'))
+      target.rename(pathlib.Path(name, _OLD))
     folder.rename(target)
+
+
+def _recover(target: pathlib.Path) -> None:
+  """Deletes what a killed export left, but for a model that it moved away."""
+  for folder in target.parent.glob(f'.{glob.escape(target.name)}.*'):
+    if (folder / _WORK).is_dir() and not lock.is_held(folder):
+      old = folder / _OLD
+      if old.is_dir() and not target.exists():
+        old.rename(target)
+      shutil.rmtree(folder, ignore_errors=True)

@@ -45,6 +45,23 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path):
   assert [path.name for path in tmp_path.rglob('*')] == ['out', output.MARK]
 
 
+def test_what_a_killed_export_left_is_deleted_and_its_model_restored(tmp_path):
+  put(tmp_path / '.out.abc', '.lock')
+  put(tmp_path / '.out.abc' / 'old', output.MARK)
+  put(tmp_path / '.out.abc' / 'new', 'half')
+  (tmp_path / '.out.abc' / 'work').mkdir()
+  target = output.check(str(tmp_path / 'out'), True)
+  with output.replacing(target, True) as (folder, _):
+    assert [path.name for path in target.iterdir()] == [output.MARK]
+    # Another export at the same time is left alone.
+    with output.replacing(target, True) as (other, _):
+      assert folder.is_dir()
+      put(other, output.MARK, 'other')
+    put(folder, output.MARK, 'new')
+  assert {path.name for path in target.iterdir()} == {output.MARK, 'new'}
+  assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
 @pytest.mark.parametrize(
   ('names', 'overwrite', 'message'),
   [
