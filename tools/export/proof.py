@@ -146,7 +146,8 @@ def run(
   """
   script = pathlib.Path(runtimes.__file__)
   result = subprocess.run(
-    [sys.executable, '-I', script, kind, path, expected.folder],
+    [sys.executable, '-I', script],
+    input='\n'.join([kind, str(path), str(expected.folder)]),
     env=_environment(),
     capture_output=True,
     text=True,

@@ -1,10 +1,10 @@
 """Runs an exported model in a process of its own, without this project.
 
-Usage: python -I runtimes.py KIND MODEL FOLDER
-  KIND    saved_model, tflite or onnx
-  FOLDER  holds lengths.npy [N] and encoded.bin, the encoded images, and
-          pixels.npy [N or more, H, W, C]; receives probabilities.npy [N, classes]
-          and milliseconds.npy, the time of single images
+Standard input has the format, the model and a folder, which holds lengths.npy [N]
+and encoded.bin, the encoded images, and pixels.npy [N or more, H, W, C]. It
+receives probabilities.npy [N, classes], those of the encoded images in
+probabilities_of_bytes.npy if the model takes them, and milliseconds.npy, the time
+of single images.
 """
 
 import os
@@ -22,8 +22,10 @@ SINGLE = 50
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def main(kind: str, model: str, folder: pathlib.Path) -> None:
+def main() -> None:
   """Runs a model on the images of a folder."""
+  kind, model, name = sys.stdin.read().split('\n')
+  folder = pathlib.Path(name)
   run, of_bytes = LOADERS[kind](model)
   count = len(np.load(folder / 'lengths.npy'))
   pixels = np.load(folder / 'pixels.npy', mmap_mode='r')[:count]
@@ -111,4 +113,4 @@ LOADERS: dict[str, Callable] = {
 }
 
 if __name__ == '__main__':
-  main(sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]))
+  main()
