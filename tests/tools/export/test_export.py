@@ -36,7 +36,6 @@ FAMILIES = (
   'mobilenet_v3_small',
   'inception_v1',
   'nasnet_mobile',
-  'pnasnet_mobile',
 )
 # Each family with one attention module, in turn, before the classifier.
 MODELS = [
