@@ -112,6 +112,7 @@ def text(
     rows: how the checkpoint and each file compare.
     recorded: the checkpoint's job.json, or None.
   """
+  colors = 'RGB' if setup.channels == 3 else 'gray'
   sections = [
     f'# {facts["model_name"]} on {result.dataset}',
     _model(facts),
@@ -120,7 +121,7 @@ def text(
     f'{result.dataset}/{result.split}; times are of one image, on the processor.',
     _markdown(*table(rows)),
     '## Load',
-    f'Pixels are float32 RGB in 0..255, [N, {setup.image_size}, '
+    f'Pixels are float32 {colors} in 0..255, [N, {setup.image_size}, '
     f'{setup.image_size}, {setup.channels}] (one image in TFLite): the photo '
     f'cropped and resized as the recipe `{setup.job.recipe}` does. Normalization '
     'is in the model.',

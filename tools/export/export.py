@@ -69,7 +69,7 @@ def export_model(
     export = _Export(setup, graph_def, folder, expected, rows)
     for name in formats:
       export.write(name)
-    if calibration_set or job.quantize:
+    if job.quantize:
       export.quantize(formats, calibration_set)
     _describe(setup, expected, rows, folder)
   print(tabulate.tabulate(*card.table(rows)))
