@@ -123,7 +123,7 @@ def text(
     '## Load',
     f'Pixels are float32 {colors} in 0..255, [N, {setup.image_size}, '
     f'{setup.image_size}, {setup.channels}] (one image in TFLite): the photo '
-    f'cropped and resized as the recipe `{setup.job.recipe}` does. Normalization '
+    f'cropped and resized as the preprocessing `{setup.job.preprocessing}` does. Normalization '
     'is in the model.',
     *_loading(rows),
     '## Training',

@@ -214,7 +214,7 @@ def _describe(
     'global_step': result.global_step,
     'model_name': setup.job.model_name,
     'attention_module': setup.job.attention_module,
-    'preprocessing_name': setup.job.recipe,
+    'preprocessing_name': setup.job.preprocessing,
     'image_size': setup.image_size,
     'channels': setup.channels,
     'parameters': parameters,

@@ -12,7 +12,7 @@ from engine.config.jobs import ExportJob
 from engine.config.resolve import Setup
 from nets import complexity
 from preprocessing.preprocessing_factory import Preprocessing, get_preprocessing
-from preprocessing.recipe import Finish
+from preprocessing.spec import Finish
 from tf_compat import tf
 from tools.export import folding
 
@@ -93,7 +93,9 @@ def preprocessing(setup: Setup[ExportJob]) -> Preprocessing:
   """Returns the preprocessing of evaluation."""
   job = setup.job
   return get_preprocessing(
-    job.recipe, use_grayscale=job.use_grayscale, fast=job.fast_preprocessing
+    job.preprocessing,
+    use_grayscale=job.use_grayscale,
+    fast=job.fast_preprocessing,
   )
 
 

@@ -14,7 +14,7 @@ from deployment import devices
 from engine import error_translation
 from engine.config.jobs import ExportJob
 from engine.config.resolve import Setup
-from preprocessing.recipe import Steps
+from preprocessing.spec import Steps
 from tf_compat import tf, without_autograph
 from tools.export import network
 

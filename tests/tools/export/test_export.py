@@ -99,7 +99,7 @@ class Exported:
     setup = types.SimpleNamespace(
       image_size=side, channels=shape[3], class_names=NAMES,
       job=types.SimpleNamespace(
-        recipe=spec.preprocessing, use_grayscale=False, fast_preprocessing=False
+        preprocessing=spec.preprocessing, use_grayscale=False, fast_preprocessing=False
       ),
     )  # fmt: skip
     self.paths = {
