@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Leads from a folder of photos to a model: converts them, fine-tunes trained
-# weights by the recipe fine_tune, and evaluates. A second run resumes.
+# Leads from a folder of photos to a model: imports weights that are named,
+# converts the photos, fine-tunes by the recipe fine_tune, and evaluates. A second
+# run resumes.
 #
 # Usage: bash scripts/fine_tune.sh PHOTOS OUT [WEIGHTS] [--flag=value ...]
 #   PHOTOS   folder of photos with a folder for each class, an archive of it, or a
 #            list of photos and labels
-#   OUT      folder for the records (OUT/data) and the run (OUT/run)
+#   OUT      folder for the records (OUT/data), imported weights (OUT/weights) and
+#            the run (OUT/run)
 #   WEIGHTS  what --checkpoint_path takes: a run folder, a checkpoint, or a name
 #            such as timm:resnet50.a1_in1k (default: keras:MobileNetV2)
 #
@@ -33,6 +35,25 @@ run() {
   bash "$here/run.sh" "$@"
 }
 
+fail() {
+  echo "fine_tune: $*" >&2
+  exit 2
+}
+
+[[ -e $photos ]] || fail "no folder, archive or list $photos"
+source=$(cd "$(dirname "$photos")" && pwd)/$(basename "$photos")
+if [[ -f $out/photos.txt && $(cat "$out/photos.txt") != "$source" ]]; then
+  fail "$out was made from $(cat "$out/photos.txt"), not $source: name" \
+    "another folder OUT"
+fi
+mkdir -p "$out"
+printf '%s\n' "$source" > "$out/photos.txt"
+if [[ $weights == *:* && ! -e $weights ]]; then
+  if [[ ! -f $out/weights/job.json ]]; then
+    run import_weights.py "--weights=$weights" "--output_dir=$out/weights"
+  fi
+  weights=$out/weights
+fi
 # dataset.json is written last: if it exists, the records are complete.
 if [[ ! -f $out/data/dataset.json ]]; then
   run download_and_convert_data.py --dataset_name=photos \

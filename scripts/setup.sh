@@ -115,6 +115,9 @@ check_disk() {
 }
 
 make_venv() {
+  # What a link leads to may be the environment of another checkout.
+  [[ ! -L $name ]] || fail "$root/$name is a link to $(readlink "$name");" \
+    "remove the link, and run again."
   find_python
   check_venv_module
   check_disk

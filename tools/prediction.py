@@ -99,8 +99,10 @@ def predict(
     if getattr(job, flag):
       folder = os.path.dirname(getattr(job, flag))
       resolve.check_writable(folder, f'--{flag}')
+  if job.sort_into:
+    _check_empty(pathlib.Path(job.sort_into))
   summary = Summary([], [])
-  console.say(f'Classifying {len(paths)} images by {checkpoint}.')
+  console.say(f'Classifying {len(paths)} image(s) by {checkpoint}.')
   with console.bar(len(paths), unit='image') as bar:
     for prediction in _predictions(setup, checkpoint, paths, summary.failed):
       summary.predictions.append(prediction)
@@ -108,6 +110,9 @@ def predict(
   if job.sort_into:
     _sort(summary.predictions, pathlib.Path(job.sort_into))
   write(summary.predictions)
+  for flag in ('output', 'sort_into'):
+    if target := getattr(job, flag):
+      console.say(f'Written: {target}.')
   for path, problem in summary.failed:
     console.say(f'Not classified: {path}: {problem}.')
   if summary.failed:
@@ -205,6 +210,15 @@ def _batches(
     transform, num_parallel_calls=tf.data.experimental.AUTOTUNE
   )
   return dataset.batch(job.batch_size).prefetch(2)
+
+
+def _check_empty(folder: pathlib.Path) -> None:
+  """Raises UserError unless links can be sorted into a folder of their own."""
+  if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    raise UserError(
+      f'--sort_into={folder} exists and is not an empty folder: delete it, or '
+      'choose another one.'
+    )
 
 
 def _sort(predictions: Sequence[Prediction], folder: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ What a name stands for is downloaded once, into a cache folder.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from datasets import download
 from errors import UserError
 from registry import Table
 from weights import tensor_files
-from weights.architectures import KERAS
+from weights.architectures import ARCHITECTURES, KERAS
 from weights.slim_releases import RELEASES
 
 ARCHIVES = '.tar.gz', '.tgz', '.tar'
@@ -49,11 +50,20 @@ def fetch(source: str) -> pathlib.Path:
     if not (path.exists() or os.path.exists(f'{source}.index')):
       raise UserError(
         f'No file {source}. Weights are a file ({", ".join(tensor_files.ENDINGS)}'
-        f', {", ".join(ARCHIVES)}), or a name: keras:MobileNetV2, '
-        'timm:resnet50.a1_in1k, slim:inception_v3_2016_08_28.'
+        f', {", ".join(ARCHIVES)}), or a name: {_example(source)}.'
       )
     return path
   return _FETCH[project](name)
+
+
+def _example(text: str) -> str:
+  """Returns the names that a text may have meant, or some examples."""
+  names = [*ARCHITECTURES, *(f'slim:{name}' for name in RELEASES)]
+  tails = {name.partition(':')[2]: name for name in names}
+  near = difflib.get_close_matches(text.rpartition(':')[2], tails, n=2)
+  return ', '.join(tails[tail] for tail in near) or (
+    'keras:MobileNetV2, timm:resnet50.a1_in1k, slim:inception_v3_2016_08_28'
+  )
 
 
 def cache_folder() -> pathlib.Path:

@@ -94,11 +94,11 @@ def _available_memory() -> int:
 
 
 def _read_keras(path: pathlib.Path) -> Weights:
-  """Reads a .h5, .weights.h5 or .keras file."""
+  """Reads a .h5, .weights.h5 or .keras file, whatever its ending is."""
   import h5py
 
   try:
-    if path.suffix == '.keras':
+    if _is_zip(path):
       with zipfile.ZipFile(path) as archive:
         if archive.getinfo('config.json').file_size > _MAX_CONFIG_BYTES:
           raise ValueError('its config.json is too large')
@@ -128,6 +128,12 @@ def _read_keras(path: pathlib.Path) -> Weights:
     names[f'{layer}/{kind}'] = name
   facts = _keras_facts(config)
   return _weights(path, 'keras', result, names, omitted, facts)
+
+
+def _is_zip(path: pathlib.Path) -> bool:
+  """Whether a file starts as a zip archive, which .keras files are."""
+  with path.open('rb') as file:
+    return file.read(4) == b'PK\x03\x04'
 
 
 def _arrays(

@@ -241,9 +241,11 @@ def _finish_again(setup: Setup, signals: Signals) -> Summary:
   _check_finished_network(setup)
   finished = run_status.read_finished(job.train_dir)
   reason = finished['reason'] if finished else 'max_number_of_steps'
+  longer = f'--max_number_of_steps above {step}'
+  if job.num_epochs:
+    longer = f'--num_epochs above {job.num_epochs:g}'
   console.say(
-    f'Already finished at step {step} ({reason}): set --max_number_of_steps '
-    f'above {step} to continue.'
+    f'Already finished at step {step} ({reason}): set {longer} to continue.'
   )
   _evaluate_if_missing(setup)
   if setup.is_chief:

@@ -68,6 +68,14 @@ def test_probabilities_are_those_of_evaluation(server, classified, tmp_path):
   for link in links:
     name = str(link.resolve().relative_to(classified / 'photos'))
     assert rows[name]['name_1'] == link.parent.name
+  assert f'Written: {tmp_path / "out.csv"}.' in process.stderr
+  # Other predictions would be sorted among these.
+  process = server.start(
+    'predict', cwd=classified, tiny=True, checkpoint_path='train',
+    images='photos', sort_into=tmp_path / 'sorted',
+  )  # fmt: skip
+  assert process.wait() == 2
+  assert 'is not an empty folder' in process.stderr
 
 
 @pytest.mark.slow

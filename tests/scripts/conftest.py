@@ -23,6 +23,8 @@ TOOLS = [
   'mv',
   'rm',
   'sed',
+  'basename',
+  'readlink',
   'sleep',
 ]
 

@@ -109,31 +109,60 @@ def test_convert_passes_its_folders_on(python):
 
 @pytest.mark.parametrize(
   ('given', 'weights'),
-  [([], 'keras:MobileNetV2'), (['my weights'], 'my weights')],
+  [
+    ([], ['keras:MobileNetV2', 'out/weights']),
+    (['timm:resnet50'], ['timm:resnet50', 'out/weights']),
+    (['my weights'], ['my weights']),
+  ],
 )
 def test_fine_tune_converts_trains_and_evaluates(python, given, weights):
-  python.run('fine_tune.sh', 'my photos', 'my out', *given, '--seed=1')
+  folder = python.root.parent
+  photos, out = folder / 'my photos', folder / 'my out'
+  photos.mkdir()
+  result = python.run('fine_tune.sh', photos, out, *given, '--seed=1')
+  assert result.returncode == 0, result.stderr
   programs = [line for line in python.logged() if line.endswith('.py')]
   assert [pathlib.Path(line).name for line in programs] == [
+    *['import_weights.py'] * (len(weights) == 2),
     'download_and_convert_data.py',
     'train_image_classifier.py',
     'eval_image_classifier.py',
   ]
-  python.run('fine_tune.sh', 'my photos', 'my out', *given, '--seed=1')
+  python.run('fine_tune.sh', photos, out, *given, '--seed=1')
   lines = python.logged()
   assert {
-    '--source_dir=my photos', '--dataset_dir=my out/data',
-    '--train_dir=my out/run', f'--checkpoint_path={weights}',
-    '--recipe=fine_tune', '--seed=1', '--checkpoint_path=my out/run',
+    f'--source_dir={photos}', f'--dataset_dir={out}/data',
+    f'--train_dir={out}/run', '--recipe=fine_tune', '--seed=1',
+    f'--checkpoint_path={out}/run',
   } <= {*lines}  # fmt: skip
+  *named, start = weights
+  assert any(line.endswith(start) for line in lines)
+  assert all(f'--weights={name}' in lines for name in named)
 
 
 def test_fine_tune_converts_once(python):
-  data = python.root.parent / 'out' / 'data'
+  photos, data = python.root.parent / 'photos', python.root.parent / 'out/data'
+  photos.mkdir()
   data.mkdir(parents=True)
   (data / 'dataset.json').touch()
-  python.run('fine_tune.sh', 'photos', data.parent)
+  assert python.run('fine_tune.sh', photos, data.parent).returncode == 0
   assert not any(line.endswith('convert_data.py') for line in python.logged())
+
+
+def test_fine_tune_refuses_other_photos_and_none(python):
+  photos, other = python.root.parent / 'photos', python.root.parent / 'other'
+  out = python.root.parent / 'out'
+  photos.mkdir()
+  other.mkdir()
+  assert python.run('fine_tune.sh', photos, out).returncode == 0
+  python.logged()
+  result = python.run('fine_tune.sh', other, out)
+  assert result.returncode == 2
+  assert f'was made from {photos}, not {other}' in result.stderr
+  result = python.run('fine_tune.sh', 'none', 'fresh')
+  assert result.returncode == 2
+  assert 'no folder, archive or list none' in result.stderr
+  assert python.logged() == []
 
 
 @pytest.mark.parametrize(

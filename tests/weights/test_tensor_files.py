@@ -148,3 +148,18 @@ def test_the_state_dict_in_a_checkpoint_of_training_is_found():
   assert tensor_files._state_dict(content) == state
   assert tensor_files._count(content, float) == 5
   assert tensor_files._state_dict([1, 2]) == {}
+
+
+@pytest.mark.parametrize(
+  ('ending', 'renamed'), [('.keras', '.h5'), ('.h5', '.keras')]
+)
+def test_a_file_of_keras_is_read_whatever_its_ending(tmp_path, ending, renamed):
+  with h5py.File(tmp_path / 'plain.h5', 'w') as file:
+    file['predictions/kernel'] = np.ones((2, 3), np.float32)
+  if ending == '.keras':
+    with zipfile.ZipFile(tmp_path / 'plain.keras', 'w') as archive:
+      archive.writestr('config.json', '{}')
+      archive.write(tmp_path / 'plain.h5', 'model.weights.h5')
+  path = (tmp_path / f'plain{ending}').rename(tmp_path / f'weights{renamed}')
+  kernel = tensor_files.read(path).modules['predictions']['kernel']
+  assert kernel.shape == (2, 3)
