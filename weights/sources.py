@@ -15,7 +15,7 @@ import filelock
 
 from datasets import download
 from errors import UserError
-from registry import Table
+from registry import Table, unknown
 from weights import tensor_files
 from weights.architectures import ARCHITECTURES, KERAS
 from weights.slim_releases import RELEASES
@@ -124,6 +124,12 @@ def _fetch_timm(name: str) -> pathlib.Path:
   try:
     import huggingface_hub
   except ImportError as error:
+    # With the hub, other names may turn out to be of a known architecture.
+    known = [
+      n.partition(':')[2] for n in ARCHITECTURES if n.startswith('timm:')
+    ]
+    if (network := name.partition('.')[0]) not in known:
+      raise UserError(unknown('network of timm', network, known)) from error
     raise UserError(
       f"timm:{name} needs the extra 'weights': pip install huggingface_hub. Or "
       'download model.safetensors and config.json from '

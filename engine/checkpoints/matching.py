@@ -270,9 +270,13 @@ def _shape_remedy(difference: Difference) -> str:
     (a[-2], b[-2]) for a, b in difference.reshaped.values() if len(a) == 4
   }
   if inputs == {(1, 3)} or inputs == {(3, 1)}:
+    if inputs == {(1, 3)}:
+      return (
+        'It takes grayscale images, the data is in color: set --use_grayscale.'
+      )
     return (
-      'One takes grayscale images, the other color: set --use_grayscale as in '
-      'training.'
+      'It takes color images, the data is in grayscale: omit --use_grayscale, or '
+      'take color images.'
     )
   if len(counts) == 1 and counts != {(1, 1)}:
     theirs, ours = counts.pop()

@@ -45,7 +45,7 @@ def check(output_dir: str | None, overwrite: bool) -> pathlib.Path:
     )
   if not overwrite:
     raise UserError(
-      f'{output_dir} holds another model: choose another --output_dir, or set '
+      f'{output_dir} holds a model already: choose another --output_dir, or set '
       '--overwrite to replace it.'
     )
   return target

@@ -65,7 +65,7 @@ def test_what_a_killed_export_left_is_deleted_and_its_model_restored(tmp_path):
 @pytest.mark.parametrize(
   ('names', 'overwrite', 'message'),
   [
-    ([output.MARK], False, r'holds another model: .*--overwrite'),
+    ([output.MARK], False, r'holds a model already: .*--overwrite'),
     (['thesis.tex'], False, r'holds files of something else'),
     (['thesis.tex'], True, r'holds files of something else'),
   ],
