@@ -144,10 +144,11 @@ def _in_steps(
     UserError: if flags give both.
   """
   changes: dict[str, Any] = {}
+  chosen = {n for n in explicit if getattr(setup.job, n, None) is not None}
   for epochs, steps in IN_EPOCHS.items():
-    if epochs in explicit and steps in explicit:
+    if {epochs, steps} <= chosen:
       raise UserError(f'--{epochs} and --{steps} mean the same: omit one.')
-    if steps in explicit:
+    if steps in chosen:
       changes[epochs] = None
     elif count := getattr(setup.job, epochs):
       changes[steps] = max(

@@ -285,6 +285,7 @@ def test_resuming_refuses_what_alters_variables(train, option, tmp_path):
     'padding': 'symmetric',
     'use_grayscale': True,
     'optimizer': 'adam',
+    'recipe': 'original',
   }[option.name]
   with pytest.raises(
     UserError, match=rf'was trained with(out)? --{option.name}\b'
