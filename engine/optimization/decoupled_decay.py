@@ -9,11 +9,10 @@ from __future__ import annotations
 from tf_compat import tf
 
 
-class AdamW(tf.train.AdamOptimizer):
-  """Adam with decoupled weight decay (arXiv:1711.05101).
+class _Decoupled(tf.train.AdamOptimizer):
+  """Adam that knows the weight decay; NAME is the scope of its slots."""
 
-  w ← w - rate · decay · w, then Adam's step.
-  """
+  NAME: str
 
   def __init__(
     self,
@@ -23,8 +22,17 @@ class AdamW(tf.train.AdamOptimizer):
     beta2: float,
     epsilon: float,
   ) -> None:
-    super().__init__(learning_rate, beta1, beta2, epsilon, name='AdamW')
+    super().__init__(learning_rate, beta1, beta2, epsilon, name=self.NAME)
     self._weight_decay = weight_decay
+
+
+class AdamW(_Decoupled):
+  """Adam with decoupled weight decay (arXiv:1711.05101).
+
+  w ← w - rate · decay · w, then Adam's step.
+  """
+
+  NAME = 'AdamW'
 
   def _resource_apply_dense(
     self, grad: tf.Tensor, var: tf.Variable
@@ -39,22 +47,13 @@ class AdamW(tf.train.AdamOptimizer):
     return [var.assign_sub(rate * self._weight_decay * var, read_value=False)]
 
 
-class Lamb(tf.train.AdamOptimizer):
+class Lamb(_Decoupled):
   """LAMB (arXiv:1904.00962): Adam's step, scaled for each layer.
 
   r = m̂ / (√v̂ + ε) + decay · w; w ← w - rate · ‖w‖ / ‖r‖ · r
   """
 
-  def __init__(
-    self,
-    learning_rate: tf.Tensor | float,
-    weight_decay: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-  ) -> None:
-    super().__init__(learning_rate, beta1, beta2, epsilon, name='LAMB')
-    self._weight_decay = weight_decay
+  NAME = 'LAMB'
 
   def _resource_apply_dense(
     self, grad: tf.Tensor, var: tf.Variable

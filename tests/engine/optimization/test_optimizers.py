@@ -65,13 +65,7 @@ def nesterov():
 
 def adamw():
   """A vector, such as a bias, is not decayed."""
-  w, m, v = START.copy(), 0.0, 0.0
-  for t, g in enumerate(GRADIENTS, 1):
-    m = 0.6 * m + 0.4 * g
-    v = 0.7 * v + 0.3 * g**2
-    rate = RATE * np.sqrt(1 - 0.7**t) / (1 - 0.6**t)
-    w -= rate * m / (np.sqrt(v) + EPS)
-  return w
+  return adam()
 
 
 def lamb():
