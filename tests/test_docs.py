@@ -39,7 +39,9 @@ OTHERS = {
   },
   'benchmarks/networks.py': {'parts', 'seconds', 'turns'},
   'tensorboard': {'logdir'},
-  'tests/campaign/campaign.py': {'jobs', 'minutes', 'only', 'seed'},
+  'tests/campaign/campaign.py': {
+    'inputs_per_kill', 'jobs', 'minutes', 'only', 'seed',
+  },  # fmt: skip
   # ruff, in CONTRIBUTING.md's commands
   'ruff': {'fix'},
   # XLA's own, in TF_XLA_FLAGS
