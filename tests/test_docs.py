@@ -41,7 +41,7 @@ OTHERS = {
   'tensorboard': {'logdir'},
   'tests/campaign/campaign.py': {
     'inputs_per_kill', 'jobs', 'minutes', 'only', 'seed',
-  },  # fmt: skip
+  },
   # ruff, in CONTRIBUTING.md's commands
   'ruff': {'fix'},
   # XLA's own, in TF_XLA_FLAGS
