@@ -44,10 +44,19 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replacing_text(path: str | os.PathLike) -> Iterator[IO[str]]:
-  """Yields a text file that replaces `path` if the body succeeds."""
+  """Yields a text file that replaces `path` if the body succeeds.
+
+  Names of files in it keep their bytes.
+  """
   with (
     replacing(path) as temporary,
-    open(temporary, 'w', encoding='utf-8', newline='') as file,
+    open(
+      temporary,
+      'w',
+      encoding='utf-8',
+      errors='surrogateescape',
+      newline='',
+    ) as file,
   ):
     yield file
 

@@ -4,4 +4,4 @@ from engine.config import flags
 from engine.config.jobs import PredictJob
 
 if __name__ == '__main__':
-  flags.run(PredictJob, 'tools.prediction:predict')
+  flags.run(PredictJob, 'tools.prediction.predict:predict')

@@ -593,6 +593,12 @@ class PredictJob(ImageOptions):
     'set.',
     path=True,
   )
+  embeddings: str | None = option(
+    None,
+    '.npz file for the features of each image, which the classifier takes: '
+    '`files` [N] and `features` [N, D].',
+    path=True,
+  )
   sort_into: str | None = option(
     None,
     'Folder to receive a folder for each predicted class, with links to the '

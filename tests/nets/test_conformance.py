@@ -10,7 +10,7 @@ import pytest
 from network_lists import DEEP_WITH_ATTENTION, STRUCTURES
 
 import nets
-from nets import nets_factory
+from nets import features, nets_factory
 from nets.attention.attend import GATES
 from nets.attention.attention_factory import ATTENTION_MODULES
 from nets.nets_factory import NETWORKS
@@ -150,6 +150,18 @@ def test_end_points(key, inference, contract_variables):
   expected = contract_variables.get(key, contract_variables[f'{name}+none'])
   assert shapes == expected['end_points']
   assert list(inference.logits.shape) == [2, 10]
+
+
+def test_features_are_what_the_classifier_takes(key, inference):
+  with inference.graph.as_default():
+    count, depth = features.of_logits(inference.logits).shape.as_list()
+  assert count == 2
+  kernels = {
+    name
+    for name, shape, _ in inference.variables
+    if shape[-2:] == (depth, 10) and 'Aux' not in name
+  }
+  assert len(kernels) == 1, key
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,60 @@ def test_the_code_of_the_card_runs(exported, tmp_path):
   assert result.returncode == 0, result.stderr
 
 
+def test_predict_takes_each_model(server, exported, tmp_path):
+  forms = 'JPEG', 'PNG', 'WEBP'
+  for number, form in enumerate(forms):
+    data = photo_bytes(form, seed=number)
+    (tmp_path / f'{number}.{form.lower()}').write_bytes(data)
+  models = (
+    'train',
+    'out',
+    'out/saved_model',
+    'out/model.tflite',
+    'out/model.onnx',
+  )
+  tables = []
+  for number, model in enumerate(models):
+    output = tmp_path / f'{number}.json'
+    process = server.start(
+      'predict', cwd=exported, checkpoint_path=model, images=tmp_path,
+      output=output, batch_size=2,
+    )  # fmt: skip
+    assert process.wait() == 0, process.stderr
+    tables.append(json.loads(output.read_text()))
+  expected, *others = tables
+  assert len(expected) == len(forms)
+  for table in others:
+    for row, other in zip(expected, table, strict=True):
+      assert other == pytest.approx(row, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (
+      {'checkpoint_path': 'model.onnx'},
+      r'model.onnx has no export.json beside',
+    ),
+    ({'embeddings': 'a.npz'}, r'--embeddings needs a checkpoint'),
+    ({'model_name': 'lenet'}, r'--model_name has no effect on the exported'),
+  ],
+)
+def test_predict_refuses_what_an_exported_model_lacks(
+  server, exported, tmp_path, flags, message
+):
+  shutil.copy(exported / 'out/model.onnx', tmp_path)
+  (tmp_path / 'photo.png').write_bytes(photo_bytes('PNG', seed=0))
+  options = {
+    'checkpoint_path': exported / 'out',
+    'images': 'photo.png',
+    **flags,
+  }
+  process = server.start('predict', cwd=tmp_path, **options)
+  assert process.wait() == 2, process.stderr
+  assert re.search(message, process.stderr)
+
+
 def test_another_model_is_replaced_only_if_that_is_wanted(
   server, exported, tmp_path
 ):

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 
+import numpy as np
 import pytest
 from original_files import photo_bytes, write_tree
 
@@ -43,14 +44,18 @@ def test_probabilities_are_those_of_evaluation(server, classified, tmp_path):
   process = server.start(
     'predict', cwd=classified, tiny=True, checkpoint_path='train',
     images='photos', output=tmp_path / 'out.csv', sort_into=tmp_path / 'sorted',
-    batch_size=3,
+    batch_size=3, embeddings=tmp_path / 'features.npz',
   )  # fmt: skip
   assert process.wait() == 0, process.stderr
+  archive = np.load(tmp_path / 'features.npz')
+  assert archive['features'].shape[0] == 12
+  assert np.ptp(archive['features'], axis=0).max() > 0
   with (tmp_path / 'out.csv').open(newline='') as file:
     rows = {
       row['file'].removeprefix('photos/'): row for row in csv.DictReader(file)
     }
   assert len(rows) == 12
+  assert [f'photos/{name}' for name in rows] == list(archive['files'])
   with (classified / 'predictions.csv').open(newline='') as file:
     expected = list(csv.DictReader(file))
   assert expected
@@ -106,6 +111,7 @@ def test_images_that_cannot_be_read_are_listed_and_the_rest_goes_on(
     ({'images': 'nowhere.jpg'}, r'There is no image nowhere.jpg'),
     ({'images': 'records'}, r'names no image'),
     ({'images': 'photos', 'output': 'a.xls'}, r'ending is one of .csv'),
+    ({'images': 'photos', 'embeddings': 'a.csv'}, r'ending is .npz'),
     ({'images': 'photos', 'checkpoint_path': 'x'}, r'No checkpoint x'),
   ],
 )

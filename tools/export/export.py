@@ -215,6 +215,8 @@ def _describe(
     'model_name': setup.job.model_name,
     'attention_module': setup.job.attention_module,
     'preprocessing_name': setup.job.preprocessing,
+    'use_grayscale': setup.job.use_grayscale,
+    'fast_preprocessing': setup.job.fast_preprocessing,
     'image_size': setup.image_size,
     'channels': setup.channels,
     'parameters': parameters,

@@ -1,0 +1,1 @@
+"""Classification of image files without labels: predict.py."""
