@@ -71,6 +71,7 @@ def _kinds() -> dict[str, Any]:
       'dataset_name': str,
     },
     'num_classes': int,
+    'num_records?': int,
     'channels?': int,
     'class_names?': [str],
   }

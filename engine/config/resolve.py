@@ -17,6 +17,7 @@ from deployment import clones, grpc_server, multi_worker, parameter_servers
 from deployment import cluster as clusters
 from deployment.cluster import Cluster
 from deployment.options import CloneOptions, DeploymentOptions
+from engine import console
 from engine.checkpoints import store
 from engine.config import imported, job_file, precedence
 from engine.config.jobs import (
@@ -200,6 +201,7 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
   setup = _setup(job, dataset, 'train_image_size')
   if recorded:
     _check_classes(setup, recorded, job.train_dir)
+    _tell_other_records(setup.dataset, recorded, source)
   setup = dataclasses.replace(
     setup, cluster=cluster, checkpoint=checkpoint, is_resumed=is_resumed
   )
@@ -629,4 +631,16 @@ def _check_classes(
       f'{setup.dataset.name} has {setup.num_classes} after '
       f'--labels_offset={setup.job.labels_offset}: set the data set and offset '
       'of training.'
+    )
+
+
+def _tell_other_records(
+  dataset: Dataset, recorded: Mapping[str, Any], source: str
+) -> None:
+  """Warns if a resumed run goes on with more or fewer records."""
+  before = recorded.get('num_records', dataset.num_records)
+  if before != dataset.num_records:
+    console.say(
+      f'Warning: {dataset.name}/{dataset.split} has {dataset.num_records} '
+      f'records; {before} when training started, says {source}.'
     )

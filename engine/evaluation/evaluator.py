@@ -192,14 +192,19 @@ class Evaluator:
     if self._skipped is not None:
       skipped = self._session.run(self._skipped)
       console.say(f'{skipped} bad records were skipped.')
-    file = self._setup.job.predictions_file
+    job = self._setup.job
+    if not job.max_num_batches and (
+      warning := results.fewer_records(result, job.eval_dir)
+    ):
+      console.say(f'Warning: {warning}')
+    file = job.predictions_file
     predictions = f', predictions in {file}' if file else ''
     for line in results.stderr_lines(result):
       console.say(line)
     console.say(
       f'{result.count} records, loss {result.metrics["loss"]:.4f}, '
       f'{result.images_per_second:.1f} images/s; results in '
-      f'{self._setup.job.eval_dir}{predictions}.'
+      f'{job.eval_dir}{predictions}.'
     )
     if advice := diagnosis.of_run(result, self._setup.num_classes):
       console.say(f'Warning: {advice}')

@@ -111,6 +111,22 @@ def stderr_lines(result: Result) -> list[str]:
   return [*lines, *result.notes]
 
 
+def fewer_records(result: Result, eval_dir: str | os.PathLike) -> str | None:
+  """Returns a warning if the evaluation before had more records, else None.
+
+  Records of a file that was cut off between two records are missed by nothing
+  else.
+  """
+  path = os.path.join(eval_dir, results_csv.FILE)
+  rows = [r for r in results_csv.read(path) if r.get('split') == result.split]
+  if not rows or rows[-1].get('count', 0) <= result.count:
+    return None
+  return (
+    f'{result.dataset}/{result.split} has {result.count} records; '
+    f'{rows[-1]["count"]} at the evaluation before, says {path}.'
+  )
+
+
 def write(result: Result, eval_dir: str | os.PathLike) -> None:
   """Writes all files of one evaluation into eval_dir.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 
 import pytest
 
@@ -360,6 +361,25 @@ def test_resuming_prints_what_changed(train, tmp_path, capsys):
   assert '--learning_rate=0.5 instead of 0.003' in stderr
   job = json.loads((tmp_path / 'train' / 'job.json').read_text())
   assert job['options']['learning_rate'] == 0.5
+
+
+@pytest.mark.slow
+def test_resuming_tells_that_records_were_lost(train_job, tmp_path, capsys):
+  """A file cut off between two records is missed by nothing else."""
+  from tiny_data import write_digits
+
+  from engine.training import loop
+
+  data = write_digits(tmp_path / 'data', 12, 3)
+  job = train_job(dataset_dir=str(data), max_number_of_steps=1, batch_size=2)
+  loop.train(job)
+  assert 'records' not in capsys.readouterr().err.replace('on 12 records', '')
+  write_digits(data, 7, 3)
+  loop.train(dataclasses.replace(job, max_number_of_steps=2))
+  assert re.search(
+    'Warning: digits/train has 7 records; 12 when training started',
+    capsys.readouterr().err,
+  )
 
 
 @pytest.mark.slow

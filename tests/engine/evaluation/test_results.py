@@ -126,6 +126,19 @@ def test_json_stays_json_when_the_loss_is_not_finite(tmp_path):
   assert json.loads(text)['metrics']['loss'] is None
 
 
+def test_fewer_records_than_before_are_told(result, tmp_path):
+  assert results.fewer_records(result, tmp_path) is None
+  results.append_csv(result, tmp_path / 'results.csv')
+  assert results.fewer_records(result, tmp_path) is None
+  fewer = dataclasses.replace(result, count=3)
+  assert re.match(
+    'fish/test has 3 records; 4 at the evaluation before, says .*results.csv',
+    results.fewer_records(fewer, tmp_path),
+  )
+  other = dataclasses.replace(fewer, split='validation')
+  assert results.fewer_records(other, tmp_path) is None
+
+
 def test_csv_grows_by_a_row_and_reads_back_typed(result, tmp_path):
   path = tmp_path / 'results.csv'
   results.append_csv(result, path)
