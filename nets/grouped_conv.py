@@ -57,8 +57,7 @@ def grouped_conv2d(
     weights_initializer: initializer of the kernel.
     weights_regularizer: regularizer of the kernel.
     outputs_collections: graph collections that the output is added to.
-    scope: variable scope of `weights`, [kernel_size, kernel_size, C / groups,
-      depth], and of the normalizer.
+    scope: variable scope of `weights` and of the normalizer.
 
   Returns:
     [N, H / stride, W / stride, depth].
@@ -75,10 +74,8 @@ def grouped_conv2d(
     )
     # TensorFlow infers the number of groups from the kernel's shape.
     net = tf.nn.conv2d(net, weights, stride, padding, dilations=rate)
-    normalize = normalizer_fn or slim.batch_norm
-    net = normalize(net, **(normalizer_params or {}))
-    if activation_fn:
-      net = activation_fn(net)
+    net = (normalizer_fn or slim.batch_norm)(net, **(normalizer_params or {}))
+    net = activation_fn(net) if activation_fn else net
     return slim.utils.collect_named_outputs(
       outputs_collections, inner.name, net
     )

@@ -53,8 +53,7 @@ def window_pool_head(
     net: last feature map, [N, H, W, C].
     num_classes: width of the logits; 0 or None returns the pooled features.
     dropout_keep_prob: probability that dropout keeps a feature in training.
-    scopes: scopes of the pooling (also its end point), the dropout and the
-      convolution.
+    scopes: of the pooling (also its end point), dropout and convolution.
     global_pool: whether to average over the full map instead of a window; None
       does so only if the logits could not be squeezed otherwise.
     spatial_squeeze: whether to return logits [N, num_classes] instead of

@@ -97,25 +97,20 @@ def get_network_fn(
     name: name of a network in NETWORKS.
     num_classes: width of the logits; 0 returns features instead.
     weight_decay: L2 coefficient of the kernels of network and attention.
-    is_training: whether dropout is active and batch norm uses the batch's
-      statistics.
+    is_training: whether to apply dropout and use batch statistics.
     attention_module: for example 'cbam_block(ratio=16)'; None, '' or 'none'
       disables attention.
-    attention_placement: one of attention_factory.PLACEMENTS; None for the
-      module's default.
-    batch_norm_decay: decay of batch norm's moving averages; None for the
-      family's default.
-    padding: what SAME padding means, as nets/layers.py defines it: 'same' is
-      TensorFlow's, 'symmetric' that of PyTorch and of Keras' ResNets.
+    attention_placement: one of attention_factory.PLACEMENTS, or the default.
+    batch_norm_decay: decay of the moving averages; None for the family's.
+    padding: what SAME padding means, one of layers.PADDINGS.
 
   Returns:
     network_fn(images [N, H, W, C], **kwargs) -> logits [N, num_classes], end
     points by name; with attributes `default_image_size` and `num_classes`.
 
   Raises:
-    UserError: if the network, attention module, placement or padding is
-      unknown, if the network has no place for attention there, and in
-      network_fn if the images are too small.
+    UserError: for an unknown name, if the network has no place for attention
+      there, and in network_fn if the images are too small.
   """
   network = NETWORKS[name]
   attention = get_attention(attention_module, attention_placement)

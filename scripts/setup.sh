@@ -154,9 +154,9 @@ install() {
 }
 
 # Without a lock, two runs would install into the same incomplete environment.
-# The lock is on this file, so that no lock file is left behind.
+# The lock is on the constraints, so that no lock file is left behind.
 if command -v flock >/dev/null; then
-  exec 9<scripts/setup.sh
+  exec 9<"$constraints"
   flock --nonblock 9 || {
     say 'another setup is running here; waiting for it'
     flock 9

@@ -23,10 +23,13 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(config, items):
-  """Deselects the tests that need real data if SLIM_TEST_DATA is not set.
+  """Sorts the tests, and deselects those that need real data if there is none.
 
-  .ci/run sets it, so that all tests run there.
+  Files with slow tests come first, so that no process waits for the last one.
+  .ci/run sets SLIM_TEST_DATA, so that all tests run there.
   """
+  slow = {item.path for item in items if item.get_closest_marker('slow')}
+  items.sort(key=lambda item: item.path not in slow)
   if os.environ.get('SLIM_TEST_DATA'):
     return
   deselected = [item for item in items if 'slim_test_data' in item.fixturenames]
