@@ -51,6 +51,7 @@ class Evaluator:
     self._setup = setup
     self._graph = tf.Graph()
     self._restorers: dict[tuple, Any] = {}
+    self._writer: tf.summary.FileWriter | None = None
     job = setup.job
     self._strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
     with self._graph.as_default(), self._strategy.scope():
@@ -68,6 +69,8 @@ class Evaluator:
 
   def __exit__(self, *error: object) -> None:
     self._session.close()
+    if self._writer:
+      events.close(self._writer)
 
   def _build(self) -> None:
     """Builds the graph, from records to the outputs of _clone()."""
@@ -212,16 +215,29 @@ class Evaluator:
   def publish(self, result: Result) -> None:
     """Writes a result to eval_dir, and its curve to train_dir."""
     results.write(result, self._setup.job.eval_dir)
-    with tf.summary.FileWriter(self._setup.job.eval_dir) as writer:
-      writer.add_summary(
-        events.scalars(
-          **{f'eval/{name}': value for name, value in result.metrics.items()}
-        ),
-        result.global_step,
-      )
+    self._write_events(result)
     train_dir = pathlib.Path(result.checkpoint).parent
     # A published checkpoint has no run folder, or one that is read-only.
     is_run = pathlib.Path(train_dir, 'job.json').exists()
     if is_run and os.access(train_dir, os.W_OK):
       run_status.register_eval_dir(train_dir, self._setup.job.eval_dir)
       curves.draw(train_dir, run_status.results_files(train_dir))
+
+  def _write_events(self, result: Result) -> None:
+    """Adds a result to the event file, one for all checkpoints."""
+    eval_dir, metrics = self._setup.job.eval_dir, result.metrics
+    if not self._writer:
+      self._writer = tf.summary.FileWriter(eval_dir)
+    # By the tags of training, so that TensorBoard draws both in one chart.
+    numbers = {
+      **{f'eval/{name}': value for name, value in metrics.items()},
+      'cross_entropy': metrics['loss'],
+      'accuracy': metrics['Accuracy'],
+    }
+    summaries = [events.scalars(**numbers)]
+    matrix = pathlib.Path(eval_dir, results.CONFUSION_PNG)
+    if matrix.exists():
+      summaries.append(events.image('confusion_matrix', matrix.read_bytes()))
+    for summary in summaries:
+      self._writer.add_summary(summary, result.global_step)
+    self._writer.flush()

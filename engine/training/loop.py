@@ -157,6 +157,7 @@ def _run(
     if setup.is_chief:
       writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
       stack.callback(events.close, writer)
+      writer.add_summary(events.options(dataclasses.asdict(job)), start)
       last_step = hooks.LoggingHook(job, step, start, writer)
       summary_hook = hooks.SummaryHook(job, step, writer)
       run_hooks = [last_step, saving_hook, stopping_hook, summary_hook]

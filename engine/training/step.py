@@ -103,7 +103,7 @@ def build(
     accuracy=outputs[0]['accuracy'],
     learning_rate=outputs[0]['learning_rate'],
     global_step=global_step,
-    summary=summaries.training(outputs[0]['end_points']),
+    summary=summaries.training(outputs[0]['images'], outputs[0]['end_points']),
     local_init=inputs.initializer(batches),
     bad_records=inputs.skipped_count(setup),
     images_per_step=images_per_step,
@@ -135,6 +135,7 @@ def _clone(
   total, cross_entropy, accuracy = tf.unstack(sums)
   train_op = _apply_gradients(setup.job, deployment, loss, rate, global_step)
   return {
+    'images': batch['image'],
     'end_points': end_points,
     'loss': total,
     'cross_entropy': cross_entropy,

@@ -6,18 +6,22 @@ from deployment import clones
 from nets.attention import attend
 from tf_compat import slim, tf
 
+_IMAGES = 4
 
-def training(end_points: dict[str, tf.Tensor]) -> tf.Tensor:
-  """Builds one merged summary of losses, gates, activations and weights.
+
+def training(images: tf.Tensor, end_points: dict[str, tf.Tensor]) -> tf.Tensor:
+  """Builds one merged summary of images, losses, gates, activations, weights.
 
   With several clones it describes the first one.
 
   Args:
+    images: the network's input, [N, H, W, C], augmented; the first few are shown.
     end_points: those of the network, summarized with their sparsity.
   """
   # On the CPU: histograms have no GPU kernel, and soft placement would copy
   # the tensor twice.
   with tf.device('/cpu:0'):
+    tf.summary.image('input', _finite(images), max_outputs=_IMAGES)
     for loss in clones.of_first(tf.GraphKeys.LOSSES):
       tf.summary.scalar(f'losses/{loss.op.name}', loss)
     for gate in clones.of_first(attend.GATES):

@@ -1,5 +1,6 @@
 """Evaluation against an independent reading of records and weights."""
 
+import collections
 import csv
 
 import numpy as np
@@ -143,12 +144,21 @@ def test_one_evaluator_serves_many_checkpoints(trained, digits, tmp_path):
   setup = resolve.evaluation(EvalJob(**options), frozenset(options))
   with evaluator_lib.Evaluator(setup) as evaluator:
     first, last = store.in_folder(trained)
-    found = [
-      evaluator.evaluate(c).metrics['loss'] for c in (first, last, first, last)
-    ]
+    results = [evaluator.evaluate(c) for c in (first, last, first, last)]
+    for result in results[:2]:
+      evaluator.publish(result)
+  found = [result.metrics['loss'] for result in results]
   assert found[0] == pytest.approx(found[2])
   assert found[1] == pytest.approx(found[3])
   assert found[0] != pytest.approx(found[1], rel=1e-3)
+  (events,) = tmp_path.glob('events.*')
+  tags = collections.Counter(
+    value.tag
+    for event in tf.train.summary_iterator(str(events))
+    for value in event.summary.value
+  )
+  assert {'eval/Accuracy', 'cross_entropy', 'accuracy'} <= {*tags}
+  assert tags['confusion_matrix'] == tags['eval/loss'] == 2
 
 
 def test_a_predictions_file_does_not_appear_when_a_record_is_bad(
