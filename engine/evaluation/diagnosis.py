@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from engine.config import job_file
 from engine.evaluation.results import Result
 from engine.run_dir import progress_csv
+from nets.nets_factory import NETWORKS
 
 # Training and evaluation usually differ by less.
 _GAP = 0.15
 # Below this multiple of guessing, a network tells its classes apart hardly.
 _NEAR_CHANCE = 1.5
+# Share of their first values that moving averages should no longer hold.
+_STALE = 0.05
+# Rows of progress.csv that are needed to tell jitter from a trend, the loss below
+# which jitter does not matter, and the jump between rows that is usual, as a
+# share of the loss.
+_ROWS, _LOW_LOSS, _JITTER = 10, 0.3, 0.3
 
 
 def of_run(result: Result, num_classes: int) -> str | None:
@@ -36,10 +45,57 @@ def of_run(result: Result, num_classes: int) -> str | None:
   if not known.size:
     return None
   trained = float(known[-max(1, known.size // 10) :].mean())
-  return _line(trained, result.metrics['Accuracy'], 1 / num_classes)
+  return (
+    _of_averages(options, result, trained)
+    or _of_jitter(rows)
+    or _of_accuracies(trained, result.metrics['Accuracy'], 1 / num_classes)
+  )
 
 
-def _line(trained: float, evaluated: float, chance: float) -> str | None:
+def _of_averages(
+  options: Mapping[str, Any], result: Result, trained: float
+) -> str | None:
+  """Tells whether batch norm's moving averages are too slow for the run.
+
+  After n updates, an average of decay d holds d^n of its first value.
+  """
+  accuracy = result.metrics['Accuracy']
+  name = options['model_name']
+  if trained - accuracy < _GAP or name not in NETWORKS:
+    return None
+  scope = NETWORKS[name].arg_scope(0.0)
+  decays = [each['decay'] for each in scope.values() if 'decay' in each]
+  decay = options.get('batch_norm_decay') or max(decays, default=0)
+  held = decay**result.global_step
+  if held < _STALE:
+    return None
+  return (
+    f'Accuracy is {trained:.3f} in training, and {accuracy:.3f} at evaluation: '
+    f'after {result.global_step} steps, the moving averages of batch norm still '
+    f'hold {held:.0%} of their first values. --batch_norm_decay=0.9 follows faster.'
+  )
+
+
+def _of_jitter(rows: Mapping[str, np.ndarray]) -> str | None:
+  """Tells whether the loss jumps so much that the learning rate is too high."""
+  losses = rows['cross_entropy'][np.isfinite(rows['cross_entropy'])]
+  last = losses[len(losses) // 2 :]
+  if len(last) < _ROWS or np.median(last) < _LOW_LOSS:
+    return None
+  jump = np.median(np.abs(np.diff(last))) / np.median(last)
+  if jump < _JITTER:
+    return None
+  rate = rows['learning_rate'][-1]
+  return (
+    f'The loss jumps by {jump:.0%} from one line of the log to the next: the '
+    f'learning rate, {rate:.3g} at the end, is too high. A tenth of it, or '
+    '--learning_rate_decay_type=cosine, may help.'
+  )
+
+
+def _of_accuracies(
+  trained: float, evaluated: float, chance: float
+) -> str | None:
   """Compares the accuracies of training and evaluation."""
   near = _NEAR_CHANCE * chance
   if trained - evaluated < _GAP:
@@ -53,8 +109,8 @@ def _line(trained: float, evaluated: float, chance: float) -> str | None:
   if evaluated < near:
     return (
       f'Accuracy is {trained:.3f} in training, but at evaluation near the '
-      f'{chance:.3f} of guessing: in short runs, the moving averages of batch '
-      'norm are often too slow; --batch_norm_decay=0.9 follows faster.'
+      f'{chance:.3f} of guessing: are both splits of the same classes, in the '
+      'same order? inspect_data.py shows them.'
     )
   return (
     f'Accuracy is {trained:.3f} in training, and {evaluated:.3f} at evaluation: '
