@@ -22,7 +22,7 @@ from options import Options, option
 from preprocessing.augmentation import AUGMENTATIONS, get_augmentations
 from preprocessing.preprocessing_factory import PREPROCESSINGS, get_spec
 
-# Metrics that can choose the best checkpoint; a lower loss is better.
+# Metrics that can choose the best checkpoint, and those that are better if lower.
 BEST_METRICS = (
   'Accuracy',
   'Recall_5',
@@ -30,7 +30,11 @@ BEST_METRICS = (
   'macro_precision',
   'macro_recall',
   'macro_f1',
+  'balanced_accuracy',
+  'expected_calibration_error',
+  'macro_auroc',
 )
+LOWER_IS_BETTER = ('loss', 'expected_calibration_error')
 
 # A meaning that two programs share.
 FILE_PATTERN = (
@@ -353,8 +357,8 @@ class ContinuousEvaluationOptions(Options):
 
   best_metric: str = option(
     'Accuracy',
-    'Metric that chooses the checkpoint in train_dir/best; a lower loss is '
-    'better.',
+    'Metric that chooses the checkpoint in train_dir/best; a lower loss or '
+    'calibration error is better.',
     known=BEST_METRICS,
   )
   early_stop_patience: int | None = option(

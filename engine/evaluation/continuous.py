@@ -20,12 +20,18 @@ import files
 from engine import console
 from engine.checkpoints import state_file, store
 from engine.config import resolve
-from engine.config.jobs import ContinuousEvaluationOptions, EvalJob, EvalLoopJob
+from engine.config.jobs import (
+  LOWER_IS_BETTER,
+  ContinuousEvaluationOptions,
+  EvalJob,
+  EvalLoopJob,
+)
 from engine.config.resolve import Setup
 from engine.evaluation import results
 from engine.evaluation.evaluator import Evaluator, evaluate
 from engine.evaluation.metrics import TOP
 from engine.evaluation.results import Result
+from engine.evaluation.roc import MAX_CLASSES
 from engine.run_dir import lock, results_csv, run_status
 from errors import UserError
 
@@ -60,8 +66,8 @@ class ContinuousEvaluation:
       flag: the flag that names it.
 
     Raises:
-      UserError: if the metric is always 1 on this data set, or best.json is
-        damaged.
+      UserError: if the metric is always 1 on this data set, or not computed, or
+        best.json is damaged.
     """
     self._metric, self._patience = (
       options.best_metric,
@@ -71,6 +77,11 @@ class ContinuousEvaluation:
       raise UserError(
         f'--best_metric=Recall_5 is always 1 with {setup.num_classes} classes: '
         'choose Accuracy or loss.'
+      )
+    if self._metric == 'macro_auroc' and setup.num_classes > MAX_CLASSES:
+      raise UserError(
+        f'--best_metric=macro_auroc is computed for up to {MAX_CLASSES:,} '
+        f'classes, not for {setup.num_classes:,}: choose balanced_accuracy.'
       )
     self._train_dir, self._flag = pathlib.Path(train_dir), flag
     self._results = pathlib.Path(setup.job.eval_dir, results_csv.FILE)
@@ -207,13 +218,13 @@ class ContinuousEvaluation:
     return self._train_dir / BEST / '.candidate'
 
   def _is_better(self, value: float) -> bool:
-    """Whether a value is better than the best; a lower loss is better."""
+    """Whether a value is better than the best one."""
     if not math.isfinite(value):
       return False
     if not self._best:
       return True
     best = self._best['value']
-    return value < best if self._metric == 'loss' else value > best
+    return value < best if self._metric in LOWER_IS_BETTER else value > best
 
   def _recorded_best(self) -> dict[str, Any] | None:
     """Reads best.json; None without one for the same metric and records."""

@@ -10,6 +10,8 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
+
 from deployment import clones, devices
 from engine import console, error_translation, inputs
 from engine.checkpoints import restore as restoring
@@ -104,9 +106,7 @@ class Evaluator:
       'filename': batch['filename'],
       'label': batch['label'],
       'guesses': best.indices,
-      'probabilities': tf.gather(
-        tf.nn.softmax(logits), best.indices, batch_dims=1
-      ),
+      'probabilities': tf.nn.softmax(logits),
       'loss': tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=batch['label'], logits=logits
       ),
@@ -132,14 +132,19 @@ class Evaluator:
       self._predictions() as predictions,
     ):
       for values in self._batches_of_one_pass():
-        metrics.update(values['label'], values['guesses'], values['loss'])
+        metrics.update(
+          values['label'],
+          values['guesses'],
+          values['loss'],
+          values['probabilities'],
+        )
         if predictions:
           predictions.write(
             values['index'],
             values['filename'],
             values['label'],
             values['guesses'],
-            values['probabilities'],
+            np.take_along_axis(values['probabilities'], values['guesses'], 1),
           )
     seconds = time.perf_counter() - began
     result = results.summarize(
@@ -204,6 +209,12 @@ class Evaluator:
     predictions = f', predictions in {file}' if file else ''
     for line in results.stderr_lines(result):
       console.say(line)
+    console.say(
+      f'Balanced accuracy {result.metrics["balanced_accuracy"]:.4f}, '
+      'expected calibration error '
+      f'{result.metrics["expected_calibration_error"]:.4f}, mean AUROC '
+      f'{result.metrics["macro_auroc"]:.4f}.'
+    )
     console.say(
       f'{result.count} records, loss {result.metrics["loss"]:.4f}, '
       f'{result.images_per_second:.1f} images/s; results in '

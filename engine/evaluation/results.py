@@ -31,9 +31,9 @@ class Result:
     dataset: name of the data set.
     split: name of the split.
     count: number of records evaluated.
-    metrics: Accuracy, Recall_5 (above 5 classes), loss, macro averages.
-    per_class: for each class label, name, count, precision, recall, f1;
-      recall and f1 are None for a class without records.
+    metrics: those of Metrics.scores().
+    per_class: for each class label, name, count, precision, recall, f1, auroc;
+      the last three are None where they are not defined.
     images_per_second: speed of the pass.
     confusion: number of records by true and predicted label.
     class_names: a name for each class.
@@ -217,7 +217,7 @@ def draw_confusion(result: Result, path: str | os.PathLike) -> None:
 
 
 def _per_class(metrics: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
-  """Returns the scores per class; recall and F1 are None without records."""
+  """Returns the scores per class; None where one is not defined."""
   return [
     {
       'label': label,
@@ -226,9 +226,10 @@ def _per_class(metrics: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:
       'precision': float(precision),
       'recall': float(recall) if count else None,
       'f1': float(f1) if count else None,
+      'auroc': float(auroc) if math.isfinite(auroc) else None,
     }
-    for label, (name, precision, recall, f1, count) in enumerate(
-      zip(names, *metrics.per_class(), strict=True)
+    for label, (name, precision, recall, f1, count, auroc) in enumerate(
+      zip(names, *metrics.per_class(), metrics.auroc(), strict=True)
     )
   ]
 

@@ -12,10 +12,14 @@ FILE = 'results.csv'
 
 _INTEGERS = ('global_step', 'count')
 _TEXTS = ('time', 'checkpoint', 'split')
-# Recall_5 is left out where it is always 1.
+# Recall_5 is left out where it is always 1; earlier versions had fewer metrics.
 _LAYOUTS = tuple(
   f'time,global_step,checkpoint,split,count,Accuracy,{recall}loss,'
-  'macro_precision,macro_recall,macro_f1'.split(',')
+  f'macro_precision,macro_recall,macro_f1{later}'.split(',')
+  for later in (
+    ',balanced_accuracy,expected_calibration_error,macro_auroc',
+    '',
+  )
   for recall in ('Recall_5,', '')
 )
 

@@ -244,7 +244,7 @@ def _result(setup: Setup[ExportJob], expected: Expected) -> Result:
   own = shares[np.arange(len(shares)), expected.labels]
   # A probability of 0 would make the mean loss infinite.
   losses = -np.log(np.maximum(own, np.finfo(np.float32).tiny))
-  metrics.update(expected.labels, best, losses)
+  metrics.update(expected.labels, best, losses, shares)
   return results.summarize(
     metrics,
     checkpoint=setup.checkpoint or '',

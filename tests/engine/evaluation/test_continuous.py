@@ -29,7 +29,8 @@ class Evaluator:
     right = int(pathlib.Path(f'{checkpoint}.data').read_text())
     metrics = Metrics(2)
     guesses = np.array([[0, 1]] * right + [[1, 0]] * (10 - right))
-    metrics.update(np.zeros(10, int), guesses, np.zeros(10))
+    shares = np.eye(2)[guesses[:, 0]]
+    metrics.update(np.zeros(10, int), guesses, np.zeros(10), shares)
     return results.summarize(
       metrics,
       checkpoint=checkpoint,
@@ -263,6 +264,35 @@ def test_a_best_by_another_metric_or_split_is_replaced_with_a_word(
     'the best checkpoint by Accuracy on digits/test: the best by loss on '
     'digits/train replaces it.'
   ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('metric', 'step'),
+  [
+    ('Accuracy', 1),
+    ('balanced_accuracy', 1),
+    # All are sure, so the error is the share of wrong ones.
+    ('expected_calibration_error', 1),
+    # Of a single class, it is not defined.
+    ('macro_auroc', None),
+  ],
+)
+def test_every_metric_knows_which_way_is_better(
+  evaluation, tmp_path, metric, step
+):
+  with evaluation(best_metric=metric) as evaluating:
+    for number, right in enumerate((9, 5), 1):
+      evaluating.check(save(tmp_path, number, right))
+  if step is None:
+    assert not (tmp_path / 'best' / 'best.json').exists()
+  else:
+    assert best(tmp_path)[0] == step
+
+
+def test_auroc_of_too_many_classes_is_refused(evaluation, monkeypatch):
+  monkeypatch.setattr(continuous, 'MAX_CLASSES', 1)
+  with pytest.raises(UserError, match=r'macro_auroc.* not for 2: choose'):
+    evaluation(best_metric='macro_auroc')
 
 
 def test_an_early_stop_is_requested_once(evaluation, tmp_path, capsys):

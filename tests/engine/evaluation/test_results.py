@@ -20,12 +20,21 @@ def result():
   return evaluated(loss=0.5)
 
 
+def probabilities(count):
+  """0.75 for the classes 0, 6, 1 and 4, and the rest for the first one."""
+  found = np.zeros((4, count))
+  found[:, 0] = 0.25
+  found[range(4), [0, 6, 1, 4]] += 0.75
+  return found
+
+
 def evaluated(loss, names=NAMES):
   metrics = Metrics(len(names))
   metrics.update(
     [0, 0, 1, 5],
     [[0, 1, 2, 3, 4], [6, 0, 1, 2, 3], [1, 0, 2, 3, 4], [4, 3, 2, 1, 0]],
     [loss] * 4,
+    probabilities(len(names)),
   )
   return results.summarize(
     metrics,
@@ -47,7 +56,8 @@ def test_stderr_lines_are_the_originals(result):
 
 def test_stderr_lines_note_what_is_left_out():
   metrics = Metrics(2)
-  metrics.update([0, 1, 1], [[0, 1], [0, 1], [1, 0]], [0.0] * 3)
+  chances = [[0.75, 0.25], [0.75, 0.25], [0.25, 0.75]]
+  metrics.update([0, 1, 1], [[0, 1], [0, 1], [1, 0]], [0.0] * 3, chances)
   result = results.summarize(
     metrics,
     checkpoint='c',
@@ -99,6 +109,10 @@ def test_json_says_what_the_contract_wants(result, tmp_path):
       'macro_precision': pytest.approx(2 / 3),
       'macro_recall': 0.5,
       'macro_f1': pytest.approx((2 / 3 + 1) / 3),
+      'balanced_accuracy': 0.5,
+      # One bin of a record that is right, one of three with one.
+      'expected_calibration_error': pytest.approx(3 / 4 * (0.75 - 1 / 3)),
+      'macro_auroc': pytest.approx((3 / 4 + 1 + 1 / 2) / 3),
     },
     'images_per_second': 321.5,
   }
@@ -109,6 +123,7 @@ def test_json_says_what_the_contract_wants(result, tmp_path):
     'precision': 1.0,
     'recall': 0.5,
     'f1': pytest.approx(2 / 3),
+    'auroc': 0.75,
   }
   assert per_class[6] == {
     'label': 6,
@@ -117,6 +132,7 @@ def test_json_says_what_the_contract_wants(result, tmp_path):
     'precision': 0.0,
     'recall': None,
     'f1': None,
+    'auroc': None,
   }
 
 

@@ -4,7 +4,8 @@ from engine.run_dir import results_csv
 
 METRICS = {
   'Accuracy': 0.5, 'Recall_5': 0.9, 'loss': 1.25, 'macro_precision': 0.5,
-  'macro_recall': 0.25, 'macro_f1': 0.125,
+  'macro_recall': 0.25, 'macro_f1': 0.125, 'balanced_accuracy': 0.25,
+  'expected_calibration_error': 0.0625, 'macro_auroc': 0.75,
 }  # fmt: skip
 
 
@@ -60,3 +61,15 @@ def test_few_classes_have_no_recall_5(tmp_path):
   assert second['Recall_5'] == 0.9
   append(path, 3, few)
   assert steps(path) == [1, 2, 3]
+
+
+def test_metrics_that_earlier_versions_lacked_are_added(tmp_path):
+  path = tmp_path / 'results.csv'
+  append(path, 1, dict(list(METRICS.items())[:6]))
+  append(path, 2)
+  first, second = results_csv.read(path)
+  assert 'macro_auroc' not in first
+  assert {name: second[name] for name in METRICS} == METRICS
+  # A damaged header is known by the number of columns.
+  path.write_bytes(b'x' + path.read_bytes()[1:])
+  assert results_csv.read(path)[1] == second
