@@ -37,6 +37,7 @@ from typing import Protocol
 
 from datasets import example, record_order
 from datasets.bad_records import check_ends, mend
+from datasets.class_balance import Balance
 from datasets.dataset import Dataset
 from errors import UserError
 from tf_compat import tf, without_autograph
@@ -80,6 +81,7 @@ def read(
   skip_bad_records: bool = False,
   cache: bool = False,
   shard: tuple[int, int] = (1, 0),
+  balance: Balance | None = None,
   start: int = 0,
 ) -> tf.data.Dataset:
   """Returns batches of a split.
@@ -98,6 +100,8 @@ def read(
     skip_bad_records: whether to skip bad records instead of failing.
     cache: whether to keep the worker's records in memory after the first pass.
     shard: number of workers, and index of this one; each reads other records.
+    balance: the numbers of training records by class, to take each class as
+      often; None takes each record once in a pass.
     start: position in this worker's stream of training records to start at.
 
   Returns:
@@ -110,7 +114,20 @@ def read(
   dataset = _usable(dataset, shard, cache, skip_bad_records)
   options = _options(not is_training or seed is not None)
   seed = random.randrange(1 << 31) if seed is None else seed
-  turns = _turns(dataset, is_training, shard, cache, seed, num_readers, start)
+  if is_training:
+    records = record_order.shuffled(
+      dataset,
+      shard,
+      seed,
+      num_readers=num_readers,
+      cache=cache,
+      balance=balance,
+      start=start,
+    )
+  else:
+    records = record_order.in_order(dataset, shard, cache=cache)
+  # Pairs of the position in the stream and the record, in order of use.
+  turns = records.enumerate(start)
   make = functools.partial(
     _make,
     preprocess=preprocess,
@@ -181,25 +198,6 @@ def _options(deterministic: bool) -> tf.data.Options:
     tf.data.experimental.AutoShardPolicy.OFF
   )
   return options
-
-
-def _turns(
-  dataset: Dataset,
-  is_training: bool,
-  shard: tuple[int, int],
-  cache: bool,
-  seed: int,
-  num_readers: int | None,
-  start: int,
-) -> tf.data.Dataset:
-  """Returns (position in the stream, (index, record)) in order of use."""
-  if is_training:
-    records = record_order.shuffled(
-      dataset, shard, seed, num_readers=num_readers, cache=cache, start=start
-    )
-  else:
-    records = record_order.in_order(dataset, shard, cache=cache)
-  return records.enumerate(start)
 
 
 def _group(dataset: Dataset, batch_size: int) -> int:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from datasets import record_files
+from datasets import class_balance, record_files
+from datasets.class_balance import Balance
 from datasets.dataset import Dataset
 from datasets.records import count_records
 from tf_compat import tf
@@ -50,13 +51,14 @@ def shuffled(
   *,
   num_readers: int | None = None,
   cache: bool = False,
+  balance: Balance | None = None,
   start: int = 0,
 ) -> tf.data.Dataset:
   """Returns a worker's records in random order, pass after pass, forever.
 
-  Workers divide the files among them if their number divides evenly.
-  Otherwise, every worker reads all records in the same order and keeps every
-  n-th.
+  Workers divide the files among them if their number divides evenly. Otherwise,
+  and if classes are balanced, every worker reads all records in the same order
+  and keeps every n-th.
 
   Args:
     dataset: the split to read.
@@ -64,6 +66,8 @@ def shuffled(
     seed: determines the order.
     num_readers: files read at once; up to 16 if None.
     cache: whether to keep the worker's records in memory after the first pass.
+    balance: the numbers of records by class, to take each class as often; None
+      takes each record once in a pass.
     start: number of records to skip, as if they had been read.
 
   Returns:
@@ -72,6 +76,8 @@ def shuffled(
   """
   workers, worker = shard
   is_divided = len(dataset.files) % workers == 0
+  if balance and workers > 1:
+    is_divided = False
   own = dataset.files[worker::workers] if is_divided else dataset.files
   buffer = dataset.num_records if cache else shuffle_buffer(dataset)
   first, skipped = 0, 0
@@ -82,7 +88,11 @@ def shuffled(
     files = record_files.sources(own)
     if file_seed is not None:
       files = _shuffle(files, len(own), file_seed)
-    records = _interleave(files, len(own), num_readers, is_divided).enumerate()
+    records = _interleave(files, len(own), num_readers, is_divided)
+    return records if balance else share(records)
+
+  def share(records: tf.data.Dataset) -> tf.data.Dataset:
+    records = records.enumerate()
     return records if is_divided else records.shard(workers, worker)
 
   # A cache keeps the order of its first pass, but its buffer has all records.
@@ -91,6 +101,8 @@ def shuffled(
   def one_pass(number: tf.Tensor) -> tf.data.Dataset:
     file_seed, record_seed = tf.unstack(_seeds(seed, number))
     records = cached or read(file_seed if is_divided else None)
+    if balance:
+      records = share(class_balance.balanced(records, number, balance))
     records = _shuffle(records, buffer, record_seed)
     return records.skip(skipped * tf.cast(tf.equal(number, first), tf.int64))
 

@@ -6,6 +6,7 @@ import functools
 import random
 
 from datasets import reader
+from datasets.class_balance import Balance
 from engine.config.resolve import Setup
 from preprocessing import augmentation, preprocessing_factory
 from tf_compat import tf, without_autograph
@@ -52,6 +53,7 @@ def batches(
       skip_bad_records=job.skip_bad_records,
       cache=job.cache,
       shard=setup.shard,
+      balance=_balance(setup) if is_training else None,
       start=start * batch_size,
     )
     if preprocess.augmentations.at(augmentation.BATCH):
@@ -60,6 +62,13 @@ def batches(
       )
       dataset = dataset.enumerate(start).map(mix).prefetch(tf.data.AUTOTUNE)
     return tf.data.make_initializable_iterator(dataset)
+
+
+def _balance(setup: Setup) -> Balance | None:
+  """Returns the numbers of records by class with --balanced_sampling."""
+  if not setup.job.balanced_sampling:
+    return None
+  return Balance(setup.class_counts, setup.job.labels_offset)
 
 
 def targets(batch: dict[str, tf.Tensor], num_classes: int) -> tf.Tensor:

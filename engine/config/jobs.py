@@ -12,6 +12,8 @@ import tempfile
 from datasets.dataset_factory import DATASETS
 from deployment.options import CloneOptions, DeploymentOptions, SessionOptions
 from engine.config.recipes import RECIPES
+from engine.optimization.class_weights import ClassBalanceOptions
+from engine.optimization.losses import LossOptions
 from engine.optimization.optimizers import OptimizerOptions
 from engine.optimization.schedules import ScheduleOptions
 from nets import nets_factory
@@ -373,6 +375,8 @@ class ContinuousEvaluationOptions(Options):
 class TrainJob(
   ModelOptions,
   ContinuousEvaluationOptions,
+  LossOptions,
+  ClassBalanceOptions,
   OptimizerOptions,
   ScheduleOptions,
   DeploymentOptions,
@@ -419,13 +423,6 @@ class TrainJob(
     lower=0,
   )
 
-  label_smoothing: float = option(
-    0.0,
-    'Share of each label that is spread over all classes.',
-    lower=0,
-    upper=1,
-    group='optimization',
-  )
   batch_norm_decay: float | None = option(
     None,
     "Decay of batch norm's moving averages; the network's default if not set. "

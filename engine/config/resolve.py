@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
-from datasets import dataset_factory
+import numpy as np
+
+from datasets import class_counts, dataset_factory
 from datasets.bad_records import check_ends
 from datasets.dataset import Dataset
 from datasets.dataset_factory import DATASETS
@@ -31,12 +33,13 @@ from engine.config.jobs import (
   TrainJob,
   VisualizeJob,
 )
-from engine.optimization import schedules
+from engine.optimization import class_weights, schedules
 from engine.optimization.optimizers import OPTIMIZERS
 from errors import UserError
 from nets import nets_factory
 from nets.spec import NetworkSpec
 from options import Options
+from registry import abbreviated
 
 JobT = TypeVar('JobT', bound=ModelOptions)
 CheckpointJobT = TypeVar('CheckpointJobT', bound=CheckpointOptions)
@@ -57,6 +60,8 @@ class Setup(Generic[JobT]):
     checkpoint: the readable checkpoint that training starts from, or that is
       exported; or None.
     is_resumed: whether that is a checkpoint of the same run.
+    class_counts: records of each class of the network, if training needs them.
+    class_weights: weight of each class in the loss; None weighs all alike.
   """
 
   job: JobT
@@ -67,6 +72,8 @@ class Setup(Generic[JobT]):
   cluster: Cluster | None = None
   checkpoint: str | None = None
   is_resumed: bool = False
+  class_counts: tuple[int, ...] = ()
+  class_weights: tuple[float, ...] | None = None
 
   @property
   def is_chief(self) -> bool:
@@ -208,7 +215,40 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
   setup = _in_steps(setup, explicit)
   if setup.is_chief:
     check_writable(job.train_dir, '--train_dir')
-  return setup
+  return _with_class_balance(setup)
+
+
+def _with_class_balance(setup: Setup[TrainJob]) -> Setup[TrainJob]:
+  """Sets counts and weights of the classes, if the job asks for them.
+
+  Raises:
+    UserError: for weights that cannot be used, an empty class that is to be
+      sampled, or balanced sampling with --skip_bad_records.
+  """
+  job, dataset = setup.job, setup.dataset
+  if not (job.class_weights or job.balanced_sampling):
+    return setup
+  if job.balanced_sampling and job.skip_bad_records:
+    raise UserError(
+      '--balanced_sampling counts on the label of every record, so it cannot be '
+      'combined with --skip_bad_records: convert the data again.'
+    )
+  class_weights.check(job, setup.class_names)
+  with console.bar(dataset.num_records, unit='record') as bar:
+    counts = class_counts.count(dataset, bar.update)[job.labels_offset :]
+  empty = [setup.class_names[label] for label in np.flatnonzero(counts == 0)]
+  if job.balanced_sampling and empty:
+    raise UserError(
+      f'--balanced_sampling: {len(empty)} of {len(counts)} classes of '
+      f'{dataset.name}/{dataset.split} have no records: {abbreviated(empty)}. '
+      'Convert the data without them, or use --class_weights=balanced.'
+    )
+  weights = class_weights.of_job(job, counts, setup.class_names)
+  return dataclasses.replace(
+    setup,
+    class_counts=tuple(counts.tolist()),
+    class_weights=None if weights is None else tuple(weights.tolist()),
+  )
 
 
 def evaluation(job: EvalJob, explicit: Collection[str]) -> Setup[EvalJob]:

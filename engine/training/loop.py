@@ -25,6 +25,7 @@ from engine.config import advice, job_file, resolve
 from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
 from engine.evaluation.continuous import ContinuousEvaluation
+from engine.optimization import class_weights
 from engine.run_dir import events, lock, progress_csv, run_status
 from engine.signals import Signals
 from engine.training import cluster_watchdog, hooks
@@ -222,6 +223,15 @@ def _announce(setup: Setup, explicit: Collection[str]) -> None:
         f'Ignoring --checkpoint_path={job.checkpoint_path}: there is a '
         f'checkpoint in {job.train_dir} already.'
       )
+  if setup.class_counts:
+    per_epoch = sum(setup.class_counts) / setup.num_classes
+    for line in class_weights.table(
+      setup.class_counts,
+      setup.class_names,
+      setup.class_weights,
+      per_epoch if job.balanced_sampling else None,
+    ):
+      console.say(line)
   for warning in advice.of_training(setup, explicit):
     console.say(f'Warning: {warning}')
 

@@ -13,7 +13,7 @@ from engine import inputs
 from engine.checkpoints.matching import split_by_scopes
 from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
-from engine.optimization import schedules
+from engine.optimization import losses, schedules
 from engine.optimization.optimizers import OPTIMIZERS
 from engine.training import frozen_batch_norm, summaries
 from tf_compat import slim, tf
@@ -149,25 +149,26 @@ def _clone(
 def _losses(
   setup: Setup, batch: dict[str, tf.Tensor]
 ) -> tuple[list[tf.Tensor], tf.Tensor, dict[str, tf.Tensor]]:
-  """Returns the cross-entropies, the auxiliary one first; the accuracy; maps.
+  """Returns the losses of the logits, the auxiliary one first; accuracy; maps.
 
   The maps are the network's end points.
   """
   job = setup.job
   logits, end_points = setup.network_fn(is_training=True)(batch['image'])
   labels = inputs.targets(batch, setup.num_classes)
+  class_weights = None
+  if setup.class_weights:
+    class_weights = tf.constant(setup.class_weights, tf.float32)
 
-  def cross_entropy(logits: tf.Tensor, weight: float) -> tf.Tensor:
-    return tf.losses.softmax_cross_entropy(
-      labels, logits, weights=weight, label_smoothing=job.label_smoothing
-    )
+  def loss(logits: tf.Tensor, weight: float) -> tf.Tensor:
+    return losses.add(job, logits, labels, weight, class_weights)
 
-  losses = []
+  added = []
   if 'AuxLogits' in end_points:
-    losses.append(cross_entropy(end_points['AuxLogits'], AUX_LOSS_WEIGHT))
-  losses.append(cross_entropy(logits, 1.0))
+    added.append(loss(end_points['AuxLogits'], AUX_LOSS_WEIGHT))
+  added.append(loss(logits, 1.0))
   is_right = tf.equal(tf.argmax(logits, 1), tf.argmax(labels, 1))
-  return losses, tf.reduce_mean(tf.cast(is_right, tf.float32)), end_points
+  return added, tf.reduce_mean(tf.cast(is_right, tf.float32)), end_points
 
 
 def _scaled_loss(

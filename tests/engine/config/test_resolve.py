@@ -5,6 +5,7 @@ import json
 import os
 import re
 
+import numpy as np
 import pytest
 
 from engine.config import job_file, precedence, resolve
@@ -453,3 +454,35 @@ def test_another_folder_has_files_of_its_own_names(evaluation, renamed, digits):
   }
   setup = evaluation(recorded, dataset_dir=str(digits))
   assert setup.dataset.files == (str(digits / 'digits_test.tfrecord'),)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (
+      {'balanced_sampling': True, 'skip_bad_records': True},
+      'cannot be combined with --skip_bad_records',
+    ),
+    (
+      {'balanced_sampling': True},
+      r"1 of 10 classes of digits/train have no records: \['nine'\]",
+    ),
+    ({'class_weights': 'few.csv'}, r'few\.csv has no weight for 9 of 10'),
+  ],
+)
+def test_rare_classes_are_refused_where_they_cannot_be_helped(
+  train_job, tmp_path, monkeypatch, options, message
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'few.csv').write_text('3,1\n')
+  counts = np.arange(10)[::-1]
+  monkeypatch.setattr(resolve.class_counts, 'count', lambda *given: counts)
+  with pytest.raises(UserError, match=message):
+    resolve.training(train_job(**options), frozenset())
+
+
+def test_weights_are_those_of_the_networks_classes(train_job, digits):
+  job = train_job(class_weights='balanced', balanced_sampling=True)
+  setup = resolve.training(job, frozenset())
+  assert setup.class_counts == (4,) * 10
+  assert setup.class_weights == (1.0,) * 10
