@@ -151,7 +151,9 @@ def equal_variables(
   averaged when they are read. If they are averaged at every step instead, they
   cover all clones just as well, and any single clone can save them.
   """
-  options['synchronization'] = tf.VariableSynchronization.AUTO
+  # Those that no checkpoint holds may differ: sums of one clone alone.
+  if tf.GraphKeys.LOCAL_VARIABLES not in (options.get('collections') or ()):
+    options['synchronization'] = tf.VariableSynchronization.AUTO
   return next_creator(**options)
 
 

@@ -1,7 +1,8 @@
 """Random parts of a network: dropout, and uniform numbers.
 
 If the graph has a seed, the numbers depend on the seed, on the tensor that they
-change and on the global step alone. A resumed run then draws the numbers that
+change and on the global step alone, or on what numbers the batches in place of
+it. A resumed run then draws the numbers that
 it would have drawn without an interruption. TensorFlow's stateful operations
 would repeat the numbers of the first steps.
 """
@@ -11,6 +12,10 @@ from __future__ import annotations
 import zlib
 
 from tf_compat import add_arg_scope, tf
+
+# Graph collection of an int64 tensor that numbers the batches, where a step has
+# several; without it, the global step does.
+TURN = 'stochastic_turn'
 
 
 @add_arg_scope
@@ -62,7 +67,8 @@ def uniform(net: tf.Tensor, shape: list | tf.Tensor) -> tf.Tensor:
 def _seed(net: tf.Tensor) -> tf.Tensor | None:
   """Returns int64 [2] for this step; None without a graph seed or a step."""
   graph_seed, _ = tf.get_seed(None)
-  step = tf.train.get_global_step()
+  turns = tf.get_collection(TURN)
+  step = turns[0] if turns else tf.train.get_global_step()
   if graph_seed is None or step is None:
     return None
   # Operations are numbered differently in a resumed run; names stay.

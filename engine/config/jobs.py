@@ -398,6 +398,13 @@ class TrainJob(
     'train', 'The split to train on.', group='data'
   )
   batch_size: int = option(32, 'Images per step and clone.', lower=1)
+  accumulate_steps: int = option(
+    1,
+    'Batches whose gradients make one step together, as if they were one; batch '
+    'norm sees each on its own.',
+    lower=1,
+    group='optimization',
+  )
   train_image_size: int | None = option(
     None,
     "Side of the images in pixels; the network's default if not set.",

@@ -140,7 +140,7 @@ def images_per_step(setup: Setup[TrainJob]) -> int:
   if setup.cluster and setup.cluster.servers:
     synced = job.replicas_to_aggregate or workers
     batches = synced if job.sync_replicas else 1
-  return job.batch_size * batches
+  return job.batch_size * batches * job.accumulate_steps
 
 
 def _in_steps(
@@ -185,6 +185,12 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
   if cluster is None:
     grpc_server.check_master(job.master)
   _check_devices(job)
+  if cluster and cluster.servers and job.accumulate_steps > 1:
+    raise UserError(
+      f'--accumulate_steps={job.accumulate_steps} cannot be combined with '
+      'parameter servers, which apply each gradient that arrives: omit it, or '
+      'use --sync_replicas with more --replicas_to_aggregate.'
+    )
   is_remote = bool(job.master or (cluster and cluster.servers))
   _check_pattern(job.train_dir, 'train_dir', is_remote)
   checkpoint = _newest(job.train_dir)

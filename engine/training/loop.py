@@ -30,6 +30,7 @@ from engine.run_dir import events, lock, progress_csv, run_status
 from engine.signals import Signals
 from engine.training import cluster_watchdog, hooks
 from engine.training import step as train_step
+from engine.training.accumulation import AccumulationHook
 from engine.training.nan_guard import NanGuardHook, NonFiniteError
 from engine.training.saving import SavingHook
 from engine.training.step import TrainStep
@@ -167,6 +168,10 @@ def _run(
       same_options_hook = cluster_watchdog.SameOptionsHook(job)
       run_hooks = [same_options_hook, last_step, stopping_hook]
     stack.callback(last_step.close)
+    if step.accumulate_op is not None:
+      run_hooks.append(
+        AccumulationHook(step.accumulate_op, job.accumulate_steps)
+      )
     with signals.at_once():
       session = deployment.session(
         scaffold, [*watchdog_hooks, *guards, *run_hooks]

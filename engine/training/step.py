@@ -16,6 +16,7 @@ from engine.config.resolve import Setup
 from engine.optimization import losses, schedules
 from engine.optimization.optimizers import OPTIMIZERS
 from engine.training import frozen_batch_norm, summaries
+from engine.training.accumulation import Accumulator, BatchCounter
 from tf_compat import slim, tf
 
 # Weight of the auxiliary classifier's loss, as in TF-Slim (arXiv:1409.4842).
@@ -29,6 +30,7 @@ class TrainStep:
   Attributes:
     train_op: updates weights, batch norm and moving averages by one step; its
       value is the step's number.
+    accumulate_op: adds up a batch that does not end a step; None if each does.
     loss: the total loss of the step's batch over all clones, a scalar.
     cross_entropy: the part of it without the L2 losses, a scalar.
     accuracy: the share of the batch whose best class is its label, a scalar;
@@ -46,6 +48,7 @@ class TrainStep:
   """
 
   train_op: tf.Tensor
+  accumulate_op: tf.Operation | None
   loss: tf.Tensor
   cross_entropy: tf.Tensor
   accuracy: tf.Tensor
@@ -76,14 +79,18 @@ def build(
   # Each process drops out other units; weights are those of the chief.
   tf.set_random_seed(None if job.seed is None else job.seed + worker)
   global_step = tf.train.get_or_create_global_step()
-  images_per_step = job.batch_size * deployment.gradients_per_step
+  batches_per_step = deployment.gradients_per_step * job.accumulate_steps
+  images_per_step = job.batch_size * batches_per_step
   clones_here = deployment.local_clones
   # A seeded run that is resumed continues with the batch it would have read.
-  start = start_step * deployment.gradients_per_step // (workers * clones_here)
+  start = start_step * batches_per_step // (workers * clones_here)
   batches = inputs.batches(
     setup, True, job.seed, clones_here, 0 if job.seed is None else start
   )
   deployment.begin_step()
+  counter = None
+  if job.accumulate_steps > 1:
+    counter = BatchCounter(job.accumulate_steps, global_step)
   span = schedules.span(job, setup.dataset.num_records, images_per_step)
   clone = functools.partial(_clone, setup, deployment, span, global_step)
   is_synced = job.sync_batch_norm and strategy.num_replicas_in_sync > 1
@@ -94,7 +101,12 @@ def build(
   ):
     outputs = clones.run(strategy, clone, batches.get_next())
   train_ops = [each['train_op'] for each in outputs]
+  accumulate_op = None
+  if counter:
+    accumulate_op = counter.count([each['accumulate_op'] for each in outputs])
+    train_ops.append(counter.reset(train_ops))
   return TrainStep(
+    accumulate_op=accumulate_op,
     train_op=deployment.finish_step(
       functools.partial(_update_moving_averages, job), train_ops, global_step
     ),
@@ -122,18 +134,23 @@ def _clone(
 ) -> dict[str, Any]:
   """Builds one clone's part of a step: its share of the loss, its update."""
   replicas = deployment.strategy.num_replicas_in_sync
+  accumulator = Accumulator(setup.job.accumulate_steps)
   cross_entropies, accuracy, end_points = _losses(setup, batch)
   loss = _scaled_loss(deployment.strategy, cross_entropies)
   rate = schedules.learning_rate(setup.job, global_step, span)
   votes = deployment.stop_votes
-  shares = tf.stack(
-    [loss, tf.add_n(cross_entropies) / replicas, accuracy / replicas]
+  shares = accumulator.mean(
+    tf.stack([loss, tf.add_n(cross_entropies) / replicas, accuracy / replicas])
   )
   sums, *summed = clones.all_reduce(
     [shares] if votes is None else [shares, votes]
   )
   total, cross_entropy, accuracy = tf.unstack(sums)
-  train_op = _apply_gradients(setup.job, deployment, loss, rate, global_step)
+  train_op, accumulate_op = _apply_gradients(
+    setup.job, deployment, accumulator, loss, rate, global_step
+  )
+  if setup.job.accumulate_steps > 1:
+    train_op = accumulator.reset([train_op, shares])
   return {
     'images': batch['image'],
     'end_points': end_points,
@@ -143,6 +160,7 @@ def _clone(
     'learning_rate': rate,
     'agreed_stop': deployment.agreed_votes(summed[0] if summed else None),
     'train_op': train_op,
+    'accumulate_op': accumulate_op,
   }
 
 
@@ -191,11 +209,16 @@ def _scaled_loss(
 def _apply_gradients(
   job: TrainJob,
   deployment: Deployment,
+  accumulator: Accumulator,
   loss: tf.Tensor,
   rate: tf.Tensor,
   global_step: tf.Variable,
-) -> tf.Operation | tf.Tensor:
-  """Updates the weights and batch norm's statistics of one clone."""
+) -> tuple[tf.Operation | tf.Tensor, tf.Operation]:
+  """Updates the weights and batch norm's statistics of one clone.
+
+  Returns:
+    The operation of a step's last batch, and that of the batches before.
+  """
   optimizer = OPTIMIZERS[job.optimizer].make(job, rate)
   if job.mixed_precision == 'float16':
     # Small gradients vanish in float16: scale the loss as far as it goes.
@@ -206,13 +229,21 @@ def _apply_gradients(
   def apply(gradients: Gradients, step: tf.Variable | None) -> tf.Operation:
     return optimizer.apply_gradients(_clipped(job, gradients), step)
 
-  return deployment.update_clone(
+  update_ops = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+  gradients = [
+    (value if value is None else accumulator.mean(value), variable)
+    for value, variable in optimizer.compute_gradients(
+      loss, trainable_variables(job)
+    )
+  ]
+  train_op = deployment.update_clone(
     apply,
     functools.partial(_update_moving_averages, job),
-    optimizer.compute_gradients(loss, trainable_variables(job)),
-    tf.get_collection(tf.GraphKeys.UPDATE_OPS),
+    gradients,
+    update_ops,
     global_step,
   )
+  return train_op, accumulator.add(update_ops)
 
 
 def _clipped(

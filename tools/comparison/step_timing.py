@@ -65,4 +65,10 @@ def _step_fn(setup: Setup[TrainJob]) -> Iterator[Callable[[], object]]:
   ) as session:
     session.run(initialize)
     session.run(step.local_init)
-    yield lambda: session.run(step.train_op)
+
+    def make_step() -> None:
+      for _ in range(setup.job.accumulate_steps - 1):
+        session.run(step.accumulate_op)
+      session.run(step.train_op)
+
+    yield make_step
