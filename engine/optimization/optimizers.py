@@ -145,6 +145,14 @@ class OptimizerOptions(Options):
     lower=0,
     group='optimization',
   )
+  layer_decay: float = option(
+    1.0,
+    'Factor of the learning rate from each block of the network to the one '
+    'before; the logits learn at the full rate.',
+    above=0,
+    upper=1,
+    group='optimization',
+  )
   opt_epsilon: float = option(
     1.0, 'Epsilon of adadelta, adam and rmsprop.', lower=0, group='advanced'
   )

@@ -13,10 +13,11 @@ from engine import inputs
 from engine.checkpoints.matching import split_by_scopes
 from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
-from engine.optimization import losses, schedules
+from engine.optimization import layer_decay, losses, schedules
 from engine.optimization.optimizers import OPTIMIZERS
 from engine.training import frozen_batch_norm, summaries
 from engine.training.accumulation import Accumulator, BatchCounter
+from nets import nets_factory
 from tf_compat import slim, tf
 
 # Weight of the auxiliary classifier's loss, as in TF-Slim (arXiv:1409.4842).
@@ -220,6 +221,11 @@ def _apply_gradients(
     The operation of a step's last batch, and that of the batches before.
   """
   optimizer = OPTIMIZERS[job.optimizer].make(job, rate)
+  if job.layer_decay < 1:
+    heads = nets_factory.NETWORKS[job.model_name].training_only
+    layer_decay.scale_rates(
+      optimizer, layer_decay.factors(job.layer_decay, heads)
+    )
   if job.mixed_precision == 'float16':
     # Small gradients vanish in float16: scale the loss as far as it goes.
     optimizer = tf.train.experimental.MixedPrecisionLossScaleOptimizer(

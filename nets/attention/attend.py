@@ -25,6 +25,9 @@ GATES = 'attention_gates'
 VARIABLES = 'attention_variables'
 # Graph collection of the last feature map, the input of the classifier.
 LAST_MAP = 'last_feature_map'
+# Graph collection of the number of trainable variables at the end of each block,
+# from which the depth of a layer is told.
+BLOCK_ENDS = 'block_ends'
 
 
 @dataclasses.dataclass
@@ -88,6 +91,8 @@ def attend(
   if module is not None and module.places.intersection(points):
     with _module_arg_scope(weights_regularizer, stages.number):
       net = _apply(net, module, scope, points)
+  if BLOCK in points:
+    tf.add_to_collection(BLOCK_ENDS, len(tf.trainable_variables()))
   if STAGE in points:
     stages.number += 1
   if CLASS in points:
