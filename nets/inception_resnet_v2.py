@@ -24,6 +24,7 @@ from nets.inception import (
   max_pool,
 )
 from nets.spec import EndPoints, NetworkSpec
+from nets.stochastic import drop_path
 from tf_compat import slim, tf
 
 HALF: dict[str, Any] = {'stride': 2, 'padding': 'VALID'}
@@ -72,7 +73,7 @@ def block(
       normalizer_fn=None,
       scope='Conv2d_1x1',
     )
-    return net + attend(scale * residual, scope=attention)
+    return net + drop_path(attend(scale * residual, scope=attention))
 
 
 def repeat(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 from nets import layers
 from nets.attention.attend import CLASS, INNER, STAGE, attend, batch_norm
 from nets.spec import EndPoints
-from nets.stochastic import dropout
+from nets.stochastic import drop_path, dropout
 from tf_compat import slim, tf
 
 Activation: TypeAlias = 'Callable[[tf.Tensor], tf.Tensor]'
@@ -98,7 +98,7 @@ def inverted_residual(
     net = layers.conv2d(net, depth, 1, activation_fn=None, scope='project')
     net = attend(net)
     if block.residual and block.stride == 1 and inputs.shape[-1] == depth:
-      net = inputs + net
+      net = inputs + drop_path(net)
     end_points['output'] = net
   return net, end_points
 

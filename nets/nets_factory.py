@@ -26,6 +26,7 @@ from nets import (
   resnet_v1,
   resnet_v2,
   resnext,
+  stochastic,
   vgg,
   wide_resnet,
 )
@@ -90,6 +91,7 @@ def get_network_fn(
   attention_placement: str | None = None,
   batch_norm_decay: float | None = None,
   padding: str = 'same',
+  stochastic_depth_rate: float = 0.0,
 ) -> NetworkFn:
   """Returns the function that builds a network.
 
@@ -103,14 +105,16 @@ def get_network_fn(
     attention_placement: one of attention_factory.PLACEMENTS, or the default.
     batch_norm_decay: decay of the moving averages; None for the family's.
     padding: what SAME padding means, one of layers.PADDINGS.
+    stochastic_depth_rate: probability in training that the last residual block
+      is left out; that of the others grows with depth.
 
   Returns:
     network_fn(images [N, H, W, C], **kwargs) -> logits [N, num_classes], end
     points by name; with attributes `default_image_size` and `num_classes`.
 
   Raises:
-    UserError: for an unknown name, if the network has no place for attention
-      there, and in network_fn if the images are too small.
+    UserError: for an unknown name, if the network lacks what attention or
+      stochastic depth need, and in network_fn if the images are too small.
   """
   network = NETWORKS[name]
   attention = get_attention(attention_module, attention_placement)
@@ -121,6 +125,8 @@ def get_network_fn(
 
   def network_fn(images: tf.Tensor, **kwargs) -> tuple[tf.Tensor, EndPoints]:
     _check_size(network, images)
+    stages = Stages()
+    drop_rate = stochastic_depth_rate if is_training else 0.0
     with (
       slim.arg_scope(network.arg_scope(weight_decay)),
       # After the line above: an arg scope from a dict replaces outer ones.
@@ -128,14 +134,26 @@ def get_network_fn(
         [attend],
         module=attention,
         weights_regularizer=slim.l2_regularizer(weight_decay),
-        stages=Stages(),
+        stages=stages,
       ),
       # Overrides the family's decay; also for attention in networks without
       # batch norm.
       slim.arg_scope([slim.batch_norm], is_training=is_training, **decay),
       slim.arg_scope([*layers.LAYERS, grouped_conv2d], pads=padding),
+      slim.arg_scope(
+        [stochastic.drop_path],
+        rate=drop_rate,
+        depth=lambda: stages.block / network.attention_points,
+      ),
     ):
-      return network.build(images, num_classes, is_training, **kwargs)
+      outputs = network.build(images, num_classes, is_training, **kwargs)
+    if drop_rate and not tf.get_collection(stochastic.DROPPED):
+      raise UserError(
+        f'{name} has no residual blocks that stochastic depth could leave out: '
+        'omit --stochastic_depth_rate, or take a ResNet, ResNeXt, Inception-'
+        'ResNet, or MobileNet v2 or v3.'
+      )
+    return outputs
 
   vars(network_fn).update(
     default_image_size=network.image_size, num_classes=num_classes

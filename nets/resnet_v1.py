@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from nets import layers, resnet
 from nets.attention.attend import INNER, attend, batch_norm
+from nets.stochastic import drop_path
 from tf_compat import slim, tf
 
 
@@ -45,7 +46,8 @@ def basic(
       normalizer_fn=batch_norm,
       scope='conv2',
     )
-    net = tf.nn.relu(shortcut(net, depth, step.stride) + attend(residual))
+    net = shortcut(net, depth, step.stride) + drop_path(attend(residual))
+    net = tf.nn.relu(net)
     return slim.utils.collect_named_outputs(end_points, scope.name, net)
 
 
@@ -83,7 +85,7 @@ def bottleneck(
     residual = layers.conv2d(
       residual, depth, 1, activation_fn=None, scope='conv3'
     )
-    net = tf.nn.relu(shortcut + attend(residual))
+    net = tf.nn.relu(shortcut + drop_path(attend(residual)))
     return slim.utils.collect_named_outputs(end_points, scope.name, net)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nets import layers, resnet
 from nets.attention.attend import BLOCK, CONV, INNER, attend, batch_norm
+from nets.stochastic import drop_path
 from tf_compat import slim, tf
 
 LINEAR = {'normalizer_fn': None, 'activation_fn': None}
@@ -38,7 +39,7 @@ def basic(
     residual = layers.conv2d(
       residual, depth, 3, rate=step.rate_after, scope='conv2', **LINEAR
     )
-    net = shortcut + attend(residual, at=(BLOCK, CONV))
+    net = shortcut + drop_path(attend(residual, at=(BLOCK, CONV)))
     return slim.utils.collect_named_outputs(end_points, scope.name, net)
 
 
@@ -60,7 +61,7 @@ def bottleneck(
     )
     residual = attend(residual, at=INNER)
     residual = layers.conv2d(residual, depth, 1, scope='conv3', **LINEAR)
-    net = shortcut + attend(residual)
+    net = shortcut + drop_path(attend(residual))
     return slim.utils.collect_named_outputs(end_points, scope.name, net)
 
 

@@ -1,4 +1,4 @@
-"""Random parts of a network: dropout, and uniform numbers.
+"""Random parts of a network: dropout, stochastic depth, and uniform numbers.
 
 If the graph has a seed, the numbers depend on the seed, on the tensor that they
 change and on the global step alone, or on what numbers the batches in place of
@@ -10,9 +10,12 @@ would repeat the numbers of the first steps.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 from tf_compat import add_arg_scope, tf
 
+# Graph collection of the probability that each residual branch is kept.
+DROPPED = 'dropped_paths'
 # Graph collection of an int64 tensor that numbers the batches, where a step has
 # several; without it, the global step does.
 TURN = 'stochastic_turn'
@@ -44,6 +47,35 @@ def dropout(
     # Of bfloat16, there are few numbers between 0 and 1.
     is_kept = uniform(net, tf.shape(net)) < keep_prob
     return tf.where(is_kept, net / keep_prob, tf.zeros_like(net))
+
+
+@add_arg_scope
+def drop_path(
+  net: tf.Tensor,
+  rate: float = 0.0,
+  depth: Callable[[], float] = lambda: 1.0,
+) -> tf.Tensor:
+  """Sets the residual branch of some images to 0, and scales it for the others.
+
+  Stochastic depth (https://arxiv.org/abs/1603.09382): a branch is dropped with
+  probability rate · depth, and divided by the probability that it is kept, so
+  that evaluation uses it as it is. nets_factory sets rate and depth.
+
+  Args:
+    net: the branch, [N, H, W, C], after its attention.
+    rate: probability that the branch of the last block is dropped.
+    depth: returns the number of the current block, divided by that of all.
+
+  Returns:
+    A tensor of net's shape and type.
+  """
+  if not rate:
+    return net
+  keep_prob = 1 - rate * depth()
+  tf.add_to_collection(DROPPED, keep_prob)
+  with tf.name_scope('drop_path'):
+    is_kept = uniform(net, [tf.shape(net)[0], 1, 1, 1]) < keep_prob
+    return net * tf.cast(is_kept, net.dtype) / keep_prob
 
 
 def uniform(net: tf.Tensor, shape: list | tf.Tensor) -> tf.Tensor:

@@ -430,6 +430,14 @@ class TrainJob(
     lower=0,
   )
 
+  stochastic_depth_rate: float = option(
+    0.0,
+    'Probability that training leaves out the last residual block for an image; '
+    'it grows linearly up to there (arXiv:1603.09382).',
+    lower=0,
+    upper=0.95,
+    group='optimization',
+  )
   batch_norm_decay: float | None = option(
     None,
     "Decay of batch norm's moving averages; the network's default if not set. "

@@ -115,6 +115,7 @@ class Setup(Generic[JobT]):
       attention_placement=job.attention_placement,
       batch_norm_decay=getattr(job, 'batch_norm_decay', None),
       padding=job.padding,
+      stochastic_depth_rate=getattr(job, 'stochastic_depth_rate', 0.0),
     )
 
 

@@ -32,9 +32,15 @@ BLOCK_ENDS = 'block_ends'
 
 @dataclasses.dataclass
 class Stages:
-  """Counts the stages of a network while it is built."""
+  """Counts the stages of a network, and its blocks, while it is built.
+
+  Attributes:
+    number: of the stage that is built, from 1.
+    block: number of blocks that are built.
+  """
 
   number: int = 1
+  block: int = 0
 
 
 class Module(Protocol):
@@ -92,6 +98,7 @@ def attend(
     with _module_arg_scope(weights_regularizer, stages.number):
       net = _apply(net, module, scope, points)
   if BLOCK in points:
+    stages.block += 1
     tf.add_to_collection(BLOCK_ENDS, len(tf.trainable_variables()))
   if STAGE in points:
     stages.number += 1
