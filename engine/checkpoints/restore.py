@@ -106,9 +106,16 @@ def check_resumable(model_name: str, checkpoint: str) -> _Contents:
   return contents
 
 
-def _refuse_other_network(checkpoint: str, weights: matching.Shapes) -> None:
+def _refuse_other_network(
+  checkpoint: str, weights: matching.Shapes, scope: str = ''
+) -> None:
   """Raises UserError unless the weights are exactly this network's."""
-  graph_shapes = matching.variable_shapes(slim.get_model_variables())
+  graph_shapes = {
+    name.removeprefix(f'{scope}/'): shape
+    for name, shape in matching.variable_shapes(
+      slim.get_model_variables()
+    ).items()
+  }
   difference = matching.compare(weights, graph_shapes)
   if difference.lacking or difference.unused or difference.reshaped:
     raise UserError(
@@ -224,7 +231,7 @@ def _variables_to_initialize(
 
 
 def evaluating(
-  model_name: str, checkpoint: str, use_averages: bool
+  model_name: str, checkpoint: str, use_averages: bool, scope: str = ''
 ) -> dict[tf.Variable, str]:
   """Returns what each variable of a network for inference is restored from.
 
@@ -233,6 +240,8 @@ def evaluating(
     checkpoint: the checkpoint.
     use_averages: whether to take the moving average of a variable where the
       checkpoint has one.
+    scope: variable scope of the network in the graph, which the checkpoint
+      lacks; '' for none.
 
   Raises:
     UserError: if the weights are not exactly this network's.
@@ -244,17 +253,19 @@ def evaluating(
     for name, shape in contents.weights.items()
     if not any(matching.in_scope(name, scope) for scope in scopes)
   }
-  _refuse_other_network(checkpoint, weights)
-  variables = slim.get_model_variables()
-  names = {v: contents.names[v.op.name] for v in variables}
+  name_of = {
+    v: v.op.name.removeprefix(f'{scope}/') for v in slim.get_model_variables()
+  }
+  _refuse_other_network(checkpoint, weights, scope)
+  names = {v: contents.names[name] for v, name in name_of.items()}
   if not use_averages:
     return names
   averaged = {
-    v: contents.names[v.op.name + AVERAGE]
-    for v in variables
-    if v.op.name + AVERAGE in contents.names
+    v: contents.names[name + AVERAGE]
+    for v, name in name_of.items()
+    if name + AVERAGE in contents.names
   }
-  raw = [v.op.name for v in variables if v not in averaged]
+  raw = [name for v, name in name_of.items() if v not in averaged]
   if raw:
     console.say(
       f'No moving average in {checkpoint} of {matching.abbreviate(raw)}: '

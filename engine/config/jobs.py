@@ -488,6 +488,28 @@ class TrainJob(
   )
 
   log_every_n_steps: int = option(10, 'Steps between log lines.', lower=1)
+  teacher_checkpoint: str | None = option(
+    None,
+    'Checkpoint or run folder of a trained network, whose probabilities are '
+    'learned beside the labels (distillation, arXiv:1503.02531).',
+    group='optimization',
+    path=True,
+  )
+  distillation_temperature: float = option(
+    4.0,
+    'Temperature that softens the probabilities of teacher and student.',
+    above=0,
+    group='optimization',
+  )
+  distillation_weight: float = option(
+    0.5,
+    "Weight of the teacher's probabilities in the loss; that of the labels is "
+    'what is left of 1.',
+    lower=0,
+    upper=1,
+    group='optimization',
+  )
+
   save_summaries_secs: int = option(
     600, 'Seconds between summaries.', lower=0, group='advanced'
   )

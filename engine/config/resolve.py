@@ -21,7 +21,7 @@ from deployment.cluster import Cluster
 from deployment.options import CloneOptions, DeploymentOptions
 from engine import console
 from engine.checkpoints import store
-from engine.config import imported, job_file, precedence
+from engine.config import imported, job_file, precedence, teacher
 from engine.config.jobs import (
   CheckpointOptions,
   EvalJob,
@@ -33,6 +33,7 @@ from engine.config.jobs import (
   TrainJob,
   VisualizeJob,
 )
+from engine.config.teacher import Teacher
 from engine.optimization import class_weights, schedules
 from engine.optimization.optimizers import OPTIMIZERS
 from errors import UserError
@@ -62,6 +63,7 @@ class Setup(Generic[JobT]):
     is_resumed: whether that is a checkpoint of the same run.
     class_counts: records of each class of the network, if training needs them.
     class_weights: weight of each class in the loss; None weighs all alike.
+    teacher: the network of --teacher_checkpoint; None without.
   """
 
   job: JobT
@@ -74,6 +76,7 @@ class Setup(Generic[JobT]):
   is_resumed: bool = False
   class_counts: tuple[int, ...] = ()
   class_weights: tuple[float, ...] | None = None
+  teacher: Teacher | None = None
 
   @property
   def is_chief(self) -> bool:
@@ -222,7 +225,30 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
   setup = _in_steps(setup, explicit)
   if setup.is_chief:
     check_writable(job.train_dir, '--train_dir')
-  return _with_class_balance(setup)
+  return _with_class_balance(_with_teacher(setup))
+
+
+def _with_teacher(setup: Setup[TrainJob]) -> Setup[TrainJob]:
+  """Finds the teacher, if the job names one; the job then names its checkpoint.
+
+  Raises:
+    UserError: if it does not fit the job.
+  """
+  if not setup.job.teacher_checkpoint:
+    return setup
+  if setup.cluster and setup.cluster.servers:
+    raise UserError(
+      '--teacher_checkpoint cannot be combined with parameter servers: omit it, '
+      'or train with --worker_hosts alone.'
+    )
+  found = teacher.find(
+    setup.job,
+    setup.class_names,
+    setup.channels,
+    setup.image_size,
+  )
+  job = dataclasses.replace(setup.job, teacher_checkpoint=found.checkpoint)
+  return dataclasses.replace(setup, job=job, teacher=found)
 
 
 def _with_class_balance(setup: Setup[TrainJob]) -> Setup[TrainJob]:

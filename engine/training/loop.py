@@ -109,7 +109,7 @@ def _train(setup: Setup, signals: Signals) -> Summary:
   deployment = _deploy(setup, signals)
   with tf.Graph().as_default(), deployment.scope():
     step = train_step.build(setup, deployment, setup.start_step)
-    restore = _restore_function(setup)
+    restore = _restore_function(setup, step)
     if setup.is_chief:
       _start_run_dir(setup)
     with (
@@ -221,6 +221,11 @@ def _announce(setup: Setup, explicit: Collection[str]) -> None:
     f'{setup.image_size} x {setup.image_size} x {setup.channels}, into '
     f'{job.train_dir}{role}.'
   )
+  if setup.teacher:
+    console.say(
+      f'Its teacher is {setup.teacher.network.model_name}, '
+      f'{setup.teacher.checkpoint}.'
+    )
   if setup.is_resumed:
     console.say(f'Resuming from {setup.checkpoint}.')
     if 'checkpoint_path' in explicit:
@@ -291,7 +296,7 @@ def _check_finished_network(setup: Setup) -> None:
     restoring.check_resumable(setup.job.model_name, setup.checkpoint or '')
 
 
-def _restore_function(setup: Setup) -> Restore:
+def _restore_function(setup: Setup, step: TrainStep) -> Restore:
   """Returns the function that restores variables before the first step.
 
   A session that recovers calls it again; it then restores the newest checkpoint
@@ -310,6 +315,8 @@ def _restore_function(setup: Setup) -> Restore:
   resumed = source if setup.is_resumed else None
 
   def restore(session: tf.Session, saver: tf.train.Saver) -> None:
+    if step.restore_teacher:
+      step.restore_teacher(session)
     newest = store.newest_readable(job.train_dir, verbose=False)
     if newest not in (None, resumed):
       store.restore(saver, session, newest)

@@ -15,7 +15,7 @@ from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
 from engine.optimization import layer_decay, losses, schedules
 from engine.optimization.optimizers import OPTIMIZERS
-from engine.training import frozen_batch_norm, summaries
+from engine.training import distillation, frozen_batch_norm, summaries
 from engine.training.accumulation import Accumulator, BatchCounter
 from nets import nets_factory
 from tf_compat import slim, tf
@@ -40,6 +40,7 @@ class TrainStep:
     global_step: the number of steps made.
     summary: everything TensorBoard shows, including histograms.
     local_init: starts the input.
+    restore_teacher: fills the teacher's variables; None without a teacher.
     bad_records: counts the records left out; None if none may be.
     images_per_step: the size of all batches that make a step together.
     stop_votes: the placeholder for what this process votes; None if it has no
@@ -57,6 +58,7 @@ class TrainStep:
   global_step: tf.Variable
   summary: tf.Tensor
   local_init: tf.Operation
+  restore_teacher: distillation.Restore | None
   bad_records: tf.Tensor | None
   images_per_step: int
   stop_votes: tf.Tensor | None
@@ -88,6 +90,7 @@ def build(
   batches = inputs.batches(
     setup, True, job.seed, clones_here, 0 if job.seed is None else start
   )
+  batch, restore_teacher = distillation.add_logits(setup, batches.get_next())
   deployment.begin_step()
   counter = None
   if job.accumulate_steps > 1:
@@ -100,7 +103,7 @@ def build(
     sync_batch_norm.enabled(is_synced),
     frozen_batch_norm.outside(trained_scopes),
   ):
-    outputs = clones.run(strategy, clone, batches.get_next())
+    outputs = clones.run(strategy, clone, batch)
   train_ops = [each['train_op'] for each in outputs]
   accumulate_op = None
   if counter:
@@ -118,6 +121,7 @@ def build(
     global_step=global_step,
     summary=summaries.training(outputs[0]['images'], outputs[0]['end_points']),
     local_init=inputs.initializer(batches),
+    restore_teacher=restore_teacher,
     bad_records=inputs.skipped_count(setup),
     images_per_step=images_per_step,
     stop_votes=deployment.stop_votes,
@@ -185,7 +189,11 @@ def _losses(
   added = []
   if 'AuxLogits' in end_points:
     added.append(loss(end_points['AuxLogits'], AUX_LOSS_WEIGHT))
-  added.append(loss(logits, 1.0))
+  if 'teacher_logits' in batch:
+    added.append(distillation.add_loss(job, logits, batch['teacher_logits']))
+    added.append(loss(logits, 1 - job.distillation_weight))
+  else:
+    added.append(loss(logits, 1.0))
   is_right = tf.equal(tf.argmax(logits, 1), tf.argmax(labels, 1))
   return added, tf.reduce_mean(tf.cast(is_right, tf.float32)), end_points
 

@@ -65,6 +65,8 @@ def _step_fn(setup: Setup[TrainJob]) -> Iterator[Callable[[], object]]:
   ) as session:
     session.run(initialize)
     session.run(step.local_init)
+    if step.restore_teacher:
+      step.restore_teacher(session)
 
     def make_step() -> None:
       for _ in range(setup.job.accumulate_steps - 1):
