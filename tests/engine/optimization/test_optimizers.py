@@ -1,5 +1,10 @@
 """Two steps of every optimizer against the papers' formulas in NumPy."""
 
+import json
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -188,6 +193,40 @@ def test_lamb_decays_kernels_alone_and_scales_each_variable(descend):
       r = m / (1 - 0.6**t) / (np.sqrt(v / (1 - 0.7**t)) + EPS) + decay * w
       w = w - RATE * np.linalg.norm(w) / np.linalg.norm(r) * r
     np.testing.assert_allclose(value, w, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_adamw_and_lamb_are_those_of_keras(graph):
+  """Ten steps of each, by Keras in a process of its own."""
+  script = pathlib.Path(__file__).with_name('keras_optimizers.py')
+  output = subprocess.run(
+    [sys.executable, script], capture_output=True, text=True, check=True
+  ).stdout
+  wanted = json.loads(output)
+  rng = np.random.default_rng(0)
+  kernel, bias = rng.normal(size=(3, 2)), rng.normal(size=2)
+  found, steps = {}, []
+  for name, decay in (('adamw', 0.05), ('lamb', 0.0)):
+    job = TrainJob(optimizer=name, weight_decay=decay)
+    found[name] = [
+      tf.get_variable(f'{name}_{label}', initializer=value.astype(np.float32))
+      for label, value in (('kernel', kernel), ('bias', bias))
+    ]
+    loss = sum(tf.reduce_sum(tf.square(v - 1)) for v in found[name])
+    optimizer = OPTIMIZERS[name].make(job, tf.constant(0.01))
+    steps.append(optimizer.minimize(loss, var_list=found[name]))
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for _ in range(STEPS):
+      session.run(steps)
+    found = session.run(found)
+  assert found.keys() == wanted.keys()
+  for name, values in found.items():
+    for value, other, start in zip(
+      values, wanted[name], (kernel, bias), strict=True
+    ):
+      np.testing.assert_allclose(value, other, atol=2e-6, err_msg=name)
+      assert not np.allclose(value, start, atol=1e-2)
 
 
 def test_lamb_moves_weights_that_are_all_zero(graph):
