@@ -448,7 +448,8 @@ class TrainJob(
   )
   moving_average_decay: float | None = option(
     None,
-    'Decay of the moving averages of all weights; none are kept if not set.',
+    'Decay of the moving averages of all weights, up to which it rises as '
+    '(1 + step) / (10 + step); none are kept if not set.',
     lower=0,
     upper=1,
     group='optimization',
@@ -487,7 +488,6 @@ class TrainJob(
     group='advanced',
   )
 
-  log_every_n_steps: int = option(10, 'Steps between log lines.', lower=1)
   teacher_checkpoint: str | None = option(
     None,
     'Checkpoint or run folder of a trained network, whose probabilities are '
@@ -510,6 +510,7 @@ class TrainJob(
     group='optimization',
   )
 
+  log_every_n_steps: int = option(10, 'Steps between log lines.', lower=1)
   save_summaries_secs: int = option(
     600, 'Seconds between summaries.', lower=0, group='advanced'
   )
