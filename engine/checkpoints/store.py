@@ -336,7 +336,7 @@ def delete(checkpoint: str) -> None:
 _LEFTOVERS = (
   f'{PREFIX}-*.tempstate*',
   'checkpoint.tmp*',
-  '.curves.*.png',
+  '.curves.*.*',
   '.job.*.json',
   '.progress.*.csv',
   '.finished.*.json',

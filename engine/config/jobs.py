@@ -49,6 +49,10 @@ PREPROCESSING_NAMES = (
   f"{', '.join(PREPROCESSINGS)}; with options, 'imagenet(crop_fraction=0.95)'"
 )
 
+# The values of --plot_format.
+PNG = 'png'
+PLOT_FORMATS = (PNG, 'svg', 'pdf')
+
 # The values of --formats.
 EXPORT_FORMATS = ('saved_model', 'tflite', 'onnx')
 
@@ -135,7 +139,20 @@ class ConvertJob(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InspectJob(Options):
+class PlotOptions(Options):
+  """Options of programs that draw plots."""
+
+  plot_format: str = option(
+    PNG,
+    'Format of the plots: svg or pdf writes each also in that format, beside '
+    'the PNG, for papers.',
+    known=PLOT_FORMATS,
+    group='advanced',
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectJob(PlotOptions):
   """Options of inspect_data.py."""
 
   dataset_dir: str | None = option(
@@ -380,6 +397,7 @@ class TrainJob(
   OptimizerOptions,
   ScheduleOptions,
   DeploymentOptions,
+  PlotOptions,
 ):
   """Options of train_image_classifier.py."""
 
@@ -571,7 +589,7 @@ class CheckpointOptions(ModelOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalJob(CheckpointOptions, CloneOptions):
+class EvalJob(CheckpointOptions, CloneOptions, PlotOptions):
   """Options of eval_image_classifier.py."""
 
   eval_dir: str | None = option(
@@ -688,7 +706,7 @@ class ExportJob(CheckpointOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VisualizeJob(ImageOptions):
+class VisualizeJob(ImageOptions, PlotOptions):
   """Options of visualize_attention.py."""
 
   images: str | None = option(

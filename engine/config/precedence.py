@@ -33,6 +33,7 @@ INHERITED_BY_EVALUATION = (
   'file_pattern',
   'labels_offset',
   'moving_average_decay',
+  'plot_format',
 )
 # Training's name of an option -> evaluation's.
 _EVALUATION_NAMES = {'train_image_size': 'eval_image_size'}

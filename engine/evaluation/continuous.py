@@ -84,6 +84,7 @@ class ContinuousEvaluation:
         f'classes, not for {setup.num_classes:,}: choose balanced_accuracy.'
       )
     self._train_dir, self._flag = pathlib.Path(train_dir), flag
+    self._plot_format = setup.job.plot_format
     self._results = pathlib.Path(setup.job.eval_dir, results_csv.FILE)
     # Only values of the same metric and records can be compared.
     self._criterion = {
@@ -271,7 +272,7 @@ class ContinuousEvaluation:
     if job.is_file():
       with files.replacing(folder / 'job.json') as copy:
         shutil.copyfile(job, copy)
-    results.write_report(result, folder)
+    results.write_report(result, folder, self._plot_format)
     files.write_json(folder / BEST_JSON, best)
     self._delete_all_but_best()
     console.say(f'Best so far, {self._metric} {best["value"]:.5f}: {saved}.')

@@ -225,14 +225,17 @@ class Evaluator:
 
   def publish(self, result: Result) -> None:
     """Writes a result to eval_dir, and its curve to train_dir."""
-    results.write(result, self._setup.job.eval_dir)
+    job = self._setup.job
+    results.write(result, job.eval_dir, job.plot_format)
     self._write_events(result)
     train_dir = pathlib.Path(result.checkpoint).parent
     # A published checkpoint has no run folder, or one that is read-only.
     is_run = pathlib.Path(train_dir, 'job.json').exists()
     if is_run and os.access(train_dir, os.W_OK):
-      run_status.register_eval_dir(train_dir, self._setup.job.eval_dir)
-      curves.draw(train_dir, run_status.results_files(train_dir))
+      run_status.register_eval_dir(train_dir, job.eval_dir)
+      curves.draw(
+        train_dir, run_status.results_files(train_dir), job.plot_format
+      )
 
   def _write_events(self, result: Result) -> None:
     """Adds a result to the event file, one for all checkpoints."""

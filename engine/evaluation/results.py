@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import files
+from engine.config.jobs import PNG
 from engine.confusion import Confusion
 from engine.evaluation.metrics import Metrics
 from engine.plots import style as plot_style
@@ -127,24 +128,28 @@ def fewer_records(result: Result, eval_dir: str | os.PathLike) -> str | None:
   )
 
 
-def write(result: Result, eval_dir: str | os.PathLike) -> None:
+def write(
+  result: Result, eval_dir: str | os.PathLike, plot_format: str = PNG
+) -> None:
   """Writes all files of one evaluation into eval_dir.
 
   The row in results.csv is written last, so that the other files are complete
   when it appears.
   """
-  write_report(result, eval_dir)
+  write_report(result, eval_dir, plot_format)
   append_csv(result, os.path.join(eval_dir, results_csv.FILE))
 
 
-def write_report(result: Result, folder: str | os.PathLike) -> None:
+def write_report(
+  result: Result, folder: str | os.PathLike, plot_format: str = PNG
+) -> None:
   """Writes results.json and the confusion matrix into a folder."""
   write_json(result, os.path.join(folder, JSON))
   if len(result.class_names) <= MAX_MATRIX:
     write_confusion_csv(result, os.path.join(folder, CONFUSION_CSV))
   else:
     write_confusion_pairs(result, os.path.join(folder, CONFUSION_PAIRS_CSV))
-  draw_confusion(result, os.path.join(folder, CONFUSION_PNG))
+  draw_confusion(result, os.path.join(folder, CONFUSION_PNG), plot_format)
 
 
 def write_json(result: Result, path: str | os.PathLike) -> None:
@@ -203,8 +208,10 @@ def write_confusion_pairs(result: Result, path: str | os.PathLike) -> None:
       writer.writerow([names[true], names[predicted], count])
 
 
-def draw_confusion(result: Result, path: str | os.PathLike) -> None:
-  """Draws the confusion matrix as a PNG; logs a failure as a warning."""
+def draw_confusion(
+  result: Result, path: str | os.PathLike, plot_format: str = PNG
+) -> None:
+  """Draws the confusion matrix; logs a failure as a warning."""
   # Matplotlib takes half a second to import.
   from engine.plots import confusion_matrix
 
@@ -213,7 +220,9 @@ def draw_confusion(result: Result, path: str | os.PathLike) -> None:
     f'{result.dataset} {result.split}, step {result.global_step:,}'
   )
   with plot_style.log_failure(path):
-    confusion_matrix.draw(result.confusion, result.class_names, title, path)
+    confusion_matrix.draw(
+      result.confusion, result.class_names, title, path, plot_format
+    )
 
 
 def _per_class(metrics: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from engine.config.jobs import PNG
 from engine.confusion import Confusion
 from engine.plots import style as plot_style
 
@@ -28,6 +29,7 @@ def draw(
   class_names: Sequence[str],
   title: str,
   path: str | os.PathLike,
+  plot_format: str = PNG,
 ) -> None:
   """Draws the shares of each true class in color, and counts where they fit.
 
@@ -37,6 +39,7 @@ def draw(
     class_names: the name of each class.
     title: title of the plot, in one or more lines.
     path: the PNG file to write.
+    plot_format: also draw it in this format.
   """
   classes = confusion.num_classes
   size = -(-classes // MAX_DOTS)
@@ -68,7 +71,7 @@ def draw(
   _label_ticks(axes, class_names)
   if classes <= MAX_COUNTED:
     _write_counts(axes, confusion)
-  plot_style.save(figure, path)
+  plot_style.save(figure, path, plot_format)
 
 
 def _side(classes: int) -> float:

@@ -341,6 +341,7 @@ def _start_run_dir(setup: Setup) -> None:
     'num_classes': setup.num_classes,
     'channels': setup.channels,
     'num_records': setup.dataset.num_records,
+    'images_per_step': resolve.images_per_step(setup),
     'trainable_parameters': sum(
       variable.shape.num_elements()
       for variable in train_step.trainable_variables(setup.job)

@@ -64,7 +64,9 @@ def evaluation(tmp_path):
   def make(split='test', eval_dir='eval', **options):
     setup = types.SimpleNamespace(
       num_classes=2,
-      job=types.SimpleNamespace(eval_dir=str(tmp_path / eval_dir)),
+      job=types.SimpleNamespace(
+        eval_dir=str(tmp_path / eval_dir), plot_format='png'
+      ),
       dataset=types.SimpleNamespace(name='digits', split=split),
     )
     job = EvalLoopJob(**options)

@@ -1,4 +1,5 @@
 import concurrent.futures
+import json
 import time
 
 import matplotlib.image
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from engine.plots import curves
+from engine.plots import style as plot_style
 from engine.run_dir import csv_log, progress_csv
 
 RESULTS = ('time', 'global_step', 'checkpoint', 'split', 'count', 'Accuracy')
@@ -30,6 +32,11 @@ def evaluate(path, accuracies, split='test'):
   )
   csv_log.write(path, RESULTS, lines)
   return path
+
+
+def accuracies_of(results, progress):
+  evaluations = curves._evaluations(results, curves._history(progress))
+  return curves._series(evaluations, 'Accuracy')
 
 
 def pixels(path):
@@ -92,9 +99,7 @@ def test_evaluations_add_a_panel(tmp_path):
 def test_the_last_evaluation_of_a_step_counts_for_each_split(tmp_path):
   one = evaluate(tmp_path / '1.csv', [(20, 0.5), (10, 0.25), (20, 0.75)])
   two = evaluate(tmp_path / '2.csv', [(10, 0.125)], split='train')
-  accuracies = curves._accuracies(
-    [one, two], curves._history(tmp_path / 'none')
-  )
+  accuracies = accuracies_of([one, two], tmp_path / 'none')
   assert {
     name: (steps.tolist(), values.tolist())
     for name, (steps, values) in accuracies.items()
@@ -116,8 +121,8 @@ def test_evaluations_of_steps_repeated_later_are_not_drawn(tmp_path):
   ]  # fmt: skip
   for left, expected in ((5, [0.5, 0.2, 0.9]), (4, [0.5, 0.2])):
     csv_log.write(tmp_path / 'results.csv', RESULTS, lines[:left])
-    accuracies = curves._accuracies(
-      [tmp_path / 'results.csv'], curves._history(tmp_path / 'progress.csv')
+    accuracies = accuracies_of(
+      [tmp_path / 'results.csv'], tmp_path / 'progress.csv'
     )
     assert accuracies['test'][1].tolist() == expected
 
@@ -135,11 +140,26 @@ def test_smoothing_keeps_constants(count):
 
 
 def test_smoothing_is_the_mean_of_the_neighbors():
+  """Of noise alone, as many as are allowed: a tenth of all."""
   values = np.random.default_rng(0).random(400)
   smooth = curves.smoothed(values)
-  for index in (0, 3, 5, 200, 396, 399):
-    neighbors = values[max(0, index - 5) : index + 6]
+  for index in (0, 3, 19, 20, 200, 396, 399):
+    half = min(20, index)
+    neighbors = values[index - half : index + half + 1]
     assert smooth[index] == pytest.approx(neighbors.mean())
+
+
+@pytest.mark.parametrize('noise', [0.003, 0.1, 0.2])
+def test_the_window_grows_with_the_noise(noise):
+  """What is left of it is a fiftieth of the range, or less."""
+  curve = 2 - np.linspace(0, 1, 1000)
+  values = curve + noise * np.random.default_rng(0).standard_normal(1000)
+  smooth = curves.smoothed(values)
+  assert (smooth - curve)[50:-50].std() < 0.021
+
+
+def test_a_steep_start_is_not_smoothed_away():
+  assert curves.smoothed(10 * 0.9 ** np.arange(200))[0] == 10
 
 
 @pytest.mark.parametrize(
@@ -179,3 +199,94 @@ def test_a_million_rows_take_at_most_two_seconds(tmp_path):
   start = time.process_time()
   assert curves.draw(tmp_path)
   assert time.process_time() - start < 2
+
+
+def job(train_dir, **facts):
+  """Writes job.json as training does, as far as the plot reads it."""
+  content = {
+    'options': {
+      'model_name': 'lenet',
+      'attention_module': 'cbam_block(ratio=4)',
+      'dataset_name': 'digits',
+    },
+    'num_classes': 10,
+    **facts,
+  }
+  (train_dir / 'job.json').write_text(json.dumps(content))
+
+
+def test_the_figure_has_a_title_and_an_axis_of_epochs(tmp_path):
+  train(tmp_path, [2.0, 1.0], steps=[10, 90])
+  job(tmp_path, num_records=1280, images_per_step=64)
+  figure = curves.figure(tmp_path)
+  assert figure.get_suptitle() == 'lenet with cbam_block(ratio=4) on digits'
+  figure.draw_without_rendering()
+  (epochs,) = (axes for axes in figure.axes[-1].child_axes)
+  steps = np.array(figure.axes[-1].get_xlim())
+  np.testing.assert_allclose(epochs.get_xlim(), steps / 20)
+
+
+def test_a_job_that_does_not_say_it_has_no_epochs(tmp_path):
+  train(tmp_path, [2.0, 1.0])
+  job(tmp_path)
+  assert not curves.figure(tmp_path).axes[-1].child_axes
+  (tmp_path / 'job.json').write_text('{')
+  assert curves.figure(tmp_path).get_suptitle() == ''
+
+
+def test_training_and_evaluation_share_the_axes_of_the_loss(tmp_path):
+  """Cross entropy is compared; the loss with L2 stands beside it."""
+  losses = [3.0, 2.0, 1.5]
+  rows = (
+    {'step': n, 'loss': loss + 1, 'cross_entropy': loss, 'learning_rate': 1}
+    for n, loss in enumerate(losses)
+  )
+  csv_log.write(tmp_path / 'progress.csv', progress_csv.COLUMNS, rows)
+  rows = [
+    {
+      'global_step': 2,
+      'split': 'test',
+      'count': 9,
+      'Accuracy': 0.5,
+      'loss': 1.25,
+    }
+  ]
+  csv_log.write(tmp_path / 'results.csv', (*RESULTS, 'loss'), rows)
+  figure = curves.figure(tmp_path, tmp_path / 'results.csv')
+  lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+  assert lines['training: 1.5'].tolist() == losses
+  assert lines['training with L2: 2.5'].tolist() == [4, 3, 2.5]
+  assert lines['test: 1.25 at step 2'].tolist() == [1.25]
+  low, high = figure.axes[0].get_ylim()
+  assert low < 1.25 < 3 < high
+
+
+@pytest.mark.parametrize('plot_format', ['svg', 'pdf'])
+def test_another_format_stands_beside_the_png_and_repeats(
+  tmp_path, plot_format
+):
+  train(tmp_path, [2.0, 1.0])
+  plots = []
+  for _ in range(2):
+    curves.draw(tmp_path, (), plot_format)
+    plots.append((tmp_path / f'curves.{plot_format}').read_bytes())
+  assert pixels(tmp_path / 'curves.png').shape[1] == 1000
+  assert plots[0] == plots[1]
+  assert plots[0].startswith(b'%PDF' if plot_format == 'pdf' else b'<?xml')
+
+
+@pytest.mark.parametrize(
+  ('values', 'low', 'high'),
+  [
+    ([0.975, 0.98], 0.8, 1.0),
+    ([0.01, 0.03], 0.0, 0.2),
+    ([0.5, 0.52], 0.41, 0.61),
+    ([0.1, 0.9], 0.1, 0.9),
+    ([], 0.0, 1.0),
+    ([float('nan'), 0.5], 0.4, 0.6),
+  ],
+)
+def test_an_axis_of_accuracies_does_not_magnify_noise(values, low, high):
+  margin = 0.05 * (high - low)
+  limits = plot_style.accuracy_limits(values, 0.2)
+  assert limits == pytest.approx((low - margin, high + margin))
