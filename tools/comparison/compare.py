@@ -243,7 +243,7 @@ class _Comparison:
       f'with batch size {job.batch_size}, evaluated on {self._split}'
     )
     table.write(rows, title, self._folder)
-    _draw(rows, title, self._folder / _PLOT)
+    _draw(rows, title, self._folder / _PLOT, job.plot_format)
     return rows
 
   def _row(self, variant: Variant, step_seconds: float | None) -> Row:
@@ -265,13 +265,15 @@ class _Comparison:
     )
 
 
-def _draw(rows: Sequence[Row], title: str, path: pathlib.Path) -> None:
+def _draw(
+  rows: Sequence[Row], title: str, path: pathlib.Path, plot_format: str
+) -> None:
   """Draws the plot; logs a failure, which must not end a comparison."""
   with plot_style.log_failure(path):
     # Matplotlib takes half a second to import.
     from tools.comparison import plot
 
-    plot.draw(rows, title, path)
+    plot.draw(rows, title, path, plot_format)
 
 
 def _complexity(setup: Setup[TrainJob]) -> tuple[int, int]:

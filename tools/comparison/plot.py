@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
+from engine.config.jobs import PNG
 from engine.plots import curves
 from engine.plots import style as plot_style
 from engine.plots.curves import Series
@@ -25,27 +27,41 @@ COLORS = (
   plot_style.GRAY,
 )
 LINES = '-', '--', ':'
+MARKERS = 'o', 's', '^'
+LEGEND_COLUMNS = 4
+RUNS_BELOW = 0.25  # the dots of the runs below the error bar, in lines
 LONGEST_NAME = 48  # characters
 MAX_POINTS = 2000  # of a curve
+MIN_SPAN = 0.05  # of an axis of accuracies: less would magnify noise
+
+# Steps, means and standard deviations; these are NaN for a single run.
+Spread = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def draw(rows: Sequence[Row], title: str, path: str | os.PathLike[str]) -> None:
-  """Draws each run's accuracy and the means, then curves over steps.
+def draw(
+  rows: Sequence[Row],
+  title: str,
+  path: str | os.PathLike[str],
+  plot_format: str = PNG,
+) -> None:
+  """Draws accuracies with their spread over seeds, then curves over steps.
 
   Args:
     rows: rows of the table, one per variant.
     title: text above the panels.
     path: the PNG file to write.
+    plot_format: also draw it in this format.
   """
   panels = [
     (panel, name)
     for read, name in ((_accuracies, 'accuracy'), (_losses, 'training loss'))
-    if (panel := [_mean([*_series(row, read)]) for row in rows])
+    if (panel := [_spread([*_series(row, read)]) for row in rows])
     != [None] * len(rows)
   ]
   heights = [0.6 + 0.42 * len(rows), *(2.6 for _ in panels)]
+  legend_lines = -(-len(rows) // LEGEND_COLUMNS) if panels else 0
   figure = Figure(
-    figsize=(9, 0.8 + sum(heights) + 0.3 * len(panels)),
+    figsize=(9, 1 + sum(heights) + 0.3 * len(panels) + 0.25 * legend_lines),
     dpi=100,
     layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08),
   )
@@ -56,41 +72,79 @@ def draw(rows: Sequence[Row], title: str, path: str | os.PathLike[str]) -> None:
   _draw_accuracies(first, rows)
   for axes, (panel, name) in zip(others, panels, strict=True):
     _draw_curves(axes, panel, name)
+  for axes in others[1:]:
+    axes.sharex(others[0])
+  if others:
+    others[-1].set_xlabel('step')
+    _draw_legend(figure, rows)
   for axes in figure.axes:
     axes.grid(color='#dddddd', linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
-  plot_style.save(figure, path)
+  plot_style.save(figure, path, plot_format)
 
 
-def _styles() -> Iterator[tuple[str, str]]:
-  """Yields line style and color per variant: all colors for each line style."""
-  return itertools.cycle(itertools.product(LINES, COLORS))
+def _draw_legend(figure: Figure, rows: Sequence[Row]) -> None:
+  """Draws one legend below all panels: a line for each variant."""
+  lines = [
+    Line2D([], [], color=color, linestyle=line, marker=marker, label=_name(row))
+    for row, (line, color, marker) in zip(rows, _styles(), strict=False)
+  ]
+  seeds = max((len(row.train_dirs) for row in rows), default=0)
+  spread = '; bands: one standard deviation' if seeds > 1 else ''
+  legend = figure.legend(
+    handles=lines,
+    loc='outside lower center',
+    ncols=min(len(rows), LEGEND_COLUMNS),
+    frameon=False,
+    title=f'curves: mean over seeds{spread}',
+    prop={'size': 9},
+  )
+  for text in legend.get_texts():
+    text.set_parse_math(False)
+
+
+def _styles() -> Iterator[tuple[str, str, str]]:
+  """Yields line style, color and marker per variant; colors change first."""
+  pairs = itertools.product(zip(LINES, MARKERS, strict=True), COLORS)
+  return itertools.cycle((line, c, marker) for (line, marker), c in pairs)
 
 
 def _draw_accuracies(axes: Axes, rows: Sequence[Row]) -> None:
-  """Draws a line per variant: a dot for each run, a bar at the mean."""
+  """Draws a line per variant: a dot per run, mean and standard deviation."""
   styles = zip(rows, _styles(), strict=False)
-  for number, (row, (_, color)) in enumerate(styles):
-    axes.plot(
-      row.done,
-      [number] * len(row.done),
-      'o',
-      color=color,
-      alpha=0.6,
-      markersize=6,
-    )
+  for number, (row, (_, color, marker)) in enumerate(styles):
+    places = [number + RUNS_BELOW] * len(row.done)
+    axes.plot(row.done, places, '.', color=color, alpha=0.6)
     if row.mean is not None:
-      axes.plot(row.mean, number, '|', color='black', markersize=17, mew=2)
+      axes.errorbar(
+        row.mean,
+        number,
+        xerr=row.deviation,
+        color=color,
+        marker=marker,
+        markersize=7,
+        capsize=5,
+        linewidth=1.6,
+      )
       spread = '' if row.deviation is None else f' ± {row.deviation:.4f}'
       _annotate(axes, number, f'{row.mean:.4f}{spread}')
     else:
       _annotate(axes, number, 'diverged' if row.diverged else 'not done yet')
   axes.set_ylim(len(rows) - 0.4, -0.6)
-  axes.margins(x=0.08)
   axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
-  axes.set_xlabel('accuracy: each run, and the mean (bar)')
-  if not any(row.done for row in rows):
+  axes.set_xlabel(
+    'accuracy: mean and standard deviation over seeds; dots: each run'
+  )
+  ends = [
+    row.mean + sign * (row.deviation or 0)
+    for row in rows
+    for sign in (-1, 1)
+    if row.mean is not None
+  ]
+  done = [value for row in rows for value in row.done]
+  axes.set_xlim(*plot_style.accuracy_limits([*done, *ends], MIN_SPAN))
+  if not done:
     axes.set_xticks([])
 
 
@@ -106,16 +160,26 @@ def _annotate(axes: Axes, number: int, text: str) -> None:
   )
 
 
-def _draw_curves(axes: Axes, means: Sequence[Series | None], name: str) -> None:
-  """Draws a curve per variant, in the colors of the first panel."""
-  for series, (line, color) in zip(means, _styles(), strict=False):
-    if series is not None:
-      marker = '.' if len(series[0]) <= 40 else ''
-      axes.plot(
-        *series, color=color, linestyle=line, marker=marker, linewidth=1.4
-      )
+def _draw_curves(axes: Axes, means: Sequence[Spread | None], name: str) -> None:
+  """Draws a curve per variant, and a band of one standard deviation."""
+  for spread, (line, color, marker) in zip(means, _styles(), strict=False):
+    if spread is None:
+      continue
+    steps, mean, deviation = spread
+    few = len(steps) <= 40
+    axes.plot(
+      steps,
+      mean,
+      color=color,
+      linestyle=line,
+      marker=marker if few else '',
+      markersize=4,
+      linewidth=1.4,
+    )
+    if np.isfinite(deviation).any():
+      low, high = mean - deviation, mean + deviation
+      axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
   axes.set_ylabel(name)
-  axes.set_xlabel('step; mean over seeds, colors as above')
 
 
 def _series(
@@ -128,13 +192,17 @@ def _series(
       yield steps, values
 
 
-def _mean(runs: Sequence[Series]) -> Series | None:
-  """Returns the mean at the steps that all runs have; None without any."""
+def _spread(runs: Sequence[Series]) -> Spread | None:
+  """Returns mean and deviation at the steps that all runs have; else None."""
   if not runs:
     return None
   shared = functools.reduce(np.intersect1d, (steps for steps, _ in runs))
   values = [v[np.searchsorted(steps, shared)] for steps, v in runs]
-  return (shared, np.mean(values, axis=0)) if len(shared) else None
+  if not len(shared):
+    return None
+  several = len(values) > 1
+  deviation = np.std(values, axis=0, ddof=1) if several else np.nan * shared
+  return shared, np.mean(values, axis=0), deviation
 
 
 def _losses(train_dir: os.PathLike[str]) -> Series:
