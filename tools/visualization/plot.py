@@ -1,35 +1,44 @@
 """attention.png, a grid of maps over images; and each map as a file."""
 
+import itertools
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 import files
+from engine.config.jobs import PNG
 from engine.plots import style as plot_style
 from tools.visualization.grad_cam import ExplainedImage
 
-# Sides of a panel, and height of a color bar, in inches.
-PANEL, BAR = 2.1, 0.13
+# Side of a panel, and room for the text around it, in inches.
+PANEL, TEXT = 2.1, 0.75
+BAR = 0.5  # height of the color bar and its labels, in inches
+GROUND = '#eeeeee'  # behind the panels of an image
+# Panels side by side, and the shape of the grid to aim at.
+MAX_COLUMNS, ASPECT = 10, 1.4
 MAX_PIXELS = 20_000  # per side of the grid
 MIN_SIDE = 224  # pixels; smaller images are enlarged
-OPACITY = 0.6  # of a map over its image
+OPACITY = 0.45  # of a map over its image
 COLORS = matplotlib.colormaps['plasma']
 LONGEST_NAME = 28  # characters
 
 
 def draw(
-  images: Sequence[ExplainedImage], title: str, path: str | os.PathLike[str]
+  images: Sequence[ExplainedImage],
+  title: str,
+  path: str | os.PathLike[str],
+  plot_format: str = PNG,
 ) -> None:
-  """Draws a row per image: the image, Grad-CAM, gates; color bars below.
+  """Draws a grid with the panels of each image: the image, Grad-CAM, gates.
 
   The colors of a gate have the same scale for all images, so that these can be
   compared. Those of Grad-CAM are relative to the maximum of each image.
@@ -38,31 +47,68 @@ def draw(
     images: at least one; all have gates of the same attention points.
     title: text above the panels.
     path: the PNG file to write.
+    plot_format: also draw it in this format.
   """
-  points = list(images[0].explanation.gates)
-  columns, rows = 2 + len(points), len(images)
-  size = PANEL * columns, 0.35 + (PANEL + 0.42) * rows + 0.75
+  panels = 2 + len(images[0].explanation.gates)
+  across, columns = _shape(len(images), panels)
+  lines = -(-panels // columns)
+  rows = lines * -(-len(images) // across)
+  size = PANEL * across * columns + 0.2, 0.3 + BAR + (PANEL + TEXT) * rows
   figure = Figure(
     figsize=size,
     dpi=min(110, MAX_PIXELS / max(size)),
     layout=ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.03),
   )
-  *axes, bars = figure.subplots(
-    rows + 1, columns, height_ratios=[PANEL] * rows + [BAR], squeeze=False
-  )
-  axes = np.array(axes)
   figure.suptitle(
     plot_style.legible(title, int(11 * size[0])), fontsize=10, parse_math=False
   )
-  _draw_images(axes[:, 0], images)
-  _draw_grad_cams(axes[:, 1], images, bars[1])
-  for number, point in enumerate(points):
-    _draw_gates(axes[:, 2 + number], images, point, bars[2 + number])
-  for panel in axes.flat:
-    panel.set_xticks([])
-    panel.set_yticks([])
-  bars[0].set_axis_off()
-  plot_style.save(figure, path)
+  top, bottom = figure.subfigures(2, 1, height_ratios=(size[1] - BAR, BAR))
+  blocks = top.subfigures(
+    -(-len(images) // across), across, wspace=0.02, hspace=0.01, squeeze=False
+  )
+  scales = _gate_scales(images)
+  for block, image in zip(blocks.flat, images, strict=False):
+    block.set_facecolor(GROUND)
+    axes = block.subplots(lines, columns, squeeze=False)
+    _draw_panels([*axes.flat], image, scales)
+  _draw_color_bar(bottom)
+  plot_style.save(figure, path, plot_format)
+
+
+def _shape(images: int, panels: int) -> tuple[int, int]:
+  """Returns the images side by side, and the panels of each side by side.
+
+  The grid comes near to ASPECT, with as few empty panels and as few images
+  over several lines as that allows.
+  """
+
+  def distance(shape: tuple[int, int]) -> float:
+    across, columns = shape
+    lines = -(-panels // columns)
+    rows = lines * -(-images // across)
+    ratio = across * columns * PANEL / (rows * (PANEL + TEXT))
+    holes = rows * across * columns / (images * panels)
+    return abs(math.log(ratio / ASPECT)) + math.log(holes) + 0.3 * (lines - 1)
+
+  shapes = itertools.product(
+    range(1, min(images, MAX_COLUMNS) + 1),
+    range(min(panels, 3), min(panels, MAX_COLUMNS) + 1),
+  )
+  return min((s for s in shapes if s[0] * s[1] <= MAX_COLUMNS), key=distance)
+
+
+def _gate_scales(
+  images: Sequence[ExplainedImage],
+) -> dict[str, tuple[float, float]]:
+  """Returns the lowest and highest value of each attention point's gates."""
+  gates = [image.explanation.gates for image in images]
+  return {
+    point: (
+      min(float(each[point].min()) for each in gates),
+      max(float(each[point].max()) for each in gates),
+    )
+    for point in gates[0]
+  }
 
 
 def save_single(
@@ -93,8 +139,8 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     (width, height), Image.Resampling.BILINEAR
   )
   color = COLORS(np.asarray(resized))[..., :3]
-  # Less contrast: colors would not be visible on black and white.
-  gray = 0.2 + 0.6 * large.mean(axis=2, keepdims=True)
+  # Neither black nor white: the map's color is seen on both.
+  gray = 0.1 + 0.8 * large.mean(axis=2, keepdims=True)
   return (1 - OPACITY) * gray + OPACITY * color
 
 
@@ -115,60 +161,59 @@ def _enlarge(image: np.ndarray) -> np.ndarray:
   return np.broadcast_to(large, (*large.shape[:2], 3))
 
 
-def _draw_images(
-  column: Sequence[Axes], images: Sequence[ExplainedImage]
+def _draw_panels(
+  panels: Sequence[Axes],
+  image: ExplainedImage,
+  scales: Mapping[str, tuple[float, float]],
 ) -> None:
-  """Draws the images, with their names and classes."""
-  for axes, image in zip(column, images, strict=True):
-    axes.imshow(_enlarge(image.image), interpolation='bilinear')
-    truth = f'\ntrue class: {_short(image.truth)}' if image.truth else '\n'
-    _set_caption(axes, _short(image.name) + truth)
-  _set_heading(column[0], 'image')
-
-
-def _draw_grad_cams(
-  column: Sequence[Axes], images: Sequence[ExplainedImage], bar: Axes
-) -> None:
-  """Draws Grad-CAM over the images, and its color bar."""
-  for axes, image in zip(column, images, strict=True):
-    heat = image.explanation.grad_cam
-    axes.imshow(overlay(image.image, relative(heat)))
-    remark = '' if heat.any() else ', no evidence for it'
-    _set_caption(
-      axes,
+  """Draws an image, its Grad-CAM and its gates into the first panels."""
+  truth = f'\ntrue class: {_short(image.truth)}' if image.truth else '\n'
+  heat = image.explanation.grad_cam
+  remark = '' if heat.any() else ', no evidence for it'
+  pictures = [
+    (_enlarge(image.image), 'image', _short(image.name) + truth),
+    (
+      overlay(image.image, relative(heat)),
+      f'Grad-CAM, {_side(heat)}',
       f'{_short(image.explained)}\nprobability {image.probability:.3f}{remark}',
+    ),
+  ]
+  for point, (low, high) in scales.items():
+    gate = image.explanation.gates[point]
+    pictures.append(
+      (
+        overlay(image.image, stretched(gate, low, high)),
+        _wrap(f'{point}, {_side(gate)}'),
+        f'{gate.min():.3g} to {gate.max():.3g}\n'
+        f'colors: {low:.3g} to {high:.3g}',
+      )
     )
-  side = '×'.join(map(str, images[0].explanation.grad_cam.shape))
-  _set_heading(column[0], f'Grad-CAM, {side}')
-  _draw_color_bar(bar, Normalize(0, 1), 'share of the maximum')
+  for axes in panels:
+    axes.set_axis_off()
+  for axes, (pixels, heading, caption) in zip(panels, pictures, strict=False):
+    axes.set_axis_on()
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.imshow(pixels, interpolation='bilinear')
+    _set_heading(axes, heading)
+    _set_caption(axes, caption)
 
 
-def _draw_gates(
-  column: Sequence[Axes],
-  images: Sequence[ExplainedImage],
-  point: str,
-  bar: Axes,
-) -> None:
-  """Draws the gates of an attention point over the images, and a color bar."""
-  gates = [image.explanation.gates[point] for image in images]
-  low = min(float(gate.min()) for gate in gates)
-  high = max(float(gate.max()) for gate in gates)
-  for axes, image, gate in zip(column, images, gates, strict=True):
-    axes.imshow(overlay(image.image, stretched(gate, low, high)))
-    _set_caption(axes, f'{gate.min():.3g} to {gate.max():.3g}\n')
-  side = '×'.join(map(str, gates[0].shape))
-  _set_heading(column[0], _wrap(f'{point}, {side}'))
-  _draw_color_bar(bar, Normalize(low, high), 'gate')
+def _side(values: np.ndarray) -> str:
+  """'7×7', the height and width of a map."""
+  return '×'.join(map(str, values.shape))
 
 
-def _draw_color_bar(axes: Axes, norm: Normalize, label: str) -> None:
-  """Draws the scale of the colors in the column above."""
-  bar = axes.figure.colorbar(
-    ScalarMappable(norm, COLORS), cax=axes, orientation='horizontal'
+def _draw_color_bar(figure: SubFigure) -> None:
+  """Draws the scale that all maps share, relative to the range of each."""
+  axes = figure.add_axes((0.25, 0.65, 0.5, 0.25))
+  bar = figure.colorbar(
+    ScalarMappable(Normalize(0, 1), COLORS), cax=axes, orientation='horizontal'
   )
-  axes.tick_params(labelsize=7)
-  axes.xaxis.set_major_locator(MaxNLocator(4, prune='both'))
-  bar.set_label(label, fontsize=8)
+  bar.set_ticks(
+    [0, 1], labels=['lowest: 0 of Grad-CAM', "highest of the map's range"]
+  )
+  bar.ax.tick_params(labelsize=8)
 
 
 def _set_heading(axes: Axes, text: str) -> None:

@@ -60,7 +60,7 @@ def visualize(
     explained = [
       _explain(network, setup, source, label, points) for source in sources
     ]
-  _write(explained, grid, job.output_dir, _title(setup.job, checkpoint))
+  _write(explained, grid, setup.job, _title(setup.job, checkpoint))
   return explained
 
 
@@ -164,14 +164,15 @@ def _explain(
 def _write(
   explained: Sequence[ExplainedImage],
   grid: str,
-  output_dir: str | None,
+  job: VisualizeJob,
   title: str,
 ) -> None:
   """Writes the grid, and the files of --output_dir; prints the classes."""
   # Matplotlib takes half a second to import.
   from tools.visualization import plot
 
-  plot.draw(explained, title, grid)
+  output_dir = job.output_dir
+  plot.draw(explained, title, grid, job.plot_format)
   if output_dir:
     for number, image in enumerate(explained):
       stem = re.sub(r'[^\w.-]+', '_', pathlib.Path(image.name).stem)

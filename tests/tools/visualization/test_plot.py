@@ -38,7 +38,7 @@ def test_an_overlay_is_gray_under_the_color_of_the_map(channels):
   large = plot.overlay(image, np.ones([7, 7]))
   assert large.shape == (224, 224, 3)
   color = np.array(plot.COLORS(1.0)[:3])
-  expected = (1 - plot.OPACITY) * (0.2 + 0.6 * 0.5) + plot.OPACITY * color
+  expected = (1 - plot.OPACITY) * (0.1 + 0.8 * 0.5) + plot.OPACITY * color
   np.testing.assert_allclose(large, np.broadcast_to(expected, large.shape))
 
 
@@ -59,6 +59,29 @@ def test_the_grid_grows_with_images_and_gates(tmp_path):
     plot.draw(images, 'a title', path)
     with Image.open(path) as file:
       sizes[count, len(points)] = file.size
-  assert sizes[1, 2][0] == 2 * sizes[1, 0][0]
-  assert sizes[3, 2][0] == sizes[1, 2][0]
-  assert sizes[3, 2][1] > sizes[1, 2][1] + 2 * 200
+  panel = plot.PANEL * 110
+  assert sizes[1, 2][0] - sizes[1, 0][0] == pytest.approx(2 * panel, abs=2)
+  assert sizes[3, 2][1] > sizes[1, 2][1] + panel
+
+
+@pytest.mark.parametrize('gates', [0, 1, 2, 4, 7, 12, 16, 33])
+@pytest.mark.parametrize('images', [1, 2, 3, 8, 20, 100])
+def test_the_grid_is_no_strip(images, gates):
+  """It has room for every panel, and at most 2,310 pixels of width."""
+  across, columns = plot._shape(images, panels := 2 + gates)
+  assert across * columns <= plot.MAX_COLUMNS
+  rows = -(-images // across) * -(-panels // columns)
+  assert rows * across * columns >= images * panels
+  width = across * columns * plot.PANEL
+  height = rows * (plot.PANEL + plot.TEXT)
+  if images * panels <= 40:
+    assert 0.2 < width / height < 4
+
+
+def test_the_photo_is_seen_through_a_map():
+  """Black and white keep more than two fifths of their contrast."""
+  photo = np.zeros([28, 28, 1])
+  photo[14:] = 1
+  for heat in (0.0, 0.5, 1.0):
+    large = plot.overlay(photo, np.full([7, 7], heat))
+    assert (large[-1, 0] - large[0, 0]).min() > 0.4
