@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -17,15 +18,21 @@ from PIL import Image, ImageDraw
 from datasets import photo
 from datasets.dataset import Dataset
 from datasets.record_inspection import RecordInfo
+from engine.config.jobs import PNG
 from engine.plots import style as plot_style
 from errors import UserError
 from preprocessing import preprocessing_factory
 from tf_compat import tf
 
 _COLUMNS = 3  # records side by side, with three panels each
-_PANEL = 1.6  # inches
-_TITLE = 0.27  # inches, for two lines
+# In inches: a panel, the text above a record, the gap between records.
+_PANEL, _TEXT, _GAP = 1.6, 0.42, 0.22
+_PANEL_GAP = 0.04
+_TRIPLE = 3 * _PANEL + 2 * _PANEL_GAP
+# Classes start on lines of their own if that makes at most so many more.
+_MORE_LINES = 1.3
 _SEED = 1
+_GROUND = '#eeeeee'
 
 
 def check_path(path: str) -> None:
@@ -43,8 +50,11 @@ def draw(
   preprocessing_name: str,
   image_size: int,
   path: str | os.PathLike[str],
+  plot_format: str = PNG,
 ) -> None:
   """Draws each image as stored, as evaluation input and as training input.
+
+  The images are in the order of their classes.
 
   Args:
     dataset: any split of the data set.
@@ -52,6 +62,7 @@ def draw(
     preprocessing_name: name of the preprocessing, alone or with options.
     image_size: height and width of the preprocessing's output, in pixels.
     path: the PNG file to write.
+    plot_format: also draw it in this format.
   """
   splits = [split for split, records in samples.items() for _ in records]
   records = [record for records in samples.values() for record in records]
@@ -61,32 +72,92 @@ def draw(
     )
     for is_training in (False, True)
   )
-  figure, panels = _panels(max(1, -(-len(records) // _COLUMNS)))
-  for index, record in enumerate(records):
-    row, column = divmod(index, _COLUMNS)
-    stored, evaluation, training = panels[row, 3 * column : 3 * column + 3]
-    _show_stored(stored, record, dataset.class_names, splits[index])
+  labels = [record.label or 0 for record in records]
+  figure, triples = _triples(_lines(labels))
+  for index, (stored, evaluation, training) in triples.items():
+    name = dataset.class_names[labels[index]]
+    _show_stored(stored, records[index], name, splits[index])
     _show_input(evaluation, *evaluation_inputs[index], 'evaluation')
     _show_input(training, *training_inputs[index], 'training')
-  plot_style.save(figure, path)
+  plot_style.save(figure, path, plot_format)
 
 
-def _panels(rows: int) -> tuple[Figure, np.ndarray]:
-  """Returns a figure of square Axes, [rows, 3 * _COLUMNS], room for titles."""
-  height = rows * (_PANEL + _TITLE)
-  figure = Figure(figsize=(3 * _COLUMNS * _PANEL, height))
-  panels = figure.subplots(rows, 3 * _COLUMNS, squeeze=False)
-  for panel in figure.axes:
-    panel.set_axis_off()
-  figure.subplots_adjust(
-    left=0,
-    right=1,
-    bottom=0,
-    top=1 - _TITLE / height,
-    wspace=0.03,
-    hspace=_TITLE / _PANEL,
+def _lines(labels: Sequence[int]) -> list[list[int]]:
+  """Returns the records in each line of the sheet, by class.
+
+  A class starts on a line of its own, unless there are so few records of each
+  that most places would stay empty.
+  """
+  order = sorted(range(len(labels)), key=lambda index: labels[index])
+  groups = [
+    [*group] for _, group in itertools.groupby(order, lambda i: labels[i])
+  ]
+  apart = [line for group in groups for line in _chunks(group)]
+  together = _chunks(order)
+  return apart if len(apart) <= _MORE_LINES * len(together) else together
+
+
+def _chunks(indices: Sequence[int]) -> list[list[int]]:
+  """Cuts a list into lines of _COLUMNS records."""
+  return [
+    [*indices[start : start + _COLUMNS]]
+    for start in range(0, len(indices), _COLUMNS)
+  ]
+
+
+def _triples(
+  lines: Sequence[Sequence[int]],
+) -> tuple[Figure, dict[int, list[Axes]]]:
+  """Returns a figure, and the three square panels of each record.
+
+  The panels of a record stand on a gray ground, apart from those of others.
+
+  Args:
+    lines: the records in each line.
+  """
+  width = _GAP + _COLUMNS * (_TRIPLE + _GAP)
+  pitch = _TEXT + _PANEL + _GAP
+  height = _GAP + max(1, len(lines)) * pitch
+  figure = Figure(figsize=(width, height))
+  triples = {}
+  for number, line in enumerate(lines):
+    bottom = height - (number + 1) * pitch
+    for column, index in enumerate(line):
+      left = _GAP + column * (_TRIPLE + _GAP)
+      _draw_ground(figure, left, bottom)
+      triples[index] = [
+        _panel(figure, left + place * (_PANEL + _PANEL_GAP), bottom)
+        for place in range(3)
+      ]
+  return figure, triples
+
+
+def _draw_ground(figure: Figure, left: float, bottom: float) -> None:
+  """Draws the ground of a record's panels and text; places in inches."""
+  margin = _GAP / 4
+  width, height = figure.get_size_inches()
+  figure.add_artist(
+    Rectangle(
+      ((left - margin) / width, (bottom - margin) / height),
+      (_TRIPLE + 2 * margin) / width,
+      (_PANEL + _TEXT + 2 * margin) / height,
+      color=_GROUND,
+      transform=figure.transFigure,
+      zorder=-1,
+    )
   )
-  return figure, panels
+
+
+def _panel(figure: Figure, left: float, bottom: float) -> Axes:
+  """Returns square Axes without ticks at a place in inches."""
+  width, height = figure.get_size_inches()
+  panel = figure.add_axes(
+    (left / width, bottom / height, _PANEL / width, _PANEL / height)
+  )
+  panel.set_axis_off()
+  # Images that are not square begin below their text.
+  panel.set_anchor('NW')
+  return panel
 
 
 def _inputs(
@@ -157,7 +228,7 @@ def _is_white(image: np.ndarray) -> np.ndarray:
 
 
 def _show_stored(
-  panel: Axes, record: RecordInfo, class_names: Sequence[str], split: str
+  panel: Axes, record: RecordInfo, class_name: str, split: str
 ) -> None:
   """Draws the stored image with its boxes, class and split."""
   with photo.open_image(record.encoded) as image:
@@ -171,9 +242,24 @@ def _show_stored(
         corner, *sides, fill=False, color=plot_style.ORANGE, linewidth=1
       )
     )
-  label = record.label or 0
-  name = plot_style.legible(class_names[label], 18, str(label))
-  panel.set_title(f'{name}\n{split}, {width} × {height}', fontsize=6, pad=2)
+  name = plot_style.legible(class_name, 40, str(record.label or 0))
+  panel.annotate(
+    name,
+    (0, 1),
+    xycoords='axes fraction',
+    xytext=(0, 17),
+    textcoords='offset points',
+    fontsize=9,
+    fontweight='bold',
+    parse_math=False,
+    annotation_clip=False,
+  )
+  _set_title(panel, f'{split}, {width} × {height}')
+
+
+def _set_title(panel: Axes, text: str) -> None:
+  """Writes a text above a panel, from its left edge."""
+  panel.set_title(text, fontsize=7, pad=3, loc='left', parse_math=False)
 
 
 def _show_input(
@@ -185,4 +271,4 @@ def _show_input(
   pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy()
   pixels[outlines] = colors.to_rgb(plot_style.ORANGE)
   panel.imshow(pixels)
-  panel.set_title(f'{purpose}\n{low:.1f} to {high:.1f}', fontsize=6, pad=2)
+  _set_title(panel, f'{purpose}, {low:.1f} to {high:.1f}')

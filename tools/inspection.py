@@ -33,7 +33,7 @@ class Split:
     heights: heights of all usable images, in pixels.
     bad: the records that cannot be used.
     names_by_digest: digest of an image's pixels -> names of its records.
-    samples: records for the contact sheet, evenly spaced.
+    samples: records for the contact sheet, about as many of each class.
   """
 
   dataset: Dataset
@@ -104,6 +104,7 @@ def inspect(job: InspectJob, explicit: Collection[str] = frozenset()) -> Report:
       job.preprocessing,
       job.image_size or network.image_size,
       job.output,
+      job.plot_format,
     )
     _print(f'contact sheet: {job.output}')
   return report
@@ -126,18 +127,36 @@ def _name(dataset_dir: str) -> str:
 def _inspect_split(dataset: Dataset, job: InspectJob) -> Split:
   """Reads all records of a split; shows a progress bar."""
   split = Split(dataset)
-  step = max(1, dataset.num_records // job.num_images)
+  samples: list[tuple[int, RecordInfo]] = []
   with (
     ProcessPool(inspect_record, job.num_processes, dataset.num_records) as pool,
     console.bar(dataset.num_records, unit=dataset.split) as bar,
   ):
-    for index, record in enumerate(scan(dataset, pool)):
+    for record in scan(dataset, pool):
       _count(split, record)
-      is_sample = index % step == 0 and len(split.samples) < job.num_images
-      if is_sample and record.look:
-        split.samples.append(record)
+      if _is_sample(split, record, len(samples), job.num_images):
+        samples.append((split.classes[record.label or 0], record))
       bar.update()
+  # The first of each class come before the second ones.
+  samples.sort(key=lambda sample: sample[0])
+  split.samples += [record for _, record in samples[: job.num_images]]
   return split
+
+
+def _is_sample(split: Split, record: RecordInfo, taken: int, most: int) -> bool:
+  """Whether to draw a record that has just been counted, if there is room.
+
+  Args:
+    split: what was counted.
+    record: the record.
+    taken: number of samples so far.
+    most: number of samples to draw.
+  """
+  if record.look is None or record.label is None:
+    return False
+  classes = split.dataset.num_classes
+  is_needed = split.classes[record.label] <= -(-most // classes)
+  return is_needed and (classes <= most or taken < most)
 
 
 def _count(split: Split, record: RecordInfo) -> None:

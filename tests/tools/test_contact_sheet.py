@@ -83,7 +83,7 @@ def test_titles_and_images_do_not_overlap(tmp_path, monkeypatch):
   monkeypatch.setattr(
     contact_sheet.plot_style,
     'save',
-    lambda figure, path: figures.append(figure),
+    lambda figure, path, plot_format: figures.append(figure),
   )
   tall, wide = record(width=60, height=120), record(width=120, height=60)
   samples = {'train': [tall, wide] * 3, 'test': [wide]}
@@ -94,16 +94,44 @@ def test_titles_and_images_do_not_overlap(tmp_path, monkeypatch):
   boxes = [
     box.get_window_extent()
     for cell in figure.axes
-    for box in (cell.title, *cell.images)
+    for box in (cell._left_title, *cell.texts, *cell.images)
     if cell.images
   ]
   # A title's lowest row of pixels may touch the first row of its own image.
   boxes = [box.padded(-1) for box in boxes]
-  assert len(boxes) == 2 * 3 * 7
+  assert len(boxes) == 2 * 3 * 7 + 7
   assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
   assert all(figure.bbox.contains(*box.max) for box in boxes)
-  stored = [cell.title.get_text() for cell in figure.axes if cell.images][::3]
-  assert [text.partition('\n')[2] for text in stored] == [
+  stored = [cell.get_title('left') for cell in figure.axes if cell.images]
+  assert stored[::3] == [
     *['train, 60 × 120', 'train, 120 × 60'] * 3,
     'test, 120 × 60',
   ]
+
+
+@pytest.mark.parametrize(
+  ('labels', 'lines'),
+  [
+    ([], []),
+    ([1, 0, 1, 0, 0, 0], [[1, 3, 4], [5, 0, 2]]),
+    ([3, 2, 1, 0], [[3, 2, 1], [0]]),
+  ],
+)
+def test_the_sheet_is_in_the_order_of_classes(labels, lines):
+  assert contact_sheet._lines(labels) == lines
+
+
+def test_classes_of_many_records_start_their_own_lines():
+  labels = [0] * 8 + [1] * 8
+  assert contact_sheet._lines(labels) == [
+    [0, 1, 2], [3, 4, 5], [6, 7], [8, 9, 10], [11, 12, 13], [14, 15],
+  ]  # fmt: skip
+
+
+def test_records_stand_apart_from_one_another():
+  figure, triples = contact_sheet._triples([[0, 1]])
+  (_, _, last), (first, _, _) = triples[0], triples[1]
+  width = figure.get_size_inches()[0]
+  gap = (first.get_position().x0 - last.get_position().x1) * width
+  inner = triples[0][1].get_position().x0 - triples[0][0].get_position().x1
+  assert gap > 4 * inner * width

@@ -258,3 +258,32 @@ def test_an_unwritable_sheet_is_refused_before_records_are_read(
   )
   with pytest.raises(UserError, match=r'in an existing, writable folder'):
     inspection.inspect(job)
+
+
+@pytest.mark.parametrize(
+  ('num_images', 'expected'),
+  [
+    (1, [0]),
+    (3, [0, 1, 5]),
+    (13, [0, 0, 1, 1, 5]),
+    (40, [0] * 4 + [1, 1, 5]),
+  ],
+)
+def test_samples_are_spread_over_classes(tmp_path, num_images, expected):
+  """In records that are sorted by class: at most one more of a class."""
+  examples = [
+    record(photo_bytes('PNG', size=(14, 10), seed=seed), label)
+    for seed, label in enumerate([0] * 6 + [1] * 2 + [5])
+  ]
+  path = tmp_path / 'digits_train.tfrecord'
+  records.write_shard(path, examples, lambda example: example)
+  report = inspection.inspect(
+    InspectJob(
+      dataset_dir=str(tmp_path),
+      dataset_name='digits',
+      num_images=num_images,
+      num_processes=1,
+    )
+  )
+  labels = [sample.label for sample in report.splits['train'].samples]
+  assert sorted(labels) == sorted(expected)
