@@ -4,4 +4,4 @@ from engine.config import flags
 from engine.config.jobs import TrainJob
 
 if __name__ == '__main__':
-  flags.run(TrainJob, 'engine.training.loop:train')
+  flags.run(TrainJob, 'tools.report.after_training:train')

@@ -557,6 +557,12 @@ class TrainJob(
     None, 'The same in epochs; sets --eval_every_n_steps.', above=0
   )
 
+  report: bool = option(
+    False,
+    'When training ends, evaluate the last checkpoint unless that was done, and '
+    'write report.html into --train_dir.',
+  )
+
   def __post_init__(self) -> None:
     super().__post_init__()
     get_augmentations(self.augment)
@@ -746,6 +752,31 @@ class VisualizeJob(ImageOptions, PlotOptions):
   def batch_size(self) -> int:
     """Records are read as one batch."""
     return self.num_images
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportJob(Options):
+  """Options of report.py."""
+
+  train_dir: str | None = option(
+    None, 'The run folder, or several, separated by commas.', path=True
+  )
+  output: str | None = option(
+    None,
+    'HTML file to write; report.html in the first run folder if not set.',
+    path=True,
+  )
+  dataset_dir: str | None = option(
+    None,
+    "Folder of the records, for pictures of the mistakes; the run's if not set.",
+    path=True,
+  )
+  num_mistakes: int = option(
+    12,
+    'Largest number of mistakes of each run to show.',
+    lower=0,
+    upper=100,
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from engine.config.jobs import EvalJob
 from engine.config.resolve import Setup
 from engine.evaluation import diagnosis, results
 from engine.evaluation.metrics import TOP, Metrics
+from engine.evaluation.mistakes import Mistakes
 from engine.evaluation.predictions import PredictionsWriter
 from engine.evaluation.results import Result
 from engine.plots import curves
@@ -123,7 +124,7 @@ class Evaluator:
     console.say(f'Evaluating {checkpoint} on {dataset.name}/{dataset.split}.')
     with self._graph.as_default(), self._strategy.scope():
       self._restore(checkpoint)
-    metrics = Metrics(self._setup.num_classes)
+    metrics, mistakes = Metrics(self._setup.num_classes), Mistakes()
     began = time.perf_counter()
     with (
       error_translation.translate_data_errors(
@@ -138,14 +139,15 @@ class Evaluator:
           values['loss'],
           values['probabilities'],
         )
+        shares = np.take_along_axis(
+          values['probabilities'], values['guesses'], 1
+        )
+        index, filename, label, guesses = (
+          values[key] for key in ('index', 'filename', 'label', 'guesses')
+        )
+        mistakes.add(index, filename, label, guesses[:, 0], shares[:, 0])
         if predictions:
-          predictions.write(
-            values['index'],
-            values['filename'],
-            values['label'],
-            values['guesses'],
-            np.take_along_axis(values['probabilities'], values['guesses'], 1),
-          )
+          predictions.write(index, filename, label, guesses, shares)
     seconds = time.perf_counter() - began
     result = results.summarize(
       metrics,
@@ -155,6 +157,7 @@ class Evaluator:
       split=dataset.split,
       class_names=self._setup.class_names,
       images_per_second=metrics.count / seconds,
+      mistakes=mistakes.worst(),
     )
     self._print(result)
     return result

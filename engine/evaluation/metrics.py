@@ -5,6 +5,7 @@ import numpy as np
 from engine.confusion import Confusion
 from engine.evaluation.calibration import (
   Calibration,
+  ReliabilityBins,
   expected_calibration_error,
 )
 from engine.evaluation.roc import MAX_CLASSES, RocAreas
@@ -135,6 +136,10 @@ class Metrics:
     if self._roc is None:
       return np.full(self.num_classes, np.nan)
     return self._roc.areas()
+
+  def reliability(self) -> ReliabilityBins:
+    """Returns confidence and accuracy of the records in bins of confidence."""
+    return self._calibration.bins()
 
   def notes(self) -> list[str]:
     """Returns remarks that a reader of the scores must know, a line each."""

@@ -10,7 +10,9 @@ from typing import Any
 import files
 from engine.config.jobs import PNG
 from engine.confusion import Confusion
+from engine.evaluation.calibration import ReliabilityBins
 from engine.evaluation.metrics import Metrics
+from engine.evaluation.mistakes import Mistake
 from engine.plots import style as plot_style
 from engine.run_dir import csv_log, results_csv
 
@@ -38,6 +40,8 @@ class Result:
     images_per_second: speed of the pass.
     confusion: number of records by true and predicted label.
     class_names: a name for each class.
+    reliability: accuracy of the records in bins of confidence.
+    mistakes: the most confident mistakes.
     notes: remarks on the numbers.
     time: the time in UTC, as ISO 8601 to the second.
   """
@@ -52,6 +56,8 @@ class Result:
   images_per_second: float
   confusion: Confusion
   class_names: Sequence[str]
+  reliability: ReliabilityBins
+  mistakes: Sequence[Mistake]
   notes: Sequence[str]
   time: str
 
@@ -65,6 +71,7 @@ def summarize(
   split: str,
   class_names: Sequence[str],
   images_per_second: float,
+  mistakes: Sequence[Mistake] = (),
 ) -> Result:
   """Returns the result of an evaluation that has just ended.
 
@@ -77,6 +84,7 @@ def summarize(
     class_names: names by label of the network, after --labels_offset; a class
       without a name is called by its number.
     images_per_second: speed of the pass.
+    mistakes: the most confident ones.
 
   Raises:
     UserError: if no record was evaluated.
@@ -94,6 +102,8 @@ def summarize(
     images_per_second=float(images_per_second),
     confusion=metrics.confusion,
     class_names=tuple(names),
+    reliability=metrics.reliability(),
+    mistakes=tuple(mistakes),
     notes=tuple(metrics.notes()),
     time=csv_log.timestamp(),
   )
@@ -163,6 +173,11 @@ def write_json(result: Result, path: str | os.PathLike) -> None:
     'metrics': result.metrics,
     'per_class': result.per_class,
     'images_per_second': result.images_per_second,
+    'reliability': {
+      name: values.tolist()
+      for name, values in result.reliability._asdict().items()
+    },
+    'mistakes': [dataclasses.asdict(mistake) for mistake in result.mistakes],
   }
   files.write_json(path, _finite(content))
 

@@ -70,10 +70,10 @@ def figure(train_dir: str | os.PathLike, eval_results: Paths = ()) -> Figure:
   """Composes the figure that `draw` writes."""
   if isinstance(eval_results, str | os.PathLike):
     eval_results = [eval_results]
-  history = _history(os.path.join(train_dir, progress_csv.FILE))
-  evaluations = _evaluations(eval_results, history)
+  history = read_history(os.path.join(train_dir, progress_csv.FILE))
+  evaluations = read_evaluations(eval_results, history)
   job = _job(train_dir)
-  return _figure(history, evaluations, title(job), _epochs_per_step(job))
+  return _figure(history, evaluations, title(job), epochs_per_step(job))
 
 
 def _job(train_dir: str | os.PathLike) -> Mapping[str, Any]:
@@ -99,13 +99,13 @@ def title(job: Mapping[str, Any]) -> str:
   )
 
 
-def _epochs_per_step(job: Mapping[str, Any]) -> float | None:
+def epochs_per_step(job: Mapping[str, Any]) -> float | None:
   """Returns the share of an epoch that a step makes; None if not recorded."""
   images, records = job.get('images_per_step'), job.get('num_records')
   return images / records if images and records else None
 
 
-def _history(path: str) -> dict[str, np.ndarray]:
+def read_history(path: str) -> dict[str, np.ndarray]:
   """Returns the rows of progress.csv, without steps that were repeated later.
 
   A resumed run repeats the steps after its checkpoint.
@@ -118,7 +118,7 @@ def _history(path: str) -> dict[str, np.ndarray]:
   return {name: column[is_last] for name, column in history.items()}
 
 
-def _evaluations(
+def read_evaluations(
   paths: Iterable[str | os.PathLike], history: Mapping[str, np.ndarray]
 ) -> Evaluations:
   """Returns the evaluations by split and step; of a step, its last one."""
@@ -133,7 +133,7 @@ def _evaluations(
   return splits
 
 
-def _series(evaluations: Evaluations, metric: str) -> dict[str, Series]:
+def series(evaluations: Evaluations, metric: str) -> dict[str, Series]:
   """Returns the steps and values of a metric by split; NaN if not measured."""
   return {
     name: (
@@ -172,9 +172,9 @@ def _figure(
   heading = plot_style.legible(heading, 100)
   if heading:
     figure.suptitle(heading, fontsize=12, parse_math=False)
-  _draw_losses(loss, history, _series(evaluations, 'loss'))
+  _draw_losses(loss, history, series(evaluations, 'loss'))
   for axes in accuracy:
-    _draw_accuracies(axes, history, _series(evaluations, 'Accuracy'))
+    _draw_accuracies(axes, history, series(evaluations, 'Accuracy'))
   _draw_rate(rate, history['step'], history['learning_rate'])
   _style_axes(figure, rate, epochs_per_step)
   return figure
@@ -386,7 +386,8 @@ def _half_window(values: np.ndarray) -> int:
     low, high = _range(values)
   # The median difference of normal values is 0.954 standard deviations.
   noise = float(np.median(np.abs(np.diff(values)))) / 0.954
-  allowed = NOISE_LEFT * max(high - low, np.finfo(float).tiny / NOISE_LEFT)
+  tiny = float(np.finfo(float).tiny)
+  allowed = max(NOISE_LEFT * (high - low), tiny)
   wanted = min(noise / max(allowed, noise / count), count) ** 2 if noise else 0
   return int(np.clip(wanted, MIN_SMOOTHING * count, MAX_SMOOTHING * count) / 2)
 

@@ -66,7 +66,7 @@ def draw(
   blocks = top.subfigures(
     -(-len(images) // across), across, wspace=0.02, hspace=0.01, squeeze=False
   )
-  scales = _gate_scales(images)
+  scales = gate_scales(images)
   for block, image in zip(blocks.flat, images, strict=False):
     block.set_facecolor(GROUND)
     axes = block.subplots(lines, columns, squeeze=False)
@@ -97,7 +97,7 @@ def _shape(images: int, panels: int) -> tuple[int, int]:
   return min((s for s in shapes if s[0] * s[1] <= MAX_COLUMNS), key=distance)
 
 
-def _gate_scales(
+def gate_scales(
   images: Sequence[ExplainedImage],
 ) -> dict[str, tuple[float, float]]:
   """Returns the lowest and highest value of each attention point's gates."""
@@ -121,7 +121,7 @@ def save_single(
     heat: float [h, w] in [0, 1], or None.
     path: the file to write.
   """
-  pixels = _enlarge(image) if heat is None else overlay(image, heat)
+  pixels = enlarge(image) if heat is None else overlay(image, heat)
   with files.replacing(path) as temporary:
     Image.fromarray(np.uint8(np.rint(pixels * 255))).save(temporary, 'PNG')
 
@@ -133,7 +133,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     image: float [H, W, 1 or 3] in [0, 1].
     heat: float [h, w] in [0, 1], enlarged bilinearly.
   """
-  large = _enlarge(image)
+  large = enlarge(image)
   height, width, _ = large.shape
   resized = Image.fromarray(heat.astype(np.float32)).resize(
     (width, height), Image.Resampling.BILINEAR
@@ -154,7 +154,7 @@ def stretched(heat: np.ndarray, low: float, high: float) -> np.ndarray:
   return (heat - low) / max(float(high - low), np.finfo(np.float32).tiny)
 
 
-def _enlarge(image: np.ndarray) -> np.ndarray:
+def enlarge(image: np.ndarray) -> np.ndarray:
   """Repeats pixels until each side has MIN_SIDE or more; three channels."""
   times = -(-MIN_SIDE // min(image.shape[:2]))
   large = image.repeat(times, axis=0).repeat(times, axis=1)
@@ -171,7 +171,7 @@ def _draw_panels(
   heat = image.explanation.grad_cam
   remark = '' if heat.any() else ', no evidence for it'
   pictures = [
-    (_enlarge(image.image), 'image', _short(image.name) + truth),
+    (enlarge(image.image), 'image', _short(image.name) + truth),
     (
       overlay(image.image, relative(heat)),
       f'Grad-CAM, {_side(heat)}',

@@ -58,7 +58,7 @@ def visualize(
       )
     network.restore(checkpoint)
     explained = [
-      _explain(network, setup, source, label, points) for source in sources
+      explain(network, setup, source, label, points) for source in sources
     ]
   _write(explained, grid, setup.job, _title(setup.job, checkpoint))
   return explained
@@ -140,7 +140,7 @@ def _no_match(point: str, names: Sequence[str]) -> str:
   return f'{message}; or a number from 0 to {len(names) - 1}.'
 
 
-def _explain(
+def explain(
   network: GradCam,
   setup: Setup[VisualizeJob],
   source: SourceImage,

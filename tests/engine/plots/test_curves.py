@@ -35,8 +35,8 @@ def evaluate(path, accuracies, split='test'):
 
 
 def accuracies_of(results, progress):
-  evaluations = curves._evaluations(results, curves._history(progress))
-  return curves._series(evaluations, 'Accuracy')
+  evaluations = curves.read_evaluations(results, curves.read_history(progress))
+  return curves.series(evaluations, 'Accuracy')
 
 
 def pixels(path):
@@ -129,7 +129,7 @@ def test_evaluations_of_steps_repeated_later_are_not_drawn(tmp_path):
 
 def test_steps_repeated_after_a_resume_are_drawn_once(tmp_path):
   train(tmp_path, [5, 4, 3, 2, 1, 0.5], steps=[10, 20, 30, 20, 30, 40])
-  history = curves._history(tmp_path / 'progress.csv')
+  history = curves.read_history(tmp_path / 'progress.csv')
   assert history['step'].tolist() == [10, 20, 30, 40]
   assert history['loss'].tolist() == [5, 2, 1, 0.5]
 
@@ -174,7 +174,7 @@ def test_the_scale_is_logarithmic_only_for_a_large_range(
   tmp_path, losses, scale
 ):
   train(tmp_path, losses)
-  figure = curves._figure(curves._history(tmp_path / 'progress.csv'), {})
+  figure = curves._figure(curves.read_history(tmp_path / 'progress.csv'), {})
   assert figure.axes[0].get_yscale() == scale
 
 
