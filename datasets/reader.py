@@ -37,8 +37,8 @@ from typing import Protocol
 
 from datasets import example, record_order
 from datasets.bad_records import check_ends, mend
-from datasets.class_balance import Balance
 from datasets.dataset import Dataset
+from datasets.record_order import Order
 from errors import UserError
 from tf_compat import tf, without_autograph
 
@@ -48,6 +48,8 @@ GROUP_BYTES = 128 << 10
 CACHE_PART = 0.5
 
 _COUNTER = 'skipped_bad_records'
+
+_ANY_ORDER = Order()
 
 
 class Preprocess(Protocol):
@@ -75,14 +77,11 @@ def read(
   *,
   channels: int | None = None,
   labels_offset: int = 0,
-  num_readers: int | None = None,
   threads: int | None = None,
-  seed: int | None = None,
   skip_bad_records: bool = False,
   cache: bool = False,
   shard: tuple[int, int] = (1, 0),
-  balance: Balance | None = None,
-  start: int = 0,
+  order: Order = _ANY_ORDER,
 ) -> tf.data.Dataset:
   """Returns batches of a split.
 
@@ -94,15 +93,11 @@ def read(
     is_training: whether to shuffle and repeat forever.
     channels: channels of decoded images, 1 or 3; the data set's own if None.
     labels_offset: number subtracted from labels.
-    num_readers: files read at once in training; up to 16 if None.
     threads: images processed at once; tuned if None.
-    seed: seed of shuffling and augmentation; random if None.
     skip_bad_records: whether to skip bad records instead of failing.
     cache: whether to keep the worker's records in memory after the first pass.
     shard: number of workers, and index of this one; each reads other records.
-    balance: the numbers of training records by class, to take each class as
-      often; None takes each record once in a pass.
-    start: position in this worker's stream of training records to start at.
+    order: that of training records; its seed is that of augmentation, too.
 
   Returns:
     Dicts of `image` float32 [N, height, width, channels]; `label` int64 [N];
@@ -112,22 +107,13 @@ def read(
     UserError: for too few records, too many to cache, or a truncated one.
   """
   dataset = _usable(dataset, shard, cache, skip_bad_records)
-  options = _options(not is_training or seed is not None)
-  seed = random.randrange(1 << 31) if seed is None else seed
+  options = _options(not is_training or order.seed is not None)
+  seed = random.randrange(1 << 31) if order.seed is None else order.seed
   if is_training:
-    records = record_order.shuffled(
-      dataset,
-      shard,
-      seed,
-      num_readers=num_readers,
-      cache=cache,
-      balance=balance,
-      start=start,
-    )
+    records = record_order.shuffled(dataset, shard, seed, order, cache)
   else:
     records = record_order.in_order(dataset, shard, cache=cache)
-  # Pairs of the position in the stream and the record, in order of use.
-  turns = records.enumerate(start)
+  turns = records.enumerate(order.start)  # Pairs of position and record.
   make = functools.partial(
     _make,
     preprocess=preprocess,

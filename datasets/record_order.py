@@ -9,6 +9,7 @@ skipped records of the pass in which it starts.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -23,6 +24,24 @@ CYCLE_LENGTH = 16  # files read at once in training
 # Size of the shuffle buffer in bytes, and its minimum in records.
 SHUFFLE_BYTES = 256 << 20
 SHUFFLE_AT_LEAST = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Order:
+  """The random order of a worker's training records.
+
+  Attributes:
+    seed: determines the order; random if None.
+    num_readers: number of files read at once; up to 16 if None.
+    balance: the numbers of records by class, to take each class as often; None
+      takes each record once in a pass.
+    start: number of records to skip, as if they had been read.
+  """
+
+  seed: int | None = None
+  num_readers: int | None = None
+  balance: Balance | None = None
+  start: int = 0
 
 
 def in_order(
@@ -48,47 +67,41 @@ def shuffled(
   dataset: Dataset,
   shard: tuple[int, int],
   seed: int,
-  *,
-  num_readers: int | None = None,
+  order: Order,
   cache: bool = False,
-  balance: Balance | None = None,
-  start: int = 0,
 ) -> tf.data.Dataset:
   """Returns a worker's records in random order, pass after pass, forever.
 
-  Workers divide the files among them if their number divides evenly. Otherwise,
-  and if classes are balanced, every worker reads all records in the same order
-  and keeps every n-th.
+  Workers divide the files among them if their number divides evenly and classes
+  are not balanced. Otherwise, each reads all records and keeps every n-th.
 
   Args:
     dataset: the split to read.
     shard: number of workers, and index of this one.
-    seed: determines the order.
-    num_readers: files read at once; up to 16 if None.
+    seed: that of the order, or one that was drawn for it.
+    order: what else determines it.
     cache: whether to keep the worker's records in memory after the first pass.
-    balance: the numbers of records by class, to take each class as often; None
-      takes each record once in a pass.
-    start: number of records to skip, as if they had been read.
 
   Returns:
-    Pairs of int64 [], the position within the pass before shuffling, and
-    string [], the record.
+    Pairs of int64 [], the position in the pass before shuffling; string [], the
+    record.
   """
   workers, worker = shard
-  is_divided = len(dataset.files) % workers == 0
-  if balance and workers > 1:
-    is_divided = False
+  balance = order.balance
+  is_divided = len(dataset.files) % workers == 0 and not (
+    balance and workers > 1
+  )
   own = dataset.files[worker::workers] if is_divided else dataset.files
   buffer = dataset.num_records if cache else shuffle_buffer(dataset)
   first, skipped = 0, 0
-  if start:
-    first, skipped = divmod(start, _count(own, shard, is_divided))
+  if order.start:
+    first, skipped = divmod(order.start, _count(own, shard, is_divided))
 
   def read(file_seed: tf.Tensor | None = None) -> tf.data.Dataset:
     files = record_files.sources(own)
     if file_seed is not None:
       files = _shuffle(files, len(own), file_seed)
-    records = _interleave(files, len(own), num_readers, is_divided)
+    records = _interleave(files, len(own), order.num_readers, is_divided)
     return records if balance else share(records)
 
   def share(records: tf.data.Dataset) -> tf.data.Dataset:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
 
 from datasets import reader
 from datasets.class_balance import Balance
+from datasets.record_order import Order
 from engine.config.resolve import Setup
 from preprocessing import augmentation, preprocessing_factory
 from tf_compat import tf, without_autograph
@@ -38,6 +40,12 @@ def batches(
     augment=job.augment if is_training else None,
   )
   batch_size = job.batch_size * clones
+  order = Order(seed=seed, start=start * batch_size)
+  if is_training:
+    balance = _balance(setup)
+    order = dataclasses.replace(
+      order, num_readers=job.num_readers, balance=balance
+    )
   with tf.device('/cpu:0'):
     dataset = reader.read(
       setup.dataset,
@@ -47,14 +55,11 @@ def batches(
       is_training,
       channels=setup.channels,
       labels_offset=job.labels_offset,
-      num_readers=job.num_readers if is_training else None,
       threads=job.num_preprocessing_threads,
-      seed=seed,
       skip_bad_records=job.skip_bad_records,
       cache=job.cache,
       shard=setup.shard,
-      balance=_balance(setup) if is_training else None,
-      start=start * batch_size,
+      order=order,
     )
     if preprocess.augmentations.at(augmentation.BATCH):
       mix = functools.partial(

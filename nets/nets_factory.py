@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Protocol, cast
 
 from errors import UserError
@@ -122,43 +124,60 @@ def get_network_fn(
   if padding not in layers.PADDINGS:
     raise UserError(unknown('padding', padding, layers.PADDINGS))
   decay = {} if batch_norm_decay is None else {'decay': batch_norm_decay}
+  drop_rate = stochastic_depth_rate if is_training else 0.0
 
   def network_fn(images: tf.Tensor, **kwargs) -> tuple[tf.Tensor, EndPoints]:
     _check_size(network, images)
-    stages = Stages()
-    drop_rate = stochastic_depth_rate if is_training else 0.0
     with (
       slim.arg_scope(network.arg_scope(weight_decay)),
       # After the line above: an arg scope from a dict replaces outer ones.
-      slim.arg_scope(
-        [attend],
-        module=attention,
-        weights_regularizer=slim.l2_regularizer(weight_decay),
-        stages=stages,
-      ),
+      _of_blocks(network, attention, weight_decay, drop_rate),
       # Overrides the family's decay; also for attention in networks without
       # batch norm.
       slim.arg_scope([slim.batch_norm], is_training=is_training, **decay),
       slim.arg_scope([*layers.LAYERS, grouped_conv2d], pads=padding),
-      slim.arg_scope(
-        [stochastic.drop_path],
-        rate=drop_rate,
-        depth=lambda: stages.block / network.attention_points,
-      ),
     ):
-      outputs = network.build(images, num_classes, is_training, **kwargs)
-    if drop_rate and not tf.get_collection(stochastic.DROPPED):
-      raise UserError(
-        f'{name} has no residual blocks that stochastic depth could leave out: '
-        'omit --stochastic_depth_rate, or take a ResNet, ResNeXt, Inception-'
-        'ResNet, or MobileNet v2 or v3.'
-      )
-    return outputs
+      return network.build(images, num_classes, is_training, **kwargs)
 
   vars(network_fn).update(
     default_image_size=network.image_size, num_classes=num_classes
   )
   return cast(NetworkFn, network_fn)
+
+
+@contextlib.contextmanager
+def _of_blocks(
+  network: NetworkSpec,
+  attention: Attention | None,
+  weight_decay: float,
+  drop_rate: float,
+) -> Iterator[None]:
+  """Sets what blocks end with: attention and stochastic depth.
+
+  Raises:
+    UserError: if the body adds no branch that stochastic depth could drop.
+  """
+  stages = Stages()
+  with (
+    slim.arg_scope(
+      [attend],
+      module=attention,
+      weights_regularizer=slim.l2_regularizer(weight_decay),
+      stages=stages,
+    ),
+    slim.arg_scope(
+      [stochastic.drop_path],
+      rate=drop_rate,
+      depth=lambda: stages.block / network.attention_points,
+    ),
+  ):
+    yield
+  if drop_rate and not tf.get_collection(stochastic.DROPPED):
+    raise UserError(
+      f'{network.name} has no residual blocks that stochastic depth could leave '
+      'out: omit --stochastic_depth_rate, or take a ResNet, ResNeXt, Inception-'
+      'ResNet, or MobileNet v2 or v3.'
+    )
 
 
 def _check_placement(network: NetworkSpec, attention: Attention | None) -> None:

@@ -169,9 +169,8 @@ def _run(
       run_hooks = [same_options_hook, last_step, stopping_hook]
     stack.callback(last_step.close)
     if step.accumulate_op is not None:
-      run_hooks.append(
-        AccumulationHook(step.accumulate_op, job.accumulate_steps)
-      )
+      hook = AccumulationHook(step.accumulate_op, job.accumulate_steps)
+      run_hooks.append(hook)
     with signals.at_once():
       session = deployment.session(
         scaffold, [*watchdog_hooks, *guards, *run_hooks]

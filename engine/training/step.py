@@ -78,7 +78,6 @@ def build(
   """
   job, strategy = setup.job, deployment.strategy
   workers, worker = setup.shard
-  trained_scopes = frozen_batch_norm.trained_scopes(setup)
   # Each process drops out other units; weights are those of the chief.
   tf.set_random_seed(None if job.seed is None else job.seed + worker)
   global_step = tf.train.get_or_create_global_step()
@@ -92,16 +91,15 @@ def build(
   )
   batch, restore_teacher = distillation.add_logits(setup, batches.get_next())
   deployment.begin_step()
-  counter = None
-  if job.accumulate_steps > 1:
-    counter = BatchCounter(job.accumulate_steps, global_step)
+  steps = job.accumulate_steps
+  counter = BatchCounter(steps, global_step) if steps > 1 else None
   span = schedules.span(job, setup.dataset.num_records, images_per_step)
   clone = functools.partial(_clone, setup, deployment, span, global_step)
   is_synced = job.sync_batch_norm and strategy.num_replicas_in_sync > 1
   with (
     tf.variable_creator_scope(clones.equal_variables),
     sync_batch_norm.enabled(is_synced),
-    frozen_batch_norm.outside(trained_scopes),
+    frozen_batch_norm.outside(frozen_batch_norm.trained_scopes(setup)),
   ):
     outputs = clones.run(strategy, clone, batch)
   train_ops = [each['train_op'] for each in outputs]

@@ -9,6 +9,7 @@ import pytest
 from datasets import class_counts, record_order
 from datasets.class_balance import Balance
 from datasets.dataset import Dataset
+from datasets.record_order import Order
 from errors import UserError
 from tf_compat import tf
 
@@ -86,12 +87,13 @@ def test_a_folder_that_cannot_be_written_is_counted(tmp_path, monkeypatch):
   assert class_counts.count(dataset).tolist() == list(COUNTS)
 
 
-def stream(dataset, count, *, offset=0, shard=(1, 0), **options) -> list:
+def stream(
+  dataset, count, *, offset=0, shard=(1, 0), cache=False, **options
+) -> list:
   """The first (label, number) of a worker's balanced stream."""
   with tf.Graph().as_default(), tf.Session() as session:
-    records = record_order.shuffled(
-      dataset, shard, 5, balance=Balance(COUNTS, offset), **options
-    )
+    order = Order(balance=Balance(COUNTS, offset), **options)
+    records = record_order.shuffled(dataset, shard, 5, order, cache)
     values = tf.data.make_one_shot_iterator(records).get_next()
     found = []
     for _ in range(count):

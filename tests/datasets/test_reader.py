@@ -1,6 +1,7 @@
 """The reader on synthetic record files, and on TF-Slim's own."""
 
 import collections
+import dataclasses
 import io
 import os
 import pathlib
@@ -14,6 +15,7 @@ from PIL import Image
 
 from datasets import bad_records, reader, record_files, record_order
 from datasets.dataset import Dataset
+from datasets.record_order import Order
 from errors import UserError
 from preprocessing import decoding
 from preprocessing.preprocessing_factory import get_preprocessing
@@ -72,7 +74,11 @@ def read(
   dataset, batch_size=4, is_training=False, preprocessing='lenet', **options
 ):
   fn = get_preprocessing(preprocessing, is_training)
-  return reader.read(dataset, fn, 8, batch_size, is_training, **options)
+  names = [field.name for field in dataclasses.fields(Order)]
+  order = Order(**{n: options.pop(n) for n in names if n in options})
+  return reader.read(
+    dataset, fn, 8, batch_size, is_training, order=order, **options
+  )
 
 
 def batches(data, count=None):
@@ -307,7 +313,7 @@ file, count, is_training = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'train'
 record_order.SHUFFLE_BYTES = 4 << 20
 data = Dataset('made', 'test', (file,), count, 10, 1, tuple('0123456789'))
 fn = get_preprocessing('lenet', is_training)
-data = reader.read(data, fn, 32, 50, is_training, seed=1)
+data = reader.read(data, fn, 32, 50, is_training, order=record_order.Order(seed=1))
 iterator = tf.data.make_initializable_iterator(data)
 label = iterator.get_next()['label']
 with tf.Session() as session:

@@ -10,6 +10,7 @@ from tiny_data import encode_pixels
 from datasets import bad_records, reader, record_files
 from datasets.bad_records import walk
 from datasets.dataset_factory import get_dataset
+from datasets.record_order import Order
 from datasets.records import count_records, write_shard
 from errors import UserError
 from preprocessing.preprocessing_factory import get_preprocessing
@@ -151,8 +152,12 @@ def mixed(tmp_path, plain):
 @pytest.mark.parametrize(
   'options',
   [
-    {'is_training': True, 'seed': 1},
-    {'is_training': True, 'seed': 1, 'num_readers': 1, 'cache': True},
+    {'is_training': True, 'order': Order(seed=1)},
+    {
+      'is_training': True,
+      'order': Order(seed=1, num_readers=1),
+      'cache': True,
+    },
     {'is_training': False},
     {'is_training': False, 'skip_bad_records': True},
   ],

@@ -88,7 +88,7 @@ def _records(
     return features['image/class/label'] - offset, encoded, pixels, images
 
   if shuffle:
-    records = record_order.shuffled(dataset, (1, 0), seed=0)
+    records = record_order.shuffled(dataset, (1, 0), 0, record_order.Order())
     records = records.take(dataset.num_records)
   else:
     records = record_order.in_order(dataset, (1, 0))
