@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Leads from a folder of photos to a model: imports weights that are named,
-# converts the photos, fine-tunes by the recipe fine_tune, and evaluates. A second
-# run resumes.
+# converts the photos, fine-tunes by the recipe fine_tune, evaluates and reports. A
+# second run resumes.
 #
 # Usage: bash scripts/fine_tune.sh PHOTOS OUT [WEIGHTS] [--flag=value ...]
 #   PHOTOS   folder of photos with a folder for each class, an archive of it, or a
@@ -63,3 +63,4 @@ run train_image_classifier.py "--train_dir=$out/run" \
   "--checkpoint_path=$weights" --dataset_name=photos \
   "--dataset_dir=$out/data" --recipe=fine_tune --eval_every_n_epochs=1 "$@"
 run eval_image_classifier.py "--checkpoint_path=$out/run"
+run report.py "--train_dir=$out/run"

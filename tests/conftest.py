@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pathlib
+import shutil
 import signal
 
 import pytest
@@ -23,16 +24,19 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(config, items):
-  """Sorts the tests, and deselects those that need real data if there is none.
+  """Sorts the tests, and deselects what needs data or a browser that is missing.
 
   Files with slow tests come first, so that no process waits for the last one.
-  .ci/run sets SLIM_TEST_DATA, so that all tests run there.
+  .ci/run sets SLIM_TEST_DATA and installs chromium, so that all tests run there.
   """
   slow = {item.path for item in items if item.get_closest_marker('slow')}
   items.sort(key=lambda item: item.path not in slow)
-  if os.environ.get('SLIM_TEST_DATA'):
-    return
-  deselected = [item for item in items if 'slim_test_data' in item.fixturenames]
+  missing = set()
+  if not os.environ.get('SLIM_TEST_DATA'):
+    missing.add('slim_test_data')
+  if shutil.which('chromium') is None:
+    missing.add('browser')
+  deselected = [item for item in items if missing & {*item.fixturenames}]
   config.hook.pytest_deselected(items=deselected)
   items[:] = [item for item in items if item not in deselected]
 

@@ -27,6 +27,7 @@ JOBS = {
   'import_weights.py': jobs.ImportJob,
   'predict.py': jobs.PredictJob,
   'export_model.py': jobs.ExportJob,
+  'report.py': jobs.ReportJob,
 }
 ABSL = {'alsologtostderr', 'flagfile', 'help'}
 # Flags of other programs that the pages run.

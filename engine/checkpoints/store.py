@@ -340,6 +340,7 @@ _LEFTOVERS = (
   '.job.*.json',
   '.progress.*.csv',
   '.finished.*.json',
+  '.report.*.html',
 )
 
 

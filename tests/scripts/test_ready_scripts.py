@@ -115,7 +115,9 @@ def test_convert_passes_its_folders_on(python):
     (['my weights'], ['my weights']),
   ],
 )
-def test_fine_tune_converts_trains_and_evaluates(python, given, weights):
+def test_fine_tune_converts_trains_evaluates_and_reports(
+  python, given, weights
+):
   folder = python.root.parent
   photos, out = folder / 'my photos', folder / 'my out'
   photos.mkdir()
@@ -127,6 +129,7 @@ def test_fine_tune_converts_trains_and_evaluates(python, given, weights):
     'download_and_convert_data.py',
     'train_image_classifier.py',
     'eval_image_classifier.py',
+    'report.py',
   ]
   python.run('fine_tune.sh', photos, out, *given, '--seed=1')
   lines = python.logged()

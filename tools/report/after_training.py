@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
+from engine.config import job_file
 from engine.config.jobs import EvalJob, ReportJob, TrainJob
 from engine.evaluation.evaluator import evaluate
 from engine.training import loop
 from engine.training.loop import Summary
-from tools.report import run
+
+# Options of training that evaluation does not take from job.json by itself.
+_INHERITED = ('skip_bad_records', 'fast_preprocessing', 'clone_on_cpu')
 
 
 def train(job: TrainJob, explicit: Collection[str] = frozenset()) -> Summary:
@@ -24,16 +28,31 @@ def train(job: TrainJob, explicit: Collection[str] = frozenset()) -> Summary:
     UserError: for what training, evaluation or the report refuses.
   """
   summary = loop.train(job, explicit)
-  if job.report and summary.checkpoint and not summary.exit_code:
-    report(job.train_dir, summary.step)
+  if not summary.checkpoint or summary.exit_code:
+    return summary
+  recorded = job_file.read(job.train_dir) or {'options': {}}
+  options = recorded['options']
+  # A resumed run has it from job.json.
+  if job.report or ('report' not in explicit and options.get('report')):
+    _report(job.train_dir, summary.step, options)
   return summary
 
 
-def report(train_dir: str, step: int) -> None:
-  """Reports a run, and first evaluates its last step unless that was done."""
+def _report(train_dir: str, step: int, options: Mapping[str, Any]) -> None:
+  """Reports a run, and first evaluates its last step unless that was done.
+
+  Args:
+    train_dir: the run folder.
+    step: its last step.
+    options: those of the training.
+  """
+  # Matplotlib and Jinja2 take a second to import.
   from tools.report import report as report_lib
+  from tools.report import run
 
   results = run.newest_results(train_dir)
   if results is None or results.content['global_step'] != step:
-    evaluate(EvalJob(checkpoint_path=train_dir), frozenset({'checkpoint_path'}))
+    given = {name: options[name] for name in _INHERITED if name in options}
+    given['checkpoint_path'] = train_dir
+    evaluate(EvalJob(**given), frozenset(given))
   report_lib.report(ReportJob(train_dir=train_dir))

@@ -73,6 +73,8 @@ def _job(
 ) -> tuple[VisualizeJob, frozenset[str]]:
   """Returns the visualization of the evaluation's records, and what it sets."""
   options: dict[str, Any] = {'checkpoint_path': checkpoint}
+  for name in ('skip_bad_records', 'fast_preprocessing'):
+    options[name] = run.options.get(name, False)
   if run.results:
     options['dataset_split_name'] = run.results.content['split']
   if dataset_dir:

@@ -11,6 +11,7 @@ from engine.config.jobs import (
   EvalJob,
   EvalLoopJob,
   InspectJob,
+  ReportJob,
   TrainJob,
   VisualizeJob,
 )
@@ -229,6 +230,7 @@ def test_a_folder_in_the_place_of_job_json_is_named(tmp_path):
     (CompareJob, {'train_dir', 'dataset_dir', 'checkpoint_path'}),
     (ConvertJob, {'dataset_dir', 'source_dir'}),
     (InspectJob, {'dataset_dir', 'output'}),
+    (ReportJob, {'train_dir', 'dataset_dir', 'output'}),
   ],
 )
 def test_the_home_folder_is_expanded_in_every_path(

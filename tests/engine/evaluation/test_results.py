@@ -8,6 +8,7 @@ import pytest
 
 from engine.evaluation import predictions, results
 from engine.evaluation.metrics import Metrics
+from engine.evaluation.mistakes import Mistake
 from engine.run_dir import results_csv
 from errors import UserError
 
@@ -44,6 +45,7 @@ def evaluated(loss, names=NAMES):
     split='test',
     class_names=names,
     images_per_second=321.5,
+    mistakes=[Mistake(8, 'a.jpg', 0, 6, 0.75)],
   )
 
 
@@ -96,6 +98,17 @@ def test_json_says_what_the_contract_wants(result, tmp_path):
   results.write_json(result, tmp_path / 'results.json')
   found = json.loads((tmp_path / 'results.json').read_text())
   per_class = found.pop('per_class')
+  # Confidences of 1, which is right, and three of 0.75, of which one is.
+  counts, confidence, accuracy = [0] * 15, [0] * 15, [0] * 15
+  counts[11], confidence[11], accuracy[11] = 3, 0.75, pytest.approx(1 / 3)
+  counts[14], confidence[14], accuracy[14] = 1, 1, 1
+  assert found.pop('reliability') == {
+    'counts': counts, 'confidence': confidence, 'accuracy': accuracy,
+  }  # fmt: skip
+  assert found.pop('mistakes') == [
+    {'index': 8, 'filename': 'a.jpg', 'label': 0, 'predicted': 6,
+     'confidence': 0.75},
+  ]  # fmt: skip
   assert found == {
     'checkpoint': '/runs/a/model.ckpt-120',
     'global_step': 120,

@@ -5,6 +5,10 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from engine.config import resolve
+from engine.config.jobs import VisualizeJob
+from tools.visualization import images
+
 
 def test_images_of_any_kind(visualize, write_image, tmp_path):
   kinds = {
@@ -63,3 +67,16 @@ def test_folders_are_sorted_lists_are_not_num_images_limits_both(
   other = write_image(tmp_path / 'x.png')
   names = [p.name for p in visualize(images=f'{other}, {tmp_path}/./x.png')]
   assert names == ['x.png', 'x.png']
+
+
+def test_records_at_positions_are_those_of_the_evaluation(trained):
+  options = {'checkpoint_path': str(trained / 'cbam'), 'num_images': 9}
+  job = VisualizeJob(**options)
+  setup = resolve.visualization(job, frozenset(options))
+  first = list(images.read_images(setup))
+  found = images.read_indices(setup, [8, 0, 3])
+  assert sorted(found) == [0, 3, 8]
+  for index, image in found.items():
+    assert (image.name, image.label) == (first[index].name, first[index].label)
+    np.testing.assert_array_equal(image.image, first[index].image)
+  assert images.read_indices(setup, []) == {}
