@@ -312,7 +312,8 @@ def _warn_of_ignored(
 def _check_end(archive: Blob, file: IO[bytes], offset: int) -> None:
   """Checks that the members end where the archive does.
 
-  A damaged header ends them as well, and tarfile does not tell.
+  A damaged header ends them as well, also one of zeros, and tarfile does not
+  tell.
 
   Raises:
     ValueError: if there is something else than zeros.
@@ -320,15 +321,16 @@ def _check_end(archive: Blob, file: IO[bytes], offset: int) -> None:
   from absl import logging  # Worker processes start faster without it.
 
   file.seek(offset)
-  block = file.read(
-    min(tarfile.BLOCKSIZE, archive.offset + archive.size - offset)
-  )
-  if any(block):
-    raise ValueError(f'the header at byte {offset:,} is damaged')
-  if not block:
+  end = archive.offset + archive.size
+  if offset >= end:
     logging.warning(
       '%s has no mark at its end: it may be truncated.', archive.path
     )
+  while chunk := file.read(min(1 << 20, end - file.tell())):
+    if any(chunk):
+      raise ValueError(
+        f'the header at byte {offset:,} is damaged, or another archive follows'
+      )
 
 
 def _check_inside(archive: Blob, name: str, blob: Blob) -> None:

@@ -227,15 +227,34 @@ def test_a_truncated_archive_is_refused(tmp_path):
     archive.list_files(path)
 
 
-def test_a_damaged_header_does_not_end_a_tar_archive_early(tmp_path):
+@pytest.mark.parametrize(
+  # The name of the second member; all of its header; that of the first.
+  ('place', 'damage'),
+  [(1024, b'x'), (1024, bytes(512)), (0, bytes(512))],
+)
+def test_a_damaged_header_does_not_end_a_tar_archive_early(
+  tmp_path, place, damage
+):
   path = tmp_path / 'in.tar'
   with tarfile.open(path, 'w') as tar:
     for number in range(3):
       add(tar, f'a/{number}.jpg', bytes(100))
   data = bytearray(path.read_bytes())
-  data[1024] ^= 1  # the name of the second
+  data[place : place + len(damage)] = damage
   path.write_bytes(data)
-  with pytest.raises(UserError, match=r'in\.tar .*at byte 1,024 is damaged'):
+  with pytest.raises(
+    UserError, match=rf'in\.tar .*at byte {place:,} is damaged'
+  ):
+    archive.list_files(path)
+
+
+def test_a_tar_archive_after_another_is_not_lost(tmp_path):
+  """cat a.tar b.tar > both.tar, of which tar itself reads only a."""
+  path = tmp_path / 'both.tar'
+  with tarfile.open(path, 'w') as tar:
+    add(tar, 'a/1.jpg', bytes(100))
+  path.write_bytes(path.read_bytes() * 2)
+  with pytest.raises(UserError, match='or another archive follows'):
     archive.list_files(path)
 
 
