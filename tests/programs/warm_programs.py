@@ -29,7 +29,7 @@ CHECKOUT = pathlib.Path(__file__).parents[2]
 _MODULES = (
   'engine.evaluation.continuous', 'engine.training.loop', 'tools.catalogue',
   'tools.comparison.compare', 'tools.conversion', 'tools.export.export',
-  'tools.inspection',
+  'tools.inspection', 'tools.report.after_training',
   'tools.visualization.visualize', 'matplotlib.backends.backend_agg',
 )  # fmt: skip
 

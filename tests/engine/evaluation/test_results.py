@@ -245,6 +245,12 @@ def test_write_leaves_all_files_whole(result, tmp_path):
   assert len(results_csv.read(tmp_path / 'eval/results.csv')) == 2
 
 
+def test_the_matrix_is_also_drawn_in_another_format(result, tmp_path):
+  results.write(result, tmp_path, 'pdf')
+  assert (tmp_path / 'confusion_matrix.pdf').read_bytes().startswith(b'%PDF')
+  assert (tmp_path / 'confusion_matrix.png').exists()
+
+
 def test_numbers_outlive_a_picture_that_fails(result, tmp_path):
   (tmp_path / 'confusion_matrix.png').mkdir()
   results.write(result, tmp_path)
