@@ -14,6 +14,8 @@ import dataclasses
 from datasets import example
 from tf_compat import tf
 
+_BATCH = 64  # records
+
 
 @dataclasses.dataclass(frozen=True)
 class Balance:
@@ -50,18 +52,18 @@ def balanced(
   quotas = ((number + 1) * total + turns) // classes - start
   whole, rest = quotas // counts, quotas % counts
 
-  def turn(
-    seen: tf.Tensor, record: tf.Tensor
-  ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
-    features = example.parse(
-      record, balance.labels_offset + classes, balance.labels_offset
+  def turn(seen: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    # The reader reports a label that is outside of the classes.
+    labels = example.labels(batch) - balance.labels_offset
+    labels = tf.clip_by_value(labels, 0, classes - 1)
+    own = tf.one_hot(labels, classes, dtype=tf.int64)  # [N, C]
+    earlier = tf.reduce_sum((seen + tf.cumsum(own, exclusive=True)) * own, 1)
+    place = (earlier - tf.gather(start, labels)) % tf.gather(counts, labels)
+    repeats = tf.gather(whole, labels) + tf.cast(
+      place < tf.gather(rest, labels), tf.int64
     )
-    label = features['image/class/label'] - balance.labels_offset
-    place = (seen[label] - start[label]) % counts[label]
-    repeats = whole[label] + tf.cast(place < rest[label], tf.int64)
-    return seen + tf.one_hot(label, classes, dtype=tf.int64), (record, repeats)
+    return seen + tf.reduce_sum(own, 0), tf.repeat(batch, repeats)
 
-  taken = records.scan(tf.zeros([classes], tf.int64), turn)
-  return taken.flat_map(
-    lambda record, repeats: tf.data.Dataset.from_tensors(record).repeat(repeats)
-  )
+  # Many records at once, since a call costs more than a record.
+  batches = records.batch(_BATCH)
+  return batches.scan(tf.zeros([classes], tf.int64), turn).unbatch()

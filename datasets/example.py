@@ -65,6 +65,16 @@ def parse(
   return values
 
 
+def labels(data: tf.Tensor) -> tf.Tensor:
+  """Returns the labels of serialized examples [N], int64 [N]; no images.
+
+  Raises:
+    InvalidArgumentError: in the session, if one has none.
+  """
+  key = 'image/class/label'
+  return tf.io.parse_example(data, {key: features()[key]})[key]
+
+
 def filename(data: tf.Tensor) -> tf.Tensor:
   """Returns image/filename of serialized examples: string, shaped like `data`.
 

@@ -415,7 +415,11 @@ class TrainJob(
   dataset_split_name: str = option(
     'train', 'The split to train on.', group='data'
   )
-  batch_size: int = option(32, 'Images per step and clone.', lower=1)
+  batch_size: int = option(
+    32,
+    'Images per step and clone; of each batch with --accumulate_steps.',
+    lower=1,
+  )
   accumulate_steps: int = option(
     1,
     'Batches whose gradients make one step together, as if they were one; batch '

@@ -267,6 +267,10 @@ def _with_class_balance(setup: Setup[TrainJob]) -> Setup[TrainJob]:
       'combined with --skip_bad_records: convert the data again.'
     )
   class_weights.check(job, setup.class_names)
+  if job.class_weights and class_weights.is_csv(job.class_weights):
+    # Absolute, as the run may be resumed from another working directory.
+    path = os.path.abspath(job.class_weights)
+    job = dataclasses.replace(job, class_weights=path)
   with console.bar(dataset.num_records, unit='record') as bar:
     counts = class_counts.count(dataset, bar.update)[job.labels_offset :]
   empty = [setup.class_names[label] for label in np.flatnonzero(counts == 0)]
@@ -279,6 +283,7 @@ def _with_class_balance(setup: Setup[TrainJob]) -> Setup[TrainJob]:
   weights = class_weights.of_job(job, counts, setup.class_names)
   return dataclasses.replace(
     setup,
+    job=job,
     class_counts=tuple(counts.tolist()),
     class_weights=None if weights is None else tuple(weights.tolist()),
   )

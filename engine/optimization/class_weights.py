@@ -52,13 +52,14 @@ class ClassBalanceOptions(Options):
     if self.class_weights_beta == 1:
       raise UserError('--class_weights_beta=1: must be less than 1.')
     known = (BALANCED, EFFECTIVE)
-    if (kind := self.class_weights) and kind not in known and not _is_csv(kind):
+    if (kind := self.class_weights) and kind not in known and not is_csv(kind):
       message = unknown('--class_weights', kind, known)
       raise UserError(f'{message} Or a file whose name ends in .csv.')
 
 
-def _is_csv(path: str) -> bool:
-  return path.lower().endswith('.csv')
+def is_csv(weights: str) -> bool:
+  """Whether --class_weights names a file."""
+  return weights.lower().endswith('.csv')
 
 
 def of_job(
@@ -88,7 +89,7 @@ def of_job(
 
 def check(options: ClassBalanceOptions, names: Sequence[str]) -> None:
   """Raises UserError for a file of weights that cannot be used."""
-  if options.class_weights and _is_csv(options.class_weights):
+  if options.class_weights and is_csv(options.class_weights):
     from_csv(options.class_weights, names)
 
 

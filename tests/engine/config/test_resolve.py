@@ -486,3 +486,15 @@ def test_weights_are_those_of_the_networks_classes(train_job, digits):
   setup = resolve.training(job, frozenset())
   assert setup.class_counts == (4,) * 10
   assert setup.class_weights == (1.0,) * 10
+
+
+def test_a_file_of_weights_is_found_from_other_folders(
+  train_job, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  path = tmp_path / 'weights.csv'
+  path.write_text(''.join(f'{label},{label + 1}\n' for label in range(10)))
+  job = train_job(class_weights='weights.csv')
+  setup = resolve.training(job, frozenset())
+  assert setup.job.class_weights == str(path)
+  assert setup.class_weights == tuple(range(1, 11))
