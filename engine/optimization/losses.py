@@ -124,9 +124,9 @@ def add(
     weights = tf.constant(weight)
     if class_weights is not None:
       weights *= tf.linalg.matvec(targets, class_weights)
-    smoothing, classes = options.label_smoothing, targets.shape[1]
-    smoothed = targets * (1 - smoothing) + smoothing / classes
-    values = spec.value(options, tf.cast(logits, tf.float32), smoothed)
+    if smoothing := options.label_smoothing:
+      targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    values = spec.value(options, tf.cast(logits, tf.float32), targets)
     return tf.losses.compute_weighted_loss(
       values, weights, reduction=tf.losses.Reduction.SUM_OVER_BATCH_SIZE
     )
