@@ -67,6 +67,17 @@ def when_loaded(function: Callable[[], object]) -> None:
   function()
 
 
+def few_runs() -> tf.ConfigProto:
+  """Returns the configuration of a session for a few runs of a large graph.
+
+  Optimizing the graph would take longer than it saves.
+  """
+  config = tf.ConfigProto()
+  config.graph_options.rewrite_options.disable_meta_optimizer = True
+  config.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
+  return config
+
+
 def add_arg_scope(function: Callable) -> Callable:
   """Lets slim.arg_scope set arguments of a function, as slim.add_arg_scope.
 

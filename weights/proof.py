@@ -19,7 +19,7 @@ from absl import logging
 
 from errors import UserError
 from nets import nets_factory
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 from weights.convert import Converted
 
 # Largest difference of a logit, as a fraction of the largest logit. float32,
@@ -73,7 +73,7 @@ def logits(converted: Converted, images: np.ndarray) -> np.ndarray:
   Returns:
     [N, num_classes].
   """
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session(config=few_runs()) as session:
     network_fn = nets_factory.get_network_fn(
       converted.network,
       converted.num_classes,

@@ -13,7 +13,7 @@ import pytest
 from network_lists import DEEP_WITH_ATTENTION, QUICK, STRUCTURES
 
 from nets import nets_factory
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden'
 with gzip.open(GOLDEN / 'variables.json.gz') as file:
@@ -165,7 +165,7 @@ def trained(training):
   with (
     tempfile.TemporaryDirectory() as folder,
     training.graph.as_default(),
-    tf.Session() as session,
+    tf.Session(config=few_runs()) as session,
   ):
     optimizer = tf.train.GradientDescentOptimizer(1e-6)
     pairs = zip(training.gradients, tf.trainable_variables(), strict=True)

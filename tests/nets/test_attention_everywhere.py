@@ -19,7 +19,7 @@ from nets.attention.attend import (
 from nets.attention.attention_factory import ATTENTION_MODULES
 from nets.nets_factory import NETWORKS
 from nets.spec import NetworkSpec
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 
 @dataclasses.dataclass
@@ -167,7 +167,7 @@ def test_every_variable_of_attention_gets_a_gradient(built):
 )
 def test_a_step_of_every_kind_trains_and_is_restored(built, tmp_path):
   """A step changes the variables of all modules, and they can be restored."""
-  with built.graph.as_default(), tf.Session() as session:
+  with built.graph.as_default(), tf.Session(config=few_runs()) as session:
     step = tf.train.GradientDescentOptimizer(0.01).apply_gradients(
       zip(built.gradients, built.variables, strict=True)
     )

@@ -14,7 +14,7 @@ from nets import features, nets_factory
 from nets.attention.attend import GATES
 from nets.attention.attention_factory import ATTENTION_MODULES
 from nets.nets_factory import NETWORKS
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 LOGITS = [
   f'{network}+{attention}'
@@ -175,7 +175,7 @@ def test_features_are_what_the_classifier_takes(key, inference):
 def test_logits(key, inference, contract_logits):
   """Compares with the original network, relative to the largest logit."""
   expected = contract_logits[key]
-  with inference.graph.as_default(), tf.Session() as session:
+  with inference.graph.as_default(), tf.Session(config=few_runs()) as session:
     variables = tf.global_variables()
     # An initializer assigns its second input; feeding that input sets the
     # variable without another operation in the graph.
@@ -250,7 +250,10 @@ def test_two_steps_have_finite_loss(trained):
 @pytest.mark.slow
 def test_save_and_restore(trained, inference_of_trained):
   """A new graph restores the checkpoint of training bit for bit."""
-  with inference_of_trained.graph.as_default(), tf.Session() as session:
+  with (
+    inference_of_trained.graph.as_default(),
+    tf.Session(config=few_runs()) as session,
+  ):
     # Shapes of auxiliary heads depend on the image size, which is larger here.
     variables = [
       v for v in tf.global_variables() if '/AuxLogits/' not in v.op.name

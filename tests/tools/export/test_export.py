@@ -15,7 +15,7 @@ import tiny_network
 from nets import nets_factory
 from nets.attention.attention_factory import ATTENTION_MODULES
 from registry import Table
-from tf_compat import tf
+from tf_compat import few_runs, tf
 from tools.export import network, onnx, proof, runtimes, saved_model, tflite
 
 NAMES = tuple('abcde')
@@ -94,7 +94,7 @@ class Exported:
     rng = np.random.default_rng(0)
     self.pixels = rng.uniform(0, 255, [3, *shape[1:]]).astype(np.float32)
     np.save(folder / 'pixels.npy', self.pixels)
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session(config=few_runs()) as session:
       self.graph_def, self.expected = self._freeze(session, shape)
     setup = types.SimpleNamespace(
       image_size=side, channels=shape[3], class_names=NAMES,
