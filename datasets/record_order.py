@@ -88,9 +88,8 @@ def shuffled(
   """
   workers, worker = shard
   balance = order.balance
-  is_divided = len(dataset.files) % workers == 0 and not (
-    balance and workers > 1
-  )
+  # The records of a class take turns only in an order that stays.
+  is_divided = len(dataset.files) % workers == 0 and not balance
   own = dataset.files[worker::workers] if is_divided else dataset.files
   buffer = dataset.num_records if cache else shuffle_buffer(dataset)
   first, skipped = 0, 0
