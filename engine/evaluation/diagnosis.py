@@ -57,7 +57,8 @@ def _of_averages(
 ) -> str | None:
   """Tells whether batch norm's moving averages are too slow for the run.
 
-  After n updates, an average of decay d holds d^n of its first value.
+  After n updates, one for each batch, an average of decay d holds d^n of its
+  first value.
   """
   accuracy = result.metrics['Accuracy']
   name = options['model_name']
@@ -66,7 +67,8 @@ def _of_averages(
   scope = NETWORKS[name].arg_scope(0.0)
   decays = [each['decay'] for each in scope.values() if 'decay' in each]
   decay = options.get('batch_norm_decay') or max(decays, default=0)
-  held = decay**result.global_step
+  updates = result.global_step * (options.get('accumulate_steps') or 1)
+  held = decay**updates
   if held < _STALE:
     return None
   return (

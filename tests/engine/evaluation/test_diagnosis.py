@@ -81,6 +81,13 @@ def test_moving_averages_that_are_too_slow(advise, evaluated, decay, words):
   assert line is None if words is None else words in line
 
 
+def test_moving_averages_follow_each_batch_of_a_step(advise):
+  options = {'model_name': 'inception_v1', 'batch_norm_decay': 0.95}
+  # 0.95 ** 60.
+  line = advise(RISING, 0.3, accumulate_steps=2, **options)
+  assert 'knows its training images by heart' in line
+
+
 @pytest.mark.parametrize(
   ('losses', 'is_told'),
   [
