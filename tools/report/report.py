@@ -170,7 +170,7 @@ def _bins(content: Mapping[str, Any]) -> ReliabilityBins | None:
   if not recorded:
     return None
   return ReliabilityBins(
-    *(np.asarray(recorded[name]) for name in ReliabilityBins._fields)
+    *(np.asarray(recorded[name], float) for name in ReliabilityBins._fields)
   )
 
 

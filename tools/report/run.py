@@ -39,7 +39,12 @@ _RESULTS = {
       'auroc?': float | None,
     }
   ],
-  'reliability?': {'counts': [int], 'confidence': [float], 'accuracy': [float]},
+  # The confidence of a network that diverged is no number.
+  'reliability?': {
+    'counts': [int],
+    'confidence': [float | None],
+    'accuracy': [float],
+  },
   'mistakes?': [
     {
       'index': int,

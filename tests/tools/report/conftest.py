@@ -20,11 +20,15 @@ NAMES = ('<b>rose</b>', 'tulip & "lily"', "o'aster")
 
 
 def _evaluate(
-  train_dir, names=NAMES, count=60, seed=0, step=30, dataset='fish'
+  train_dir, names=NAMES, count=60, seed=0, step=30, dataset='fish', bad=0
 ):
-  """Writes the evaluation of random predictions; returns its Result."""
+  """Writes the evaluation of random predictions; returns its Result.
+
+  The probabilities of the first `bad` records are NaN.
+  """
   random = np.random.default_rng(seed)
   chances = random.dirichlet(np.full(len(names), 0.4), count)
+  chances[:bad] = np.nan
   labels = random.integers(0, len(names), count)
   best = np.argsort(-chances, axis=1, kind='stable')[:, :5]
   metrics, mistakes = Metrics(len(names)), Mistakes()

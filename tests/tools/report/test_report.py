@@ -151,6 +151,15 @@ def test_results_of_an_earlier_version_are_reported(make_run, evaluate, report):
   assert 'There is no confusion matrix' in text
 
 
+def test_a_network_that_diverged_is_reported(make_run, evaluate, report):
+  folder = make_run()
+  evaluate(folder, bad=2)
+  written, text = report(folder)
+  assert 'reliability diagram' in text
+  assert not re.search(r'y\d="nan"', text)
+  assert len(written.notes) == 1  # Of the checkpoint, which is deleted.
+
+
 @pytest.mark.slow
 def test_training_ends_with_a_report_that_shows_its_mistakes(train_job):
   """And is evaluated for it; the same command reports again."""
