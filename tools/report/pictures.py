@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from errors import UserError
 from tools.report.run import Run
 from tools.visualization import images, plot, visualize
 from tools.visualization.grad_cam import ExplainedImage, GradCam
+from tools.visualization.images import SourceImage
 
 # Side of a picture on the page, in pixels, and JPEG's quality.
 SIDE, QUALITY = 160, 75
@@ -58,6 +60,7 @@ def of_mistakes(
   setup = resolve.visualization(*_job(run, checkpoint, dataset_dir))
   indices = [mistake['index'] for mistake in mistakes]
   sources = images.read_indices(setup, indices)
+  _check_same(sources, mistakes, setup.job.dataset_dir or '')
   with GradCam(setup) as network:
     points = visualize.choose_gates(None, network.gates)[-MAX_GATES:]
     network.restore(checkpoint)
@@ -66,6 +69,27 @@ def of_mistakes(
       for index, source in sources.items()
     }
   return _pictures(explained)
+
+
+def _check_same(
+  sources: Mapping[int, SourceImage],
+  mistakes: Sequence[Mapping[str, Any]],
+  dataset_dir: str,
+) -> None:
+  """Raises UserError unless records are those that were evaluated."""
+  for mistake in mistakes:
+    source = sources.get(mistake['index'])
+    file = os.path.basename(mistake['filename'])
+    if (
+      source is None
+      or source.label != mistake['label']
+      or (file and source.name != file)
+    ):
+      raise UserError(
+        f'Record {mistake["index"]} in {dataset_dir} is not the one that was '
+        'evaluated: set --dataset_dir to the records of the evaluation, or '
+        'evaluate again.'
+      )
 
 
 def _job(

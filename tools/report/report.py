@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -161,7 +162,8 @@ def _section(run: Run, job: ReportJob) -> Section:
 
 def evaluate_command(run: Run) -> str:
   """Returns the command that evaluates a run."""
-  return f'python eval_image_classifier.py --checkpoint_path={run.folder}'
+  folder = shlex.quote(str(run.folder))
+  return f'python eval_image_classifier.py --checkpoint_path={folder}'
 
 
 def _bins(content: Mapping[str, Any]) -> ReliabilityBins | None:

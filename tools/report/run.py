@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 import files
 from engine.checkpoints import store
-from engine.config import job_file
+from engine.config import job_file, resolve
 from engine.config.jobs import TrainJob
 from engine.evaluation import results
 from engine.plots import curves
@@ -145,12 +146,19 @@ class Run:
           return checkpoint
     return None
 
-  def set_options(self) -> Iterator[tuple[str, Any]]:
-    """Yields the options that differ from their defaults."""
+  def command(self) -> str:
+    """Returns the command of the training, for a shell.
+
+    It has the options that differ from their defaults, but for steps that follow
+    from epochs: training refuses both.
+    """
+    derived = {s for e, s in resolve.IN_EPOCHS.items() if self.options.get(e)}
+    words = ['python', 'train_image_classifier.py']
     for field in dataclasses.fields(TrainJob):
       value = self.options.get(field.name, field.default)
-      if value != field.default:
-        yield field.name, value
+      if value != field.default and field.name not in derived:
+        words.append(f'--{field.name}={value}')
+    return shlex.join(words)
 
 
 def read(folder: str) -> Run:

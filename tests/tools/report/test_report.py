@@ -1,9 +1,11 @@
 """report.html: its numbers are the evaluation's, and nothing breaks it."""
 
+import dataclasses
 import html.parser
 import json
 import pathlib
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import pytest
 from engine.config.jobs import ReportJob
 from engine.evaluation import calibration
 from errors import UserError
+from tools.report import pictures
 from tools.report import report as report_lib
 from tools.report import run as run_lib
+from tools.visualization.images import SourceImage
 
 VOID = {'meta', 'link', 'line', 'path', 'circle', 'img', 'br'}
 
@@ -125,6 +129,26 @@ def test_a_run_without_an_evaluation_says_what_makes_one(
   assert 'run-1-classes' not in text
 
 
+def test_the_command_of_a_run_starts_it_again(make_run):
+  folder = make_run(
+    'my run',
+    attention_module='cbam_block(ratio=8)',
+    num_epochs=2.0,
+    max_number_of_steps=20,
+    eval_every_n_steps=5,
+  )
+  program, name, *arguments = shlex.split(run_lib.read(folder).command())
+  assert (program, name) == ('python', 'train_image_classifier.py')
+  assert sorted(arguments) == [
+    '--attention_module=cbam_block(ratio=8)',
+    '--dataset_name=digits',
+    '--eval_every_n_steps=5',
+    '--model_name=lenet',
+    '--num_epochs=2.0',
+    f'--train_dir={folder}',
+  ]
+
+
 def test_an_evaluation_without_its_checkpoint_has_no_pictures(
   make_run, evaluate, report
 ):
@@ -194,6 +218,16 @@ def test_records_that_are_not_there_have_no_pictures(train_job, digits, report):
   written, text = report(job.train_dir, dataset_dir=str(digits))
   assert written.notes == []
   assert '<img' in text
+
+
+@pytest.mark.parametrize('other', [None, {'label': 2}, {'name': 'other.jpg'}])
+def test_records_that_were_not_evaluated_have_no_pictures(other):
+  mistake = {'index': 4, 'filename': 'photos/a.jpg', 'label': 1}
+  source = SourceImage('a.jpg', np.zeros([2, 2, 3]), 1)
+  pictures._check_same({4: source}, [mistake], 'data')
+  sources = {4: dataclasses.replace(source, **other)} if other else {}
+  with pytest.raises(UserError, match=r'Record 4 in data is not the one'):
+    pictures._check_same(sources, [mistake], 'data')
 
 
 @pytest.mark.parametrize(
