@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import dataset_factory
+from datasets.dataset_factory import DATASETS
 from engine.checkpoints import store
 from engine.config import imported, job_file
 from engine.config.jobs import NetworkOptions, TrainJob
@@ -83,11 +84,14 @@ def _check_classes(
       f'{teacher} has {count} classes, and {job.dataset_name} '
       f'{len(class_names)}: take one of the same classes.'
     )
-  if options.get('dataset_name') == job.dataset_name:
+  data = options.get('dataset_dir')
+  # Data sets that are not in the table may have the same name.
+  is_known = job.dataset_name in DATASETS or not (data and os.path.isdir(data))
+  if options.get('dataset_name') == job.dataset_name and is_known:
     return
   names = recorded.get('class_names')
   if not names:
-    offset, data = options.get('labels_offset', 0), options.get('dataset_dir')
+    offset = options.get('labels_offset', 0)
     names = dataset_factory.class_names(
       options['dataset_name'],
       pathlib.Path(data) if data else None,

@@ -9,6 +9,8 @@ import tiny_network
 
 from engine.checkpoints import store
 from engine.config import resolve
+from engine.config import teacher as teachers
+from engine.config.jobs import TrainJob
 from engine.run_dir import progress_csv
 from engine.training import distillation
 from errors import UserError
@@ -52,7 +54,6 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn(graph):
 @pytest.fixture(scope='module')
 def teacher(digits, tmp_path_factory):
   """A run of tiny with attention and moving averages, never changed."""
-  from engine.config.jobs import TrainJob
   from engine.training import loop
 
   with pytest.MonkeyPatch.context() as patch:
@@ -166,6 +167,19 @@ def test_a_teacher_that_does_not_fit_is_refused(
   job = train_job(model_name='tiny', teacher_checkpoint=copy, **options)
   with pytest.raises(UserError, match=message):
     resolve.training(job, frozenset())
+
+
+def test_a_teacher_of_other_data_of_the_same_name_is_refused(tmp_path):
+  (tmp_path / 'labels.txt').write_text('0:cat\n1:dog\n')
+  options = {'dataset_name': 'photos', 'dataset_dir': str(tmp_path)}
+  recorded = {'num_classes': 2, 'options': options}
+  job = TrainJob(dataset_name='photos', teacher_checkpoint='run')
+  teachers._check_classes(job, recorded, ('cat', 'dog'))
+  with pytest.raises(UserError, match="class 0 is 'cat', not 'dog'"):
+    teachers._check_classes(job, recorded, ('dog', 'cat'))
+  # Of a folder that is not here, the names are unknown.
+  options['dataset_dir'] = str(tmp_path / 'gone')
+  teachers._check_classes(job, recorded, ('dog', 'cat'))
 
 
 @pytest.mark.slow
