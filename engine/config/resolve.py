@@ -404,15 +404,22 @@ def _explicit_network(
   return job.model_name if 'model_name' in explicit else None
 
 
+def import_checkpoint(
+  job: CheckpointJobT, explicit: Collection[str]
+) -> CheckpointJobT:
+  """Returns the job with a checkpoint, if it names weights to import."""
+  path = imported.checkpoint_path(
+    job.checkpoint_path, _explicit_network(job, explicit)
+  )
+  return dataclasses.replace(job, checkpoint_path=path)
+
+
 def _complete_from_checkpoint(
   job: CheckpointJobT, explicit: Collection[str]
 ) -> tuple[CheckpointJobT, Mapping[str, Any] | None, pathlib.Path]:
   """Returns the job completed from job.json, its content or None, its folder."""
   grpc_server.check_master(job.master)
-  path = imported.checkpoint_path(
-    job.checkpoint_path, _explicit_network(job, explicit)
-  )
-  job = dataclasses.replace(job, checkpoint_path=path)
+  job = import_checkpoint(job, explicit)
   _check_pattern(job.checkpoint_path, 'checkpoint_path', bool(job.master))
   folder = store.folder_of(job.checkpoint_path)
   recorded = job_file.read(folder)

@@ -39,6 +39,7 @@ def evaluate(job: EvalJob, explicit: Collection[str] = frozenset()) -> Result:
   Raises:
     UserError: for wrong input, where possible before any record is read.
   """
+  job = resolve.import_checkpoint(job, explicit)
   checkpoint = store.find(job.checkpoint_path)
   setup = resolve.evaluation(job, explicit)
   with Evaluator(setup) as evaluator:

@@ -41,6 +41,7 @@ def visualize(
   Raises:
     UserError: for wrong input, before anything is written.
   """
+  job = resolve.import_checkpoint(job, explicit)
   checkpoint = store.find(job.checkpoint_path)
   setup = resolve.visualization(job, explicit)
   label = _label(job.class_name, setup.class_names)

@@ -1,9 +1,11 @@
 """Imported weights: refusals before the work, job.json, the cache."""
 
+import pkgutil
+
 import numpy as np
 import pytest
 
-from engine.config import imported, job_file
+from engine.config import imported, job_file, jobs
 from engine.config.jobs import ImportJob
 from errors import UserError
 from weights import sources
@@ -110,6 +112,42 @@ def test_a_source_is_imported_once_into_the_cache(tmp_path, monkeypatch):
     (str(archive), 'vgg_16')
   ]
   assert imported.checkpoint_path('run') == 'run'
+
+
+@pytest.mark.parametrize(
+  ('job', 'function', 'options'),
+  [
+    (jobs.EvalJob, 'engine.evaluation.evaluator:evaluate', {}),
+    (
+      jobs.VisualizeJob,
+      'tools.visualization.visualize:visualize',
+      {'images': 'photo.png'},
+    ),
+    (
+      jobs.PredictJob,
+      'tools.prediction.predict:predict',
+      {'images': 'photo.png'},
+    ),
+    (
+      jobs.ExportJob,
+      'tools.export.export:export_model',
+      {'output_dir': 'out', 'formats': 'saved_model'},
+    ),
+  ],
+)
+def test_every_program_imports_weights_before_it_seeks_a_checkpoint(
+  tmp_path, monkeypatch, job, function, options
+):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv('SLIM_CACHE', str(tmp_path))
+
+  def import_weights(job):
+    imported.pathlib.Path(job.output_dir).mkdir(parents=True)
+
+  monkeypatch.setattr(imported, 'import_weights', import_weights)
+  options = {'checkpoint_path': 'keras:MobileNetV2', **options}
+  with pytest.raises(UserError, match=r'No checkpoint in .*/converted/keras_'):
+    pkgutil.resolve_name(function)(job(**options), frozenset(options))
 
 
 def test_a_cache_that_cannot_be_locked_is_used(tmp_path, monkeypatch):
