@@ -77,7 +77,7 @@ def expect(
     folder: existing folder for the images.
 
   Raises:
-    UserError: if a record is bad, or there is none.
+    UserError: if a record is bad, or there is none; if training diverged.
   """
   count = min(setup.job.num_images, setup.dataset.num_records)
   side = setup.image_size
@@ -97,6 +97,8 @@ def expect(
       first.extend(batch.images[: runtimes.SINGLE - len(first)])
   if not lengths:
     raise UserError(f'{setup.dataset.name}/{setup.dataset.split} is empty.')
+  shares = np.concatenate(probabilities)
+  check_finite(shares, setup.checkpoint or '')
   pixels.flush()
   np.save(folder / 'lengths.npy', lengths)
   milliseconds = []
@@ -107,9 +109,18 @@ def expect(
   return Expected(
     folder,
     np.concatenate(labels),
-    np.concatenate(probabilities),
+    shares,
     float(np.median(milliseconds)),
   )
+
+
+def check_finite(probabilities: np.ndarray, source: str) -> None:
+  """Raises UserError if a model computes what is no probability."""
+  if not np.isfinite(probabilities).all():
+    raise UserError(
+      f'{source} computes probabilities that are not numbers: its training '
+      'diverged, so choose an earlier checkpoint.'
+    )
 
 
 def checkpoint_row(checkpoint: str, expected: Expected) -> Row:

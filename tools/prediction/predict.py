@@ -8,15 +8,13 @@ import pathlib
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from datasets import photo
 from datasets.example_features import UnusableError
 from engine import console
 from engine.config import resolve
 from engine.config.jobs import PredictJob
-from errors import UserError
 from tools import image_files
+from tools.export import proof
 from tools.prediction import model, outputs
 from tools.prediction.model import Batch, Images, Model
 from tools.prediction.outputs import Prediction
@@ -99,11 +97,7 @@ def _predictions(
 ) -> Iterator[Prediction]:
   """Yields the predictions in order; adds images that cannot be read."""
   for batch in classifier.batches(_readable(paths, failed)):
-    if not np.isfinite(batch.probabilities).all():
-      raise UserError(
-        f'{classifier.path} computes probabilities that are not numbers: its '
-        'training diverged, so choose an earlier checkpoint.'
-      )
+    proof.check_finite(batch.probabilities, classifier.path)
     yield from _of_batch(batch, paths, classifier.class_names)
 
 

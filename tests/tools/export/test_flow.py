@@ -1,13 +1,14 @@
 """The flow of an export: what is refused when, and who is asked."""
 
 import importlib.util
+import types
 
 import numpy as np
 import pytest
 
 from engine.config.jobs import ExportJob
 from errors import UserError
-from tools.export import export, proof
+from tools.export import export, proof, samples
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
@@ -36,6 +37,22 @@ def test_rows_compare_with_the_checkpoint(expected):
   row = proof._row('file', None, 7, [expected.probabilities, got], expected, 2)
   assert row.max_difference == pytest.approx(0.7)
   assert (row.agreement, row.accuracy) == (1.0, 0.5)
+
+
+def test_a_checkpoint_that_diverged_is_refused(tmp_path, monkeypatch):
+  pixels = np.zeros([1, 4, 4, 1], np.float32)
+  batch = samples.Batch(np.array([0]), [b'a'], pixels, pixels)
+  monkeypatch.setattr(samples, 'read', lambda *_: [batch])
+  setup = types.SimpleNamespace(
+    job=types.SimpleNamespace(num_images=1),
+    dataset=types.SimpleNamespace(num_records=1),
+    image_size=4,
+    channels=1,
+    checkpoint='model.ckpt-3',
+  )
+  network = types.SimpleNamespace(probabilities=lambda _: np.array([[np.nan]]))
+  with pytest.raises(UserError, match=r'ckpt-3 computes .* choose an earlier'):
+    proof.expect(setup, network, tmp_path)
 
 
 def test_a_model_that_cannot_be_run_is_refused(expected, tmp_path):
