@@ -37,7 +37,7 @@ def balanced(
   """Repeats and leaves out the records of a pass.
 
   Args:
-    records: string [], all records of the split, in any order.
+    records: string [], all records of the split, in the same order each time.
     number: int64 [], number of the pass.
     balance: the numbers of records.
 

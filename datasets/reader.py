@@ -2,8 +2,9 @@
 
 Training repeats forever. Each pass reads the files in another order, several
 at once, passes the records through a bounded shuffle buffer, and contains
-every record once. Evaluation reads the records once, in order. Training
-batches are full; the last batch of evaluation may be smaller.
+every record once, or each class as often (class_balance). Evaluation reads the
+records once, in order. Training batches are full; the last batch of evaluation
+may be smaller.
 
 Randomness: with a seed, order and distortions are reproducible with any number
 of threads, because the order depends only on the seed (record_order), and a

@@ -1,10 +1,10 @@
 """Random parts of a network: dropout, stochastic depth, and uniform numbers.
 
 If the graph has a seed, the numbers depend on the seed, on the tensor that they
-change and on the global step alone, or on what numbers the batches in place of
-it. A resumed run then draws the numbers that
-it would have drawn without an interruption. TensorFlow's stateful operations
-would repeat the numbers of the first steps.
+change and on the global step alone; where a step has several batches, on the
+number of the batch in place of it. A resumed run then draws the numbers that it
+would have drawn without an interruption. TensorFlow's stateful operations would
+repeat the numbers of the first steps.
 """
 
 from __future__ import annotations
