@@ -390,7 +390,10 @@ def _warn_of_emptied(
   for split, labels in planned.items():
     if lost := _without(spec, recorded[split], labels):
       logging.warning(
-        'Classes without a usable %s photo: %s', split, photo_folder.some(lost)
+        'Classes without a usable %s photo: %s. Replace the photos that '
+        'rejected.csv names, or convert again with another --seed',
+        split,
+        photo_folder.some(lost),
       )
 
 

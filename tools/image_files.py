@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from datasets import photo, text_files
 from errors import UserError
@@ -48,8 +48,8 @@ def _files_in(path: pathlib.Path) -> Iterable[pathlib.Path]:
   """Returns the file itself, the files of a list, or a folder's images."""
   if os.path.isdir(path):
     photos = (p for p in path.rglob('*') if p.suffix.lower() in photo.SUFFIXES)
-    # Opening a pipe would wait for its writer.
-    return sorted(p for p in photos if p.is_file())
+    # Opening a pipe would wait for its writer; a link that leads nowhere fails.
+    return sorted(p for p in photos if p.is_file() or not p.exists())
   if not os.path.isfile(path):
     raise UserError(
       f'There is no image {path}: --images takes files, separated by commas, '
@@ -67,8 +67,14 @@ def _listed(source: pathlib.Path) -> list[pathlib.Path]:
   if kind == '.txt':
     rows = [[line] for line in lines if line.strip()]
   else:
-    delimiter = '\t' if kind == '.tsv' else ','
+    delimiter = '\t' if kind == '.tsv' else _delimiter(lines)
     rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
   if rows and rows[0][0].strip().lower() in _HEADINGS:
     del rows[0]
   return [source.parent / expand_path(row[0].strip()) for row in rows]
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+  """Returns what delimits the columns of a .csv, of which some use ; or tabs."""
+  first = next((line for line in lines if line.strip()), '')
+  return max(',;\t|', key=first.count)

@@ -24,6 +24,14 @@ _SHARES = {
   'batch_norm_decay': 0.997,
   'label_smoothing': 0.1,
 }
+# Option -> another one, and its value without which it does nothing; any if None.
+_NEEDS = {
+  'focal_gamma': ('loss', 'focal'),
+  'focal_alpha': ('loss', 'focal'),
+  'class_weights_beta': ('class_weights', 'effective'),
+  'distillation_temperature': ('teacher_checkpoint', None),
+  'distillation_weight': ('teacher_checkpoint', None),
+}
 # Part of a network's image size below which its last maps are a pixel or two.
 _USEFUL_PART = 4
 
@@ -37,6 +45,7 @@ def of_training(setup: Setup[TrainJob], explicit: Collection[str]) -> list[str]:
   """
   return [
     *_of_numbers(setup.job),
+    *_of_idle(setup.job, explicit),
     *_of_schedule(setup),
     *_of_data(setup),
     *_of_evaluation(setup.job, explicit),
@@ -50,6 +59,18 @@ def _of_numbers(job: TrainJob) -> Iterator[str]:
   for name, usual in _SHARES.items():
     if (value := getattr(job, name)) is not None and value >= 1:
       yield f'--{name}={value:g} should be below 1: {usual:g} is usual.'
+
+
+def _of_idle(job: TrainJob, explicit: Collection[str]) -> Iterator[str]:
+  for name, (other, needed) in _NEEDS.items():
+    chosen = getattr(job, other)
+    works = chosen == needed if needed else bool(chosen)
+    if name in explicit and not works:
+      value = f'={needed}' if needed else ''
+      yield (
+        f'--{name}={getattr(job, name):g} does nothing here without '
+        f'--{other}{value}.'
+      )
 
 
 def _of_schedule(setup: Setup[TrainJob]) -> Iterator[str]:
@@ -76,11 +97,14 @@ def _of_schedule(setup: Setup[TrainJob]) -> Iterator[str]:
 def _of_data(setup: Setup[TrainJob]) -> Iterator[str]:
   job, dataset = setup.job, setup.dataset
   if (images := resolve.images_per_step(setup)) > dataset.num_records:
+    least = max(1, min(32, dataset.num_records // 10))
+    flag, value = 'batch_size', least
+    if job.accumulate_steps > 1 and job.batch_size <= dataset.num_records:
+      flag, value = 'accumulate_steps', max(1, least // job.batch_size)
     yield (
-      f'--batch_size={job.batch_size}: the {images} images of a step are more '
+      f'--{flag}={getattr(job, flag)}: the {images} images of a step are more '
       f'than the {dataset.num_records} records of {dataset.name}/'
-      f'{dataset.split}, so each repeats some; '
-      f'{max(1, min(32, dataset.num_records // 10))} is sensible.'
+      f'{dataset.split}, so each repeats some; {value} is sensible.'
     )
   network = nets_factory.NETWORKS[job.model_name]
   if setup.image_size < network.image_size // _USEFUL_PART:

@@ -19,6 +19,17 @@ _REMEDY = (
   "checkpoint's variables and flags alone."
 )
 
+# Options that summaries of a run tell only if they were set.
+_UNUSUAL = (
+  'loss',
+  'class_weights',
+  'balanced_sampling',
+  'accumulate_steps',
+  'layer_decay',
+  'stochastic_depth_rate',
+  'teacher_checkpoint',
+)
+
 
 def write(
   job: TrainJob,
@@ -59,6 +70,15 @@ def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
     if name in content and content[name] not in valid:
       raise UserError(f'{path} has {content[name]} for {name}. {_REMEDY}')
   return content
+
+
+def unusual(options: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the options of a job that few runs set, as far as they were set."""
+  return {
+    name: options[name]
+    for name in _UNUSUAL
+    if name in options and options[name] != getattr(TrainJob, name)
+  }
 
 
 def _kinds() -> dict[str, Any]:

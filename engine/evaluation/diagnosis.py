@@ -100,13 +100,13 @@ def _of_accuracies(
 ) -> str | None:
   """Compares the accuracies of training and evaluation."""
   near = _NEAR_CHANCE * chance
+  if trained < near and evaluated < near:
+    return (
+      f'Accuracy is {trained:.3f} in training, near the {chance:.3f} of '
+      'guessing: a lower --learning_rate, more steps, or pretrained weights '
+      '(--checkpoint_path) may help.'
+    )
   if trained - evaluated < _GAP:
-    if trained < near and evaluated < near:
-      return (
-        f'Accuracy is {trained:.3f} in training, near the {chance:.3f} of '
-        'guessing: a lower --learning_rate, more steps, or pretrained weights '
-        '(--checkpoint_path) may help.'
-      )
     return None
   if evaluated < near:
     return (

@@ -96,5 +96,6 @@ def test_compiled_steps_are_the_same(train, digits, tmp_path):
     progress_csv.read(tmp_path / name / progress_csv.FILE)['loss']
     for name in ('plain', 'compiled')
   )
-  # The relative distance of two numbers in bfloat16.
-  np.testing.assert_allclose(compiled, plain, rtol=2**-8)
+  # Twice the relative distance of two numbers in bfloat16: processors without
+  # instructions for them round in other places.
+  np.testing.assert_allclose(compiled, plain, rtol=2**-7)

@@ -45,9 +45,8 @@ def test_the_code_of_the_card_runs(exported, tmp_path):
     r'```python\n(.*?)```', (out / 'README.md').read_text(), re.S
   )
   assert len(blocks) == 4
-  pixels = 'import numpy\npixels = numpy.zeros([2, 16, 16, 1], numpy.float32)\n'
   result = subprocess.run(
-    [sys.executable, '-I', '-c', pixels + '\n'.join(blocks)], cwd=out,
+    [sys.executable, '-I', '-c', '\n'.join(blocks)], cwd=out,
     capture_output=True, text=True, check=False,
   )  # fmt: skip
   assert result.returncode == 0, result.stderr

@@ -27,11 +27,21 @@ def test_folders_are_searched_and_sorted(photo, tmp_path):
   assert [str(path) for path in found] == paths[:2]
 
 
+def test_a_link_that_leads_nowhere_is_not_left_out(photo, tmp_path):
+  photo(tmp_path / 'a.png')
+  (tmp_path / 'b.png').symlink_to('missing.png')
+  os.mkfifo(tmp_path / 'c.png')
+  found = image_files.find(str(tmp_path))
+  assert [path.name for path in found] == ['a.png', 'b.png']
+
+
 @pytest.mark.parametrize(
   ('name', 'text'),
   [
     ('list.csv', 'path,label\na.png,cat\n"b, c.png",dog\n'),
     ('list.txt', 'a.png\n\nb, c.png\n'),
+    ('list.csv', 'file;label\na.png;3\nb, c.png;2\n'),
+    ('list.csv', 'a.png\t3\nb, c.png\t2\n'),
     ('list.tsv', 'filename\tlabel\na.png\tcat\nb, c.png\tdog\n'),
   ],
 )

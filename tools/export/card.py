@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tabulate
 
+from engine.config import job_file
 from engine.config.jobs import ExportJob
 from engine.config.resolve import Setup
 from engine.evaluation.results import Result
@@ -53,19 +55,27 @@ outputs = model(image_bytes=tf.constant([image]))
 print(outputs['class_names'].numpy(), outputs['probabilities'].numpy())
 """,
   'tflite': """\
+import zipfile
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+pixels = np.zeros([1, {side}, {side}, {channels}], np.float32)  # a photo
 model = Interpreter('{file}')
 model.allocate_tensors()
 model.set_tensor(model.get_input_details()[0]['index'], pixels[:1])
 model.invoke()
-print(model.get_tensor(model.get_output_details()[0]['index']))
+probabilities = model.get_tensor(model.get_output_details()[0]['index'])
+names = zipfile.ZipFile('{file}').read('labels.txt').decode().splitlines()
+print(names[probabilities[0].argmax()], probabilities)
 """,
   'onnx': """\
+import json
+import numpy as np
 import onnxruntime
+pixels = np.zeros([1, {side}, {side}, {channels}], np.float32)  # photos
 model = onnxruntime.InferenceSession('{file}')
-names = model.get_modelmeta().custom_metadata_map['classes']
+names = json.loads(model.get_modelmeta().custom_metadata_map['classes'])
 (probabilities,) = model.run(None, {{'pixels': pixels}})
-print(names, probabilities)
+print(names[probabilities[0].argmax()], probabilities)
 """,
 }
 
@@ -125,7 +135,7 @@ def text(
     f'{setup.image_size}, {setup.channels}] (one image in TFLite): the photo '
     f'cropped and resized as the preprocessing `{setup.job.preprocessing}` does. Normalization '
     'is in the model.',
-    *_loading(rows),
+    *_loading(facts, rows),
     '## Training',
     _training(result, recorded),
     '## Accuracy by class',
@@ -153,13 +163,15 @@ def _model(facts: Mapping[str, Any]) -> str:
   return _markdown(rows, ('', ''))
 
 
-def _loading(rows: Iterable[Row]) -> list[str]:
+def _loading(facts: Mapping[str, Any], rows: Iterable[Row]) -> list[str]:
   """Returns a heading and code for each file."""
   sections = []
   for row in rows:
     kind = row.file.partition('/')[0].rpartition('.')[2]
     if kind in _LOADING:
-      code = _LOADING[kind].format(file=row.file)
+      code = _LOADING[kind].format(
+        file=row.file, side=facts['image_size'], channels=facts['channels']
+      )
       sections += [f'`{row.file}`:', f'```python\n{code}```']
   return sections
 
@@ -176,6 +188,7 @@ def _training(result: Result, recorded: Mapping[str, Any] | None) -> str:
     for name in _TRAINING
     if options.get(name) not in (None, '')
   ]
+  rows += job_file.unusual(options).items()
   rows.insert(0, ('steps', result.global_step))
   rows.insert(1, ('records', recorded.get('num_records', 'unknown')))
   return _markdown(rows, ('option', 'value'))
@@ -195,7 +208,11 @@ def _classes(result: Result) -> list[str]:
 
 
 def _markdown(rows: Iterable[Sequence[Any]], headings: Sequence[str]) -> str:
-  cells = [[str(cell).replace('|', '\\|') for cell in row] for row in rows]
+  """Returns a table; names of classes may hold markup."""
+  cells = [
+    [html.escape(str(cell), quote=False).replace('|', '\\|') for cell in row]
+    for row in rows
+  ]
   return tabulate.tabulate(
     cells, headings, tablefmt='pipe', disable_numparse=True
   )

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.config import job_file
 from tools.report.run import Results, Run
 
 # Metric -> its name in a report, in this order; others follow under their own.
@@ -97,6 +98,8 @@ def settings(run: Run) -> Iterator[tuple[str, str]]:
   for option, name in _SETTINGS.items():
     if options.get(option) not in (None, ''):
       yield name, text(options[option])
+  for option, value in job_file.unusual(options).items():
+    yield option.replace('_', ' '), text(value)
 
 
 def duration(seconds: float) -> str:

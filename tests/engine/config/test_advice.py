@@ -42,6 +42,22 @@ def test_usual_options_need_no_advice(warnings):
       '4 is sensible',
     ),
     (
+      {'batch_size': 8, 'accumulate_steps': 6},
+      '--accumulate_steps=6: the 48 images of a step',
+      '1 is sensible',
+    ),
+    ({'focal_gamma': 3.0}, '--focal_gamma=3 does nothing', '--loss=focal'),
+    (
+      {'class_weights': 'balanced', 'class_weights_beta': 0.9},
+      '--class_weights_beta=0.9 does nothing',
+      '--class_weights=effective',
+    ),
+    (
+      {'distillation_weight': 0.1},
+      '--distillation_weight=0.1 does nothing',
+      '--teacher_checkpoint.',
+    ),
+    (
       {'train_image_size': 6},
       '--train_image_size=6 leaves lenet, which is made for 28',
       '14 or more',

@@ -48,6 +48,7 @@ RISING = [0.1] * 18 + [0.9, 0.94]
     (RISING, 0.8, None),
     (RISING, 0.7, 'is 0.920 in training, and 0.700 at evaluation'),
     (RISING, 0.12, 'are both splits of the same classes'),
+    ([0.14], 0.0, 'near the 0.100 of guessing: a lower'),
     ([0.11], 0.1, 'near the 0.100 of guessing: a lower --learning_rate'),
     ([0.5], 0.9, None),
     ([], 0.1, None),

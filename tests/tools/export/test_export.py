@@ -202,6 +202,8 @@ def test_int8_of_every_attention(short_networks, tmp_path):
   for model in models:
     for kind in model.paths:
       got = np.load(model.folder / f'{kind}.npy')
+      # ONNX Runtime's products saturate on processors without VNNI.
+      atol = 0.15 if kind == 'onnx' else 0.1
       np.testing.assert_allclose(
-        got, model.expected, atol=0.1, err_msg=f'{model.attention} {kind}'
+        got, model.expected, atol=atol, err_msg=f'{model.attention} {kind}'
       )
