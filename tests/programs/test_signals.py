@@ -92,6 +92,7 @@ def test_ctrl_c_ends_evaluation_without_a_trace(start, copied, program):
 @pytest.mark.parametrize('program', ['eval', 'loop'])
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_evaluation_in_one_line(start, copied, program, number):
+  (copied / 'finished.json').unlink()  # So the loop does not end by itself.
   process = start(
     program, checkpoint_path=copied, eval_dir='eval', batch_size=1
   )
