@@ -134,7 +134,17 @@ def train_job(digits, tmp_path):
 
 
 @pytest.fixture
-def train(train_job):
+def tiny_plots(monkeypatch):
+  """Draws plots of one pixel; tests/engine/plots looks at real ones."""
+  import tiny_plots
+
+  from engine.plots import style
+
+  monkeypatch.setattr(style, 'save', tiny_plots.save)
+
+
+@pytest.fixture
+def train(train_job, tiny_plots):
   """train(**options) -> the summary of a run whose given flags are these."""
   from engine.training import loop
 
@@ -146,7 +156,7 @@ def train(train_job):
 
 
 @pytest.fixture
-def evaluate(tmp_path):
+def evaluate(tmp_path, tiny_plots):
   """evaluate(checkpoint_path, **options) -> the result, given flags only."""
   from engine.config.jobs import EvalJob
   from engine.evaluation import evaluator

@@ -230,8 +230,8 @@ class Evaluator:
   def publish(self, result: Result) -> None:
     """Writes a result to eval_dir, and its curve to train_dir."""
     job = self._setup.job
-    results.write(result, job.eval_dir, job.plot_format)
-    self._write_events(result)
+    matrix = results.write(result, job.eval_dir, job.plot_format)
+    self._write_events(result, matrix)
     train_dir = pathlib.Path(result.checkpoint).parent
     # A published checkpoint has no run folder, or one that is read-only.
     is_run = pathlib.Path(train_dir, 'job.json').exists()
@@ -241,8 +241,13 @@ class Evaluator:
         train_dir, run_status.results_files(train_dir), job.plot_format
       )
 
-  def _write_events(self, result: Result) -> None:
-    """Adds a result to the event file, one for all checkpoints."""
+  def _write_events(self, result: Result, matrix: str | None) -> None:
+    """Adds a result to the event file, one for all checkpoints.
+
+    Args:
+      result: the result.
+      matrix: the picture of its confusion matrix; None if it was not drawn.
+    """
     eval_dir, metrics = self._setup.job.eval_dir, result.metrics
     if not self._writer:
       self._writer = tf.summary.FileWriter(eval_dir)
@@ -253,9 +258,9 @@ class Evaluator:
       'accuracy': metrics['Accuracy'],
     }
     summaries = [events.scalars(**numbers)]
-    matrix = pathlib.Path(eval_dir, results.CONFUSION_PNG)
-    if matrix.exists():
-      summaries.append(events.image('confusion_matrix', matrix.read_bytes()))
+    if matrix:
+      png = pathlib.Path(matrix).read_bytes()
+      summaries.append(events.image('confusion_matrix', png))
     for summary in summaries:
       self._writer.add_summary(summary, result.global_step)
     self._writer.flush()

@@ -140,26 +140,35 @@ def fewer_records(result: Result, eval_dir: str | os.PathLike) -> str | None:
 
 def write(
   result: Result, eval_dir: str | os.PathLike, plot_format: str = PNG
-) -> None:
+) -> str | None:
   """Writes all files of one evaluation into eval_dir.
 
   The row in results.csv is written last, so that the other files are complete
   when it appears.
+
+  Returns:
+    The picture of the confusion matrix; None if it could not be drawn.
   """
-  write_report(result, eval_dir, plot_format)
+  picture = write_report(result, eval_dir, plot_format)
   append_csv(result, os.path.join(eval_dir, results_csv.FILE))
+  return picture
 
 
 def write_report(
   result: Result, folder: str | os.PathLike, plot_format: str = PNG
-) -> None:
-  """Writes results.json and the confusion matrix into a folder."""
+) -> str | None:
+  """Writes results.json and the confusion matrix into a folder.
+
+  Returns:
+    The picture of the matrix; None if it could not be drawn.
+  """
   write_json(result, os.path.join(folder, JSON))
   if len(result.class_names) <= MAX_MATRIX:
     write_confusion_csv(result, os.path.join(folder, CONFUSION_CSV))
   else:
     write_confusion_pairs(result, os.path.join(folder, CONFUSION_PAIRS_CSV))
-  draw_confusion(result, os.path.join(folder, CONFUSION_PNG), plot_format)
+  picture = os.path.join(folder, CONFUSION_PNG)
+  return draw_confusion(result, picture, plot_format)
 
 
 def write_json(result: Result, path: str | os.PathLike) -> None:
@@ -224,9 +233,13 @@ def write_confusion_pairs(result: Result, path: str | os.PathLike) -> None:
 
 
 def draw_confusion(
-  result: Result, path: str | os.PathLike, plot_format: str = PNG
-) -> None:
-  """Draws the confusion matrix; logs a failure as a warning."""
+  result: Result, path: str, plot_format: str = PNG
+) -> str | None:
+  """Draws the confusion matrix; logs a failure as a warning.
+
+  Returns:
+    The path, or None if the matrix could not be drawn.
+  """
   # Matplotlib takes half a second to import.
   from engine.plots import confusion_matrix
 
@@ -238,6 +251,8 @@ def draw_confusion(
     confusion_matrix.draw(
       result.confusion, result.class_names, title, path, plot_format
     )
+    return path
+  return None
 
 
 def _per_class(metrics: Metrics, names: Sequence[str]) -> list[dict[str, Any]]:

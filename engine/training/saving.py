@@ -135,11 +135,12 @@ class SavingHook(tf.train.SessionRunHook):
         )
       self._write(session, step)
       self._saved = step
-      curves.draw(
-        self._job.train_dir,
-        run_status.results_files(self._job.train_dir),
-        self._job.plot_format,
-      )
+      if step:  # Nothing is logged before the first.
+        curves.draw(
+          self._job.train_dir,
+          run_status.results_files(self._job.train_dir),
+          self._job.plot_format,
+        )
     self._due = time.monotonic() + self._job.save_interval_secs
 
   def _write(self, session: tf.Session, step: int) -> None:

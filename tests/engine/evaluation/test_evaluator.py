@@ -10,6 +10,7 @@ from engine.checkpoints import matching, store
 from engine.config import resolve
 from engine.config.jobs import EvalJob
 from engine.evaluation import evaluator as evaluator_lib
+from engine.plots import style as plot_style
 from errors import UserError
 from nets import nets_factory
 from tf_compat import tf
@@ -159,6 +160,28 @@ def test_one_evaluator_serves_many_checkpoints(trained, digits, tmp_path):
   )
   assert {'eval/Accuracy', 'cross_entropy', 'accuracy'} <= {*tags}
   assert tags['confusion_matrix'] == tags['eval/loss'] == 2
+
+
+def test_a_matrix_that_is_not_drawn_is_not_shown(
+  evaluate, trained, tmp_path, monkeypatch
+):
+  """Nor is the damaged picture of an earlier evaluation."""
+
+  def fail(*_):
+    raise OSError('full')
+
+  monkeypatch.setattr(plot_style, 'save', fail)
+  (tmp_path / 'confusion_matrix.png').write_bytes(b'damaged')
+  result = evaluate(trained, eval_dir=str(tmp_path))
+  (events,) = tmp_path.glob('events.*')
+  tags = [
+    value.tag
+    for event in tf.train.summary_iterator(str(events))
+    for value in event.summary.value
+  ]
+  assert 'eval/Accuracy' in tags
+  assert 'confusion_matrix' not in tags
+  assert result.count == 23
 
 
 def test_a_predictions_file_does_not_appear_when_a_record_is_bad(
