@@ -631,6 +631,13 @@ class EvalLoopJob(EvalJob, ContinuousEvaluationOptions):
     'training has finished.',
     lower=0,
   )
+  nice: int = option(
+    0,
+    'Yield processors to other processes by this much, as the command nice does: '
+    '19 takes only what training on the same machine leaves.',
+    lower=0,
+    upper=19,
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -310,6 +310,7 @@ def loop(
   Raises:
     UserError: for wrong input, or if no checkpoint appeared.
   """
+  os.nice(job.nice)
   if {'dataset_name', 'dataset_dir'} <= set(explicit):
     # The first checkpoint may be hours away: refuse wrong folders now.
     resolve.read_data(job, job.dataset_split_name)

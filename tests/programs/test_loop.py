@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -165,10 +166,13 @@ def test_early_stopping_ends_the_training_beside_it(
   assert f'Finished at step {last + 1}' in again.stderr
 
 
-def test_results_continue_after_a_killed_loop(start_loop, copied):
+def test_results_continue_after_a_nice_loop_was_killed(start_loop, copied):
   (copied / 'finished.json').unlink()
-  loop = start_loop()
+  loop = start_loop(nice=7)
   until(lambda: 4 in steps(copied / 'eval'), 'both evaluations')
+  threads = pathlib.Path('/proc', str(loop.pid), 'task').iterdir()
+  of_threads = {os.getpriority(os.PRIO_PROCESS, int(t.name)) for t in threads}
+  assert of_threads == {min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)}
   loop.signal(signal.SIGKILL)
   loop.wait()
   with (copied / 'eval' / 'results.csv').open('a') as file:
