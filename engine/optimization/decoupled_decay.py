@@ -37,7 +37,10 @@ class AdamW(_Decoupled):
   def _resource_apply_dense(
     self, grad: tf.Tensor, var: tf.Variable
   ) -> tf.Operation:
-    with tf.control_dependencies(self._decay(var)):
+    # The gradient is of the weights before they decay.
+    with tf.control_dependencies([grad]):
+      decay = self._decay(var)
+    with tf.control_dependencies(decay):
       return super()._resource_apply_dense(grad, var)
 
   def _decay(self, var: tf.Variable) -> list[tf.Operation]:
