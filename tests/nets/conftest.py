@@ -1,7 +1,7 @@
 """Fixtures that build each network once, without and with attention."""
 
+import contextlib
 import dataclasses
-import functools
 import gzip
 import json
 import pathlib
@@ -10,9 +10,12 @@ import zlib
 
 import numpy as np
 import pytest
-from network_lists import DEEP_WITH_ATTENTION, QUICK, STRUCTURES
+from network_lists import DEEP_WITH_ATTENTION, QUICK, STRUCTURES, shortened
 
 from nets import nets_factory
+from nets.attention.attention_factory import get_attention
+from nets.spec import NetworkSpec
+from registry import Table
 from tf_compat import few_runs, slim, tf
 
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden'
@@ -41,7 +44,11 @@ def _param(key: str):
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-  """A network's graph, with its inputs and outputs."""
+  """A network's graph, with its inputs and outputs.
+
+  Attributes:
+    points: kinds of its attention points, if it has attention.
+  """
 
   network: nets_factory.NetworkSpec
   attention: str
@@ -49,6 +56,7 @@ class Built:
   images: tf.Tensor
   logits: tf.Tensor
   end_points: dict[str, tf.Tensor]
+  points: list[str] = dataclasses.field(default_factory=list)
   loss: tf.Tensor | None = None
   gradients: list[tf.Tensor] | None = None
 
@@ -72,7 +80,7 @@ def key(request) -> str:
 # Training is checked with CBAM, which has all that a gate can have, for each
 # structure; and for some small networks without attention.
 TRAINED_KEYS = [
-  key
+  _param(key)
   for key in KEYS
   if key in QUICK
   or (
@@ -81,7 +89,7 @@ TRAINED_KEYS = [
 ]
 
 
-@pytest.fixture(scope='module', params=[_param(key) for key in TRAINED_KEYS])
+@pytest.fixture(scope='module', params=TRAINED_KEYS)
 def trained_key(request) -> str:
   """'network+attention', for each structure."""
   return request.param
@@ -93,53 +101,93 @@ def keys() -> list[str]:
   return KEYS
 
 
-@functools.lru_cache(maxsize=1)
-def build_inference(key: str) -> Built:
-  """Builds a network for inference, with two images and ten classes."""
+class Recorded:
+  """An attention module that records the kinds of all attention points."""
+
+  def __init__(self, module):
+    self._module = module
+    self.points = []
+
+  def __getattr__(self, name):
+    return getattr(self._module, name)
+
+  def __call__(self, net):
+    return self._module(net)
+
+  @property
+  def places(self):
+    return self
+
+  def intersection(self, points):
+    self.points += points
+    return self._module.places.intersection(points)
+
+
+@pytest.fixture(scope='module')
+def inference(key) -> Built:
+  """The network for inference, with two images and ten classes."""
   name, attention = key.split('+')
   network = nets_factory.NETWORKS[name]
-  with tf.Graph().as_default() as graph:
+  module = get_attention(attention)
+  recorded = module and Recorded(module)
+  with pytest.MonkeyPatch.context() as patch, tf.Graph().as_default() as graph:
+    patch.setattr(nets_factory, 'get_attention', lambda *_: recorded)
     side = network.image_size
     images = tf.placeholder(tf.float32, [2, side, side, 3])
     logits, end_points = nets_factory.get_network_fn(
       name, CLASSES, attention_module=attention
     )(images)
-  return Built(network, attention, graph, images, logits, end_points)
+  points = recorded.points if recorded else []
+  return Built(network, attention, graph, images, logits, end_points, points)
 
 
 @pytest.fixture(scope='module')
-def inference(key) -> Built:
-  """The network for inference."""
-  return build_inference(key)
+def short_network(trained_key) -> NetworkSpec:
+  """The network with few of the blocks that it repeats."""
+  return shortened(nets_factory.NETWORKS[trained_key.split('+')[0]])
+
+
+@contextlib.contextmanager
+def _as_only_network(spec):
+  """Makes get_network_fn build a spec."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(nets_factory, 'NETWORKS', Table('network', [spec]))
+    yield
 
 
 @pytest.fixture(scope='module')
-def inference_of_trained(trained_key) -> Built:
-  """The network for inference, to be compared with training."""
-  return build_inference(trained_key)
+def short_inference(trained_key, short_network) -> Built:
+  """The short network for inference, to be compared with training."""
+  return build_short(trained_key, short_network, is_training=False)
 
 
 @pytest.fixture(scope='module')
-def training(trained_key) -> Built:
-  """The network for training on two small noise images, with gradients."""
-  name, attention = trained_key.split('+')
-  network = nets_factory.NETWORKS[name]
+def training(trained_key, short_network) -> Built:
+  """The short network for training on two small noise images, with gradients."""
+  built = build_short(trained_key, short_network, is_training=True)
+  with built.graph.as_default():
+    heads = [
+      built.end_points[k] for k in ('AuxLogits',) if k in built.end_points
+    ]
+    for head in (built.logits, *heads):
+      tf.losses.sparse_softmax_cross_entropy([1, 2], head)
+    loss = slim.losses.get_total_loss()
+    gradients = tf.gradients(loss, tf.trainable_variables())
+  return dataclasses.replace(built, loss=loss, gradients=gradients)
+
+
+def build_short(key: str, network: NetworkSpec, is_training: bool) -> Built:
+  """Builds a short network for two small noise images and ten classes."""
+  name, attention = key.split('+')
   side = max(network.min_image_size, min(network.image_size, 64))
-  with tf.Graph().as_default() as graph:
+  with _as_only_network(network), tf.Graph().as_default() as graph:
     tf.set_random_seed(0)
     noise = np.random.default_rng(0).uniform(-1, 1, (2, side, side, 3))
     images = tf.constant(noise, tf.float32)
     logits, end_points = nets_factory.get_network_fn(
-      name, CLASSES, 1e-4, is_training=True, attention_module=attention
+      name, CLASSES, 1e-4, is_training=is_training, attention_module=attention
     )(images)
-    heads = [end_points[k] for k in ('AuxLogits',) if k in end_points]
-    for head in (logits, *heads):
-      tf.losses.sparse_softmax_cross_entropy([1, 2], head)
-    loss = slim.losses.get_total_loss()
-    gradients = tf.gradients(loss, tf.trainable_variables())
-  return Built(
-    network, attention, graph, images, logits, end_points, loss, gradients
-  )
+  return Built(network, attention, graph, images, logits, end_points)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,15 @@ from network_lists import DEEP_WITH_ATTENTION, STRUCTURES
 
 import nets
 from nets import features, nets_factory
-from nets.attention.attend import GATES
+from nets.attention.attend import (
+  BLOCK,
+  CLASS,
+  CONV,
+  GATES,
+  INNER,
+  LATER,
+  STAGE,
+)
 from nets.attention.attention_factory import ATTENTION_MODULES
 from nets.nets_factory import NETWORKS
 from tf_compat import few_runs, slim, tf
@@ -197,23 +205,18 @@ def test_logits(key, inference, contract_logits):
 
 @pytest.mark.slow
 def test_training_makes_the_same_variables(
-  trained_key, inference_of_trained, training, contract_variables
+  trained_key, short_inference, training, contract_variables
 ):
-  plain = contract_variables.get(f'{trained_key.split("+")[0]}+none', {})
-  extra = {(name, flag) for name, _, flag in plain.get('training_only', ())}
-  # Shapes of auxiliary heads, and a name in Inception v3, depend on the image
-  # size, which is smaller here: only their number is compared. test_nasnet.py
-  # compares the shapes.
-  (there, heads), (here, smaller_heads) = (
-    (
-      {v for v in built.variables if '/AuxLogits/' not in v[0]},
-      [v for v in built.variables if '/AuxLogits/' in v[0]],
-    )
-    for built in (inference_of_trained, training)
-  )
+  """And those that the contract says are of training alone."""
+  there, here = short_inference.variables, training.variables
   assert there <= here
-  assert {(name, flag) for name, _, flag in here - there} == extra
-  assert len(smaller_heads) == len(heads)
+  plain = contract_variables.get(f'{trained_key.split("+")[0]}+none', {})
+  # The auxiliary head is named after its cell; test_nasnet.py compares that.
+  extra, expected = (
+    {(re.sub(r'^aux_\d+', 'aux', name), flag) for name, _, flag in variables}
+    for variables in (here - there, plain.get('training_only', ()))
+  )
+  assert extra == expected
   assert ('AuxLogits' in training.end_points) == training.network.aux_logits
 
 
@@ -248,16 +251,13 @@ def test_two_steps_have_finite_loss(trained):
 
 
 @pytest.mark.slow
-def test_save_and_restore(trained, inference_of_trained):
+def test_save_and_restore(trained, short_inference):
   """A new graph restores the checkpoint of training bit for bit."""
   with (
-    inference_of_trained.graph.as_default(),
+    short_inference.graph.as_default(),
     tf.Session(config=few_runs()) as session,
   ):
-    # Shapes of auxiliary heads depend on the image size, which is larger here.
-    variables = [
-      v for v in tf.global_variables() if '/AuxLogits/' not in v.op.name
-    ]
+    variables = tf.global_variables()
     tf.train.Saver(variables).restore(session, trained.checkpoint)
     restored = session.run({v.op.name: v for v in variables})
   assert restored
@@ -284,6 +284,19 @@ def test_attention_points(inference):
   scope = re.compile(rf'.*?(^|[/_])({kind.name}|{kind.tag})(?=/)')
   scopes = {scope.match(gate.op.name)[0] for gate in gates}
   assert len(scopes) == inference.network.attention_points
+
+
+def test_number_of_points_is_that_of_the_spec(inference):
+  if inference.attention == 'none':
+    return
+  network, points = inference.network, inference.points
+  assert points.count(BLOCK) == network.attention_points
+  assert points.count(STAGE) == network.stage_points
+  assert points.count(CLASS) == 1
+  assert points.count(INNER) == network.inner_points
+  assert points.count(CONV) == network.conv_points
+  assert 0 < points.count(LATER) < points.count(BLOCK)
+  assert {*points} <= {BLOCK, STAGE, CLASS, LATER, INNER, CONV}
 
 
 def test_no_batch_norm_inside_a_gate(inference):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nets import densenet, nets_factory
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 
 # From the paper's tables and torchvision's densenet121. SE of ratio 16 adds
@@ -78,7 +78,7 @@ def test_a_block_preserves_its_input(tiny):
   _, end_points = tiny(
     tf.constant(images, tf.float32), root=densenet.cifar_root
   )
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     before, after = session.run(
       [end_points['tiny/transition1'], end_points['tiny/block2']]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nets.grouped_conv import grouped_conv2d
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 BATCH, HEIGHT, WIDTH, DEPTH, OUT, GROUPS = 2, 6, 7, 12, 8, 4
 
@@ -65,7 +65,7 @@ def test_values_and_gradients(graph, values, stride, rate):
   gradients = tf.gradients(
     out, [images, weights], tf.constant(cotangent, tf.float32)
   )
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     got, (from_images, from_weights) = session.run([out, gradients])
   np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
@@ -111,7 +111,7 @@ def test_arg_scope_applies(graph, values):
   }
   end_points = slim.utils.convert_collection_to_dict('outputs')
   assert end_points == {'block/conv2': out}
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     got, decay = session.run([out, tf.losses.get_regularization_loss()])
   assert decay == pytest.approx(0.5 * 9 * 3 * OUT / 2)

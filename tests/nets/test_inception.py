@@ -7,7 +7,7 @@ import pytest
 
 from nets import inception, inception_v1
 from nets.nets_factory import NETWORKS, get_network_fn
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 # Network -> width of the features.
 WIDTH = {
@@ -48,7 +48,7 @@ def test_branches_are_concatenated(graph):
     [inception.max_pool('MaxPool_0a_3x3')],
     [inception.fork(tf.identity, tf.negative)],
   )
-  with inception.cell_scope(), tf.Session() as session:
+  with inception.cell_scope(), tf.Session(config=few_runs()) as session:
     got = session.run(layer(tf.constant(net)))
   np.testing.assert_array_equal(got[..., 3:6], net)
   np.testing.assert_array_equal(got[..., 6:], -net)

@@ -8,7 +8,7 @@ from errors import UserError
 from nets import layers
 from nets.grouped_conv import grouped_conv2d
 from nets.nets_factory import NETWORKS, get_network_fn
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 # An even and an odd side.
 SHAPE = (2, 8, 11, 6)
@@ -53,7 +53,7 @@ def run(graph):
   def run(layer, net, *args, pads='symmetric', **kwargs):
     with slim.arg_scope([layer], pads=pads):
       output = layer(tf.constant(net, tf.float32), *args, **kwargs)
-    with tf.Session() as session:
+    with tf.Session(config=few_runs()) as session:
       session.run(tf.global_variables_initializer())
       return session.run(output)
 

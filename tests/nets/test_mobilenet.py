@@ -7,7 +7,7 @@ import pytest
 
 from nets import mobilenet, mobilenet_v3
 from nets.mobilenet import Block
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 BLOCKS = (
   Block(1, 8),
@@ -37,7 +37,7 @@ def tiny(graph):
 
 
 def run(*tensors):
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     return session.run(tensors)
 
@@ -129,7 +129,7 @@ def test_reuse_shares_variables(tiny):
 def test_dropout_only_in_training(tiny):
   images = tf.ones([1, 32, 32, 3])
   logits = tiny(images, dropout_keep_prob=0.5)[0]
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     np.testing.assert_array_equal(session.run(logits), session.run(logits))
   tiny(images, is_training=True, dropout_keep_prob=0.5, reuse=True)
@@ -159,7 +159,7 @@ def test_batch_norm_decay(tiny):
     if op.type == 'FusedBatchNormV3'
   )
   (moving,) = slim.get_variables_by_name('tiny/Conv/BatchNorm/moving_mean')
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     values = session.run([norm.inputs[0], *updates])[0]

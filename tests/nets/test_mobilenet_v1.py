@@ -6,7 +6,7 @@ import pytest
 from errors import UserError
 from nets.mobilenet_v1 import BLOCKS
 from nets.nets_factory import get_network_fn
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 NAME = 'mobilenet_v1_025'
 
@@ -63,7 +63,7 @@ def test_smaller_output_stride_has_the_same_features(graph, stride):
   last = f'Conv2d_{len(BLOCKS)}_pointwise'
   plain = fn(images)[1][last]
   dense = fn(images, output_stride=stride, reuse=True)[1][last]
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     plain, dense = session.run([plain, dense])
   step = 32 // stride

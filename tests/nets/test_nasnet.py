@@ -7,7 +7,7 @@ import pytest
 
 from nets import nasnet, nets_factory, pnasnet
 from nets.nasnet import Config
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 TINY = Config(cells=3, depth=8, stem_depth=12, imagenet=False)
 BUILDERS = {'nasnet': nasnet.nasnet, 'pnasnet': pnasnet.pnasnet}
@@ -28,7 +28,7 @@ def tiny(request, graph):
 
 
 def run(*tensors):
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     return session.run(tensors)
 

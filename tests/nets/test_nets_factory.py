@@ -7,7 +7,7 @@ from errors import UserError
 from nets.attention.attend import VARIABLES
 from nets.nets_factory import NETWORKS, get_network_fn
 from preprocessing.preprocessing_factory import PREPROCESSINGS
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 
 @pytest.mark.parametrize('name', list(NETWORKS))
@@ -131,7 +131,7 @@ def test_batch_norm_of_attention_follows_the_network(graph, decay):
     v for v in tf.global_variables()
     if v.op.name.endswith('channel/norm/moving_variance')
   ]  # fmt: skip
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     session.run(updates)
     # Equal images have no variance, and the average starts at one.

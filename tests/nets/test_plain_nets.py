@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nets.nets_factory import get_network_fn
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 NAMES = ['alexnet_v2', 'overfeat', 'vgg_a']
 
@@ -91,7 +91,7 @@ def test_initial_values(graph, name, biases, stddev):
   values = {v.op.name.split('/', 1)[1]: v for v in tf.global_variables()}
   names = ('conv3/biases', 'fc7/biases', 'fc8/biases', 'fc8/weights')
   checked = [values[name] for name in names]
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run([v.initializer for v in checked])
     conv3, fc7, fc8, weights = session.run(checked)
   assert (conv3 == np.float32(biases[0])).all()

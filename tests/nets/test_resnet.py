@@ -17,7 +17,7 @@ from nets import (
   resnext,
 )
 from nets.resnet import Plan
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 UNITS = (1, 2, 1, 1)
 PLANS = {
@@ -151,7 +151,7 @@ def test_smaller_output_stride_has_the_same_features(tiny, which):
   )
   side = 64 // stride + 1
   assert dense.shape == (1, side, side, tiny.depth)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     plain, dense = session.run([plain, dense])
   step = own // stride
@@ -176,7 +176,7 @@ def test_reuse_shares_variables(tiny):
   second, end_points = tiny(tf.ones([1, 32, 32, 3]), reuse=True)
   assert len(tf.global_variables()) == count
   assert 'tiny/block2/unit_2/' in ' '.join(end_points)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     np.testing.assert_array_equal(*session.run([first, second]))
 
@@ -198,7 +198,7 @@ def test_batch_norm_decay(tiny):
   (moving,) = tf.get_collection(
     tf.GraphKeys.GLOBAL_VARIABLES, f'{name}/moving_variance'
   )
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     values = session.run([norm.inputs[0], *updates])[0]
@@ -233,7 +233,7 @@ def test_only_the_sum_of_a_basic_unit_is_activated(graph, unit, expected):
   last = 'conv2/BatchNorm/beta' if unit is resnet_v1.basic else 'conv2/biases'
   (shift,) = (v for v in tf.global_variables() if v.op.name.endswith(last))
   (kernel,) = (v for v in tf.global_variables() if 'conv2/weights' in v.name)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     session.run([shift.assign(-tf.ones(8)), kernel.assign(0 * kernel)])
     got = session.run(net)

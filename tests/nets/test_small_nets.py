@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nets.nets_factory import get_network_fn
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 NAMES = ['lenet', 'cifarnet']
 
@@ -14,7 +14,7 @@ NAMES = ['lenet', 'cifarnet']
 def test_dropout_only_in_training(graph, name, is_training):
   images = tf.ones([2, 32, 32, 3])
   logits, _ = get_network_fn(name, 10, is_training=is_training)(images)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     first, second = session.run(logits), session.run(logits)
   assert np.array_equal(first, second) != is_training
@@ -23,7 +23,7 @@ def test_dropout_only_in_training(graph, name, is_training):
 def test_dropout_zeroes_half_and_doubles_the_rest(graph):
   fn = get_network_fn('lenet', 10, is_training=True)
   _, end_points = fn(tf.random_normal([8, 28, 28, 1]))
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     before, after = session.run([end_points['fc3'], end_points['dropout3']])
   positive = before > 0
@@ -50,7 +50,7 @@ def test_weight_decay(graph, name, decayed, weight_decay):
   if not weight_decay:
     assert not losses
     return
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     losses, weights = session.run([losses, weights])
   expected = [weight_decay / 2 * (w.astype(float) ** 2).sum() for w in weights]
@@ -71,7 +71,7 @@ def test_weight_decay(graph, name, decayed, weight_decay):
 def test_initial_values(graph, name, stddev, biases):
   tf.set_random_seed(0)
   get_network_fn(name, 100)(tf.ones([1, 32, 32, 3]))
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     values = {v.op.name.split('/', 1)[1]: v for v in tf.global_variables()}
     values = session.run(values)

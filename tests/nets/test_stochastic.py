@@ -5,12 +5,12 @@ import pytest
 
 from errors import UserError
 from nets import nets_factory, stochastic
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 
 def draw(seed, steps, kept=0.8):
   """Returns dropout of ones and uniform numbers at each step."""
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session(config=few_runs()) as session:
     tf.set_random_seed(seed)
     step = tf.train.get_or_create_global_step()
     net = tf.ones([64, 100], name='net')
@@ -46,7 +46,7 @@ def test_each_tensor_gets_other_numbers(graph):
   net = tf.ones([100])
   first = stochastic.dropout(net)
   second = stochastic.dropout(tf.identity(net))
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     one, other = session.run([first, second])
   assert (one != other).any()
@@ -54,7 +54,7 @@ def test_each_tensor_gets_other_numbers(graph):
 
 def test_nothing_is_dropped_in_evaluation(graph):
   net = stochastic.dropout(tf.ones([100]), is_training=False)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     assert session.run(net).min() == 1
 
 
@@ -63,7 +63,7 @@ def test_a_branch_is_dropped_for_whole_images_and_scaled_for_the_others(graph):
   step = tf.train.get_or_create_global_step()
   ones = tf.ones([400, 2, 2, 3])
   branch = stochastic.drop_path(ones, rate=0.4, depth=lambda: 0.5)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     found = session.run(branch)
     np.testing.assert_array_equal(session.run(branch), found)

@@ -21,13 +21,13 @@ from preprocessing.preprocessing_factory import (
   get_preprocessing,
 )
 from registry import Rule, Table
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 pytestmark = pytest.mark.usefixtures('graph')
 
 
 def run(tensors):
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     return session.run(tensors)
 
 

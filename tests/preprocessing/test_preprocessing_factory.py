@@ -24,7 +24,7 @@ from preprocessing.preprocessing_factory import (
   get_preprocessing,
   get_spec,
 )
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 GOLDEN = json.loads(
   (
@@ -66,7 +66,7 @@ def encode(image: np.ndarray, form: str) -> bytes:
 
 
 def run(tensors):
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     return session.run(tensors)
 
 
@@ -210,7 +210,7 @@ def test_without_a_seed_the_graph_seed_decides():
       tf.set_random_seed(seed)
       fn = get_preprocessing('cifarnet', is_training=True)
       result = fn(tf.constant(smooth_photo()), 32, 32)
-      with tf.Session() as session:
+      with tf.Session(config=few_runs()) as session:
         return [session.run(result) for _ in range(2)]
 
   first, second = draw(4), draw(4)
@@ -568,7 +568,7 @@ def test_imagenet_training_is_a_resized_crop(method):
     draws(fn, seed)['flip'] < 0.5,
   )
   flips = set()
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     for number in SEEDS[:8]:
       got, window, flip = session.run(drawn, {seed: number})
       top, left, height, width = window
@@ -717,7 +717,7 @@ def test_cropping_while_decoding_equals_cropping_after():
     encoded = tf.constant(file.getvalue())
     during = decoding.EncodedImage(encoded, 3).crop(window)
     after = decoding.crop(decoding.decode(encoded, 3), window)
-    with tf.Session() as session:
+    with tf.Session(config=few_runs()) as session:
       for position in windows:
         first, second = session.run([during, after], {window: position})
         np.testing.assert_array_equal(first, second)

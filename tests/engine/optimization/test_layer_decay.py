@@ -9,7 +9,7 @@ from engine.config.jobs import TrainJob
 from engine.optimization import layer_decay
 from engine.optimization.optimizers import OPTIMIZERS
 from nets import nets_factory
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 
 def depths(name, size, attention=None, heads=()):
@@ -88,7 +88,7 @@ def test_every_optimizer_takes_the_rate_of_each_variable(graph, name):
   for variable, factor in zip(alone, factors, strict=True):
     own = make(0.1 * factor)
     steps.append(own.minimize(loss([variable]), var_list=[variable]))
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for _ in range(3):
       session.run(steps)

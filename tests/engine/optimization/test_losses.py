@@ -6,7 +6,7 @@ import pytest
 from engine.config.jobs import TrainJob
 from engine.optimization import losses
 from engine.optimization.losses import LOSSES
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 LOGITS = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
 ONE = np.array([[1.0, 0, 0], [0, 0, 1.0]])
@@ -75,7 +75,7 @@ def test_the_loss_is_its_formula(
     step = np.zeros_like(LOGITS)
     step[index] = 1e-5
     slopes[index] = (by_hand(LOGITS + step) - by_hand(LOGITS - step)) / 2e-5
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     value, gradient = session.run([found, gradient])
   assert value == pytest.approx(by_hand(LOGITS), rel=1e-5)
   np.testing.assert_allclose(gradient, slopes, rtol=1e-4, atol=1e-6)
@@ -91,7 +91,7 @@ def test_softmax_is_that_of_tf_slim(graph):
   original = tf.losses.softmax_cross_entropy(
     labels, logits, weights=0.4, label_smoothing=0.1
   )
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     one, other = session.run([ours, original])
   assert one == pytest.approx(other, rel=1e-6)
 
@@ -101,7 +101,7 @@ def test_focal_loss_of_a_sure_network_is_finite(graph, gamma):
   logits = tf.constant([[200.0, -200.0], [-200.0, 200.0]])
   job = TrainJob(loss='focal', focal_gamma=gamma)
   loss = losses.add(job, logits, tf.constant([[1.0, 0.0], [1.0, 0.0]]))
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     found = session.run([loss, *tf.gradients(loss, logits)])
   assert all(np.isfinite(value).all() for value in found)
   assert found[0] == pytest.approx(200)
@@ -113,6 +113,6 @@ def test_focal_loss_without_gamma_is_softmax(graph):
     losses.add(TrainJob(loss=name, focal_gamma=0.0), logits, labels)
     for name in ('focal', 'softmax')
   ]
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     one, other = session.run(both)
   assert one == pytest.approx(other, rel=1e-6)

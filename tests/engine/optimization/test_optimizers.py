@@ -10,7 +10,7 @@ import pytest
 
 from engine.config.jobs import TrainJob
 from engine.optimization.optimizers import OPTIMIZERS
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 RATE, EPS = 0.1, 0.5
 GRADIENTS = (np.array([1.0, -2.0]), np.array([0.5, 3.0]))
@@ -137,7 +137,7 @@ def test_two_steps_agree_with_the_formula(reference, graph):
   gradient = tf.placeholder(tf.float64, [2])
   optimizer = OPTIMIZERS[job.optimizer].make(job, RATE)
   step = optimizer.apply_gradients([(gradient, weights)])
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for value in GRADIENTS:
       session.run(step, {gradient: value})
@@ -162,7 +162,7 @@ def descend(graph):
     # The gradients of a bowl, which depend on the weights of each step.
     loss = sum(tf.reduce_sum(tf.square(v - 1)) for v in variables)
     step = OPTIMIZERS[name].make(job, RATE).minimize(loss)
-    with tf.Session() as session:
+    with tf.Session(config=few_runs()) as session:
       session.run(tf.global_variables_initializer())
       for _ in range(STEPS):
         session.run(step)
@@ -215,7 +215,7 @@ def test_adamw_and_lamb_are_those_of_keras(graph):
     loss = sum(tf.reduce_sum(tf.square(v - 1)) for v in found[name])
     optimizer = OPTIMIZERS[name].make(job, tf.constant(0.01))
     steps.append(optimizer.minimize(loss, var_list=found[name]))
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for _ in range(STEPS):
       session.run(steps)
@@ -237,7 +237,7 @@ def test_lamb_moves_weights_that_are_all_zero(graph):
     .make(job, RATE)
     .minimize(tf.reduce_sum(tf.square(weights - 1)))
   )
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     session.run(step)
     value = session.run(weights)

@@ -4,13 +4,13 @@ import pytest
 
 from engine.config.jobs import TrainJob
 from engine.optimization import schedules
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 
 def rates(job, steps, num_records=100, images_per_step=10):
   """The schedule's values at some steps."""
   span = schedules.span(job, num_records, images_per_step)
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session(config=few_runs()) as session:
     step = tf.placeholder(tf.int64, [])
     rate = schedules.learning_rate(job, step, span)
     return [session.run(rate, {step: s}) for s in steps]

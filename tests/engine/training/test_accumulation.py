@@ -9,7 +9,7 @@ from engine.optimization.optimizers import OPTIMIZERS
 from engine.run_dir import progress_csv
 from engine.training.accumulation import AccumulationHook, Accumulator
 from errors import UserError
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 BATCHES = 3
 
@@ -37,7 +37,7 @@ def test_every_optimizer_makes_the_step_of_the_whole_batch(graph, name):
       adding = accumulator.add([])
       step = accumulator.reset([step, mean])
     steps[kind], variables[kind] = [step, mean], kernel
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(
       [tf.global_variables_initializer(), tf.local_variables_initializer()]
     )

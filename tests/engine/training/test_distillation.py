@@ -14,7 +14,7 @@ from engine.config.jobs import TrainJob
 from engine.run_dir import progress_csv
 from engine.training import distillation
 from errors import UserError
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 RNG = np.random.default_rng(0)
 LOGITS, TEACHER = RNG.normal(size=(2, 4, 6)) * 3
@@ -33,7 +33,7 @@ def test_loss_and_gradient_are_the_papers(graph, temperature):
   )
   p, q = softmax(LOGITS / temperature), softmax(TEACHER / temperature)
   divergence = (q * np.log(q / p)).sum(axis=1)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     value, gradient = session.run([loss, tf.gradients(loss, logits)[0]])
   assert value == pytest.approx(temperature**2 * divergence.mean(), rel=1e-5)
   # T² · (p - q) / T of each record.
@@ -45,7 +45,7 @@ def test_loss_and_gradient_are_the_papers(graph, temperature):
 def test_a_student_that_equals_its_teacher_has_nothing_to_learn(graph):
   logits = tf.constant(LOGITS, tf.float32)
   loss = distillation.loss(logits, logits, 2.0)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     value, gradient = session.run([loss, tf.gradients(loss, logits)[0]])
   assert value == pytest.approx(0, abs=1e-6)
   np.testing.assert_allclose(gradient, 0, atol=1e-6)

@@ -3,7 +3,7 @@ import pytest
 
 from engine.checkpoints import matching, store
 from engine.training import frozen_batch_norm
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 
 def values(checkpoint: str) -> dict[str, np.ndarray]:
@@ -31,7 +31,7 @@ def test_batch_norm_is_trained_in_its_scopes_alone(graph, scopes, updated):
     }
   updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   assert {'/'.join(op.name.split('/')[:2]) for op in updates} == updated
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for name, output in session.run(outputs).items():
       if f'net/{name}' in updated:

@@ -125,11 +125,14 @@ def test_augmentation_repeats_with_the_seed_and_trains(train, tmp_path):
 @pytest.mark.parametrize(
   'options',
   [
-    {'augment': 'randaugment(layers=1) + mixup'},
-    {'cache': True, 'mixed_precision': 'float16'},
-    {'num_clones': 2, 'moving_average_decay': 0.5},
-    {'balanced_sampling': True, 'class_weights': 'balanced', 'loss': 'focal'},
-    {'accumulate_steps': 2},
+    {'augment': 'randaugment(layers=1) + mixup', 'mixed_precision': 'float16'},
+    {'cache': True, 'num_clones': 2, 'moving_average_decay': 0.5},
+    {
+      'balanced_sampling': True,
+      'class_weights': 'balanced',
+      'loss': 'focal',
+      'accumulate_steps': 2,
+    },
   ],
   ids=lambda options: '+'.join(options),
 )

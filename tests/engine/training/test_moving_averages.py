@@ -5,7 +5,7 @@ import pytest
 
 from engine.config.jobs import TrainJob
 from engine.training import step as train_step
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 STEPS = 30
 
@@ -24,7 +24,7 @@ def test_the_decay_rises_with_the_steps(graph, decay):
     v for v in tf.global_variables() if 'ExponentialMovingAverage' in v.op.name
   ]
   wanted, found = [0.0], []
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for number in range(1, STEPS + 1):
       assert session.run(step) == number

@@ -8,7 +8,7 @@ from deployment import grpc_server
 from engine.signals import Signals
 from engine.training.saving import SavingHook
 from errors import UserError
-from tf_compat import tf
+from tf_compat import few_runs, tf
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_lost_server_is_no_full_disk(
     raise error(None, None, 'no answer')
 
   monkeypatch.setattr(saving.saver, 'save', save)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     with pytest.raises(raised, match=message):
       saving.after_create_session(session, None)

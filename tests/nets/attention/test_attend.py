@@ -17,7 +17,7 @@ from nets.attention.attend import (
 )
 from nets.attention.attention_factory import AttentionModule
 from registry import Table
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 
 @dataclasses.dataclass
@@ -94,7 +94,7 @@ def test_before_the_classifier_attention_is_added(graph):
   halving.name = halving.tag = 'halving'
   halving.places = {CLASS}
   net = attend(tf.ones([1, 2, 2, 3]), module=halving, at=CLASS)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     assert (session.run(net) == 1.5).all()
 
 
@@ -114,7 +114,7 @@ def test_arg_scope_of_the_network_does_not_apply(graph):
   assert [t.op.name for t in tf.get_collection('end_points')] == ['after/Relu']
   weights = tf.global_variables()[0]
   decay = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)[0]
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     gate, weights, decay = session.run([gate, weights, decay])
   assert gate.shape == (1, 5, 5, 8)
@@ -147,7 +147,7 @@ def test_gates_are_collected(graph, text, count):
   gates = tf.get_collection(GATES)
   shapes = [(2, 1, 1, 8), (2, 3, 5, 1)]
   assert [tuple(gate.shape) for gate in gates] == shapes[:count]
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for gate in session.run(gates):
       assert ((gate > 0) & (gate < 1)).all()
@@ -165,7 +165,7 @@ def test_a_new_module_needs_a_function_and_a_table_entry(graph, monkeypatch):
   )
   module = attention_factory.get_attention('halving_block(share=4)')
   attended = attend(tf.ones([1, 2, 2, 3]), module=module)
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     np.testing.assert_array_equal(
       session.run(attended), np.full((1, 2, 2, 3), 0.25)
     )

@@ -7,7 +7,7 @@ from formulas import FORMS, FORMULAS, TEXTS
 from nets.attention.attend import BLOCK, STAGE, VARIABLES, attend
 from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
 from registry import parse_name
-from tf_compat import slim, tf
+from tf_compat import few_runs, slim, tf
 
 SHAPES = [
   (2, 5, 7, 16),
@@ -58,7 +58,7 @@ def by_layer(values):
 def run(text, net, is_training=False, weight=weight):
   """Returns the gated map, and that of the formula with the same weights."""
   rng = np.random.default_rng(1)
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session(config=few_runs()) as session:
     attended = build(text, tf.constant(net), is_training)
     values = {
       v.op.name: weight(v.op.name, v.shape.as_list(), rng)
@@ -130,7 +130,7 @@ def test_gradient(graph, text, is_training):
     v.op.name: weight(v.op.name, v.shape.as_list(), rng)
     for v in tf.global_variables()
   }
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
 
     def total_at(name, value):
       assign(session, values | {name: value})
@@ -186,7 +186,7 @@ def test_initial_values(graph, text):
   build(text, tf.zeros([1, 2, 2, 512]))
   start = {'bias': 0, 'beta': 0, 'moving_mean': 0}
   start |= {'gamma': 0 if 'norm_gamma=0' in text else 1, 'moving_variance': 1}
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for variable in tf.global_variables():
       value = session.run(variable)
@@ -208,7 +208,7 @@ def test_batch_and_sides_may_be_unknown(graph, text, channels):
   attended = build(text, net, is_training=True)
   gradients = tf.gradients(attended, [net, *tf.trainable_variables()])
   assert attended.shape.as_list()[3] == channels
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for shape in ((1, 3, 5, channels), (2, 6, 1, channels)):
       fed = {net: np.ones(shape)}
@@ -225,7 +225,7 @@ def test_half_precision_trains(graph, text, dtype):
   attended = build(text, net, is_training=True)
   gradients = tf.gradients(attended, [net, *tf.trainable_variables()])
   assert attended.dtype == dtype
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     for gradient in session.run(gradients):
       assert np.isfinite(gradient.astype(float)).all()

@@ -9,7 +9,7 @@ from engine.config.jobs import VisualizeJob
 from errors import UserError
 from nets import nets_factory
 from nets.attention import attend
-from tf_compat import tf
+from tf_compat import few_runs, tf
 from tools.visualization import grad_cam
 
 SIZE, CLASSES = 64, 7
@@ -38,7 +38,7 @@ def test_grad_cam_of_pooled_linear_logits_is_the_class_weighted_map(
   maps = [
     grad_cam.grad_cam(logits[:, label], features) for label in range(CLASSES)
   ]
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     session.run(tf.global_variables_initializer())
     maps, features, weights = session.run((maps, features, weights))
   for label, actual in enumerate(maps):
@@ -68,7 +68,7 @@ def test_grad_cam_weights_are_mean_gradients():
   graph_score = tf.reduce_sum(
     tf.sin(features) * np.arange(1.0, 6.0), axis=[1, 2, 3]
   )
-  with tf.Session() as session:
+  with tf.Session(config=few_runs()) as session:
     actual = session.run(grad_cam.grad_cam(graph_score, features))
   np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
@@ -97,7 +97,7 @@ def make_network(train, tmp_path):
 def expected_outputs(folder, image, suffix):
   """Probabilities and gates of a network whose variables are loaded singly."""
   reader = tf.train.load_checkpoint(str(folder))
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session(config=few_runs()) as session:
     logits, _ = nets_factory.get_network_fn(
       'lenet', 10, attention_module='cbam_block'
     )(tf.constant(image[np.newaxis]))
