@@ -19,15 +19,15 @@ printed.
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
-import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from benchmarks.turns import Step, serve
+from benchmarks.turns import measure as take_turns
 
 PEERS = {
   'resnet_v1_50': 'ResNet50',
@@ -37,8 +37,6 @@ PEERS = {
 PRECISIONS = ('float32', 'bfloat16')
 PARTS = ('inference', 'training', 'folding', 'building')
 CLASSES = 1000
-
-Step = Callable[[], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,69 +168,13 @@ def train_op(logits, labels):
   return step, loss
 
 
-# A side in its own process, and the parent that starts its turns.
-
-
-def serve(side: str, spec: Spec) -> None:
-  """Warms up, then runs for as long as each line says and prints images/s."""
-  step = SIDES[side](spec)
-  for _ in range(3):
-    step()
-  print('ready', flush=True)
-  for line in sys.stdin:
-    count, began = 0, time.perf_counter()
-    while (passed := time.perf_counter() - began) < float(line) or not count:
-      step()
-      count += 1
-    print(spec.batch * count / passed, flush=True)
-
-
-class Worker:
-  """A process that runs a side."""
-
-  def __init__(self, side: str, spec: Spec):
-    self._process = subprocess.Popen(
-      [sys.executable, __file__, side, json.dumps(dataclasses.asdict(spec))],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      text=True,
-      env={**os.environ, 'KERAS_BACKEND': 'tensorflow'},
-    )
-    if self._answer() != 'ready':
-      raise RuntimeError(
-        f'{side} of {spec} did not start: see its message above.'
-      )
-
-  def turn(self, seconds: float) -> float:
-    """Runs a turn; returns its images per second."""
-    self._process.stdin.write(f'{seconds}\n')
-    self._process.stdin.flush()
-    return float(self._answer())
-
-  def close(self) -> None:
-    self._process.stdin.close()
-    self._process.wait()
-
-  def _answer(self) -> str:
-    return self._process.stdout.readline().strip()
-
-
 def measure(
   sides: Sequence[str], spec: Spec, turns: int, seconds: float
 ) -> dict[str, float]:
   """Returns side -> images/s, the median of its turns."""
-  workers = {}
-  try:
-    for side in sides:
-      workers[side] = Worker(side, spec)
-    speeds = {side: [] for side in sides}
-    for _ in range(turns):
-      for side, worker in workers.items():
-        speeds[side].append(worker.turn(seconds))
-  finally:
-    for worker in workers.values():
-      worker.close()
-  return {side: statistics.median(values) for side, values in speeds.items()}
+  text = json.dumps(dataclasses.asdict(spec))
+  commands = {side: [sys.executable, __file__, side, text] for side in sides}
+  return take_turns(commands, turns, seconds)
 
 
 # The parts.
@@ -371,6 +313,7 @@ def main(options: argparse.Namespace) -> None:
 
 if __name__ == '__main__':
   if sys.argv[1:2] and sys.argv[1] in SIDES:
-    serve(sys.argv[1], Spec(**json.loads(sys.argv[2])))
+    wanted = Spec(**json.loads(sys.argv[2]))
+    serve(SIDES[sys.argv[1]](wanted), wanted.batch)
   else:
     main(parse())

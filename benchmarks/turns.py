@@ -1,0 +1,78 @@
+"""Sides of a comparison that take turns, each in a process of its own."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+Step = Callable[[], object]
+
+
+def serve(step: Step, images: int) -> None:
+  """Warms up, then runs for as long as each line says and prints images/s.
+
+  Args:
+    step: processes a batch.
+    images: number of images in it.
+  """
+  for _ in range(3):
+    step()
+  print('ready', flush=True)
+  for line in sys.stdin:
+    count, began = 0, time.perf_counter()
+    while (passed := time.perf_counter() - began) < float(line) or not count:
+      step()
+      count += 1
+    print(images * count / passed, flush=True)
+
+
+class Worker:
+  """A process that runs a side by `serve`.
+
+  Args:
+    command: the program and its arguments.
+  """
+
+  def __init__(self, command: Sequence[str]):
+    self._process = subprocess.Popen(
+      command,
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      env={**os.environ, 'KERAS_BACKEND': 'tensorflow'},
+    )
+    if self._answer() != 'ready':
+      raise RuntimeError(f'{command} did not start: see its message above.')
+
+  def turn(self, seconds: float) -> float:
+    """Runs a turn; returns its images per second."""
+    self._process.stdin.write(f'{seconds}\n')
+    self._process.stdin.flush()
+    return float(self._answer())
+
+  def close(self) -> None:
+    self._process.stdin.close()
+    self._process.wait()
+
+  def _answer(self) -> str:
+    return self._process.stdout.readline().strip()
+
+
+def measure(
+  commands: Mapping[str, Sequence[str]], turns: int, seconds: float
+) -> dict[str, float]:
+  """Returns side -> images/s, the median of its turns."""
+  workers: dict[str, Worker] = {}
+  try:
+    for side, command in commands.items():
+      workers[side] = Worker(command)
+    speeds = {side: [] for side in commands}
+    for _ in range(turns):
+      for side, worker in workers.items():
+        speeds[side].append(worker.turn(seconds))
+  finally:
+    for worker in workers.values():
+      worker.close()
+  return {side: statistics.median(values) for side, values in speeds.items()}
