@@ -1,6 +1,7 @@
-"""A network without chance in it: two layers, batch norm, L2, attention."""
+"""Small networks: one without chance in it, and others made shorter."""
 
 import dataclasses
+import functools
 
 from nets import nets_factory
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
@@ -66,6 +67,22 @@ def plain_arg_scope(weight_decay, batch_norm_decay=None):
 
 
 PLAIN = dataclasses.replace(TINY, name='tiny_plain', arg_scope=plain_arg_scope)
+
+
+def shortened(spec):
+  """Returns a network with few of the blocks that it repeats."""
+  if not isinstance(spec.build, functools.partial):
+    return spec
+  options = dict(spec.build.keywords)
+  if plan := options.get('plan'):
+    units = (1,) * len(plan.units)
+    options['plan'] = plan._replace(units=units)
+  if 'growth' in options:
+    options['blocks'] = (2,) * len(options['blocks'])
+  if config := options.get('config'):
+    options['config'] = dataclasses.replace(config, cells=3)
+  build = functools.partial(spec.build.func, **options)
+  return dataclasses.replace(spec, build=build)
 
 
 def register(set_attribute=setattr) -> None:

@@ -10,11 +10,10 @@ from deployment import devices
 from engine.checkpoints import restore as restoring
 from engine.config.jobs import ExportJob
 from engine.config.resolve import Setup
-from nets import complexity
+from nets import complexity, folding
 from preprocessing.preprocessing_factory import Preprocessing, get_preprocessing
 from preprocessing.spec import Finish
 from tf_compat import tf
-from tools.export import folding
 
 # Names of the input and the output of exported graphs.
 PIXELS, PROBABILITIES = 'pixels', 'probabilities'
@@ -71,22 +70,35 @@ class Network:
 def freeze(session: tf.Session, finish: Finish) -> tf.GraphDef:
   """Returns a graph from `pixels` to `probabilities`, in constants.
 
+  It has no batch norm: where that cannot be folded, a product and a sum.
+
   Args:
     session: its graph leads from `images`, float32 [N, H, W, C], to
       `probabilities`.
     finish: turns `pixels`, float32 in [0, 255] of the same shape, to images.
   """
-  constants = tf.graph_util.convert_variables_to_constants(
-    session, session.graph.as_graph_def(), [PROBABILITIES]
+  images, probabilities = (
+    session.graph.get_tensor_by_name(f'{name}:0')
+    for name in (IMAGES, PROBABILITIES)
   )
-  shape = session.graph.get_tensor_by_name(f'{IMAGES}:0').shape
+  with session.graph.as_default():
+    folded, fill = folding.fold(images, probabilities, every=True)
+  session.run(fill)
+  constants = tf.graph_util.convert_variables_to_constants(
+    session, session.graph.as_graph_def(), [folded.op.name]
+  )
   with tf.Graph().as_default() as graph:
-    images = finish(tf.placeholder(tf.float32, shape, PIXELS))
+    pixels = tf.placeholder(tf.float32, images.shape, PIXELS)
     (output,) = tf.import_graph_def(
-      constants, {IMAGES: images}, [f'{PROBABILITIES}:0'], 'network'
+      constants, {IMAGES: finish(pixels)}, [folded.name], 'network'
     )
     tf.identity(output, PROBABILITIES)
-  return folding.fold(graph.as_graph_def(), [PROBABILITIES])
+  return tf.graph_util.extract_sub_graph(
+    tf.graph_util.remove_training_nodes(
+      graph.as_graph_def(), protected_nodes=[PROBABILITIES]
+    ),
+    [PROBABILITIES],
+  )
 
 
 def preprocessing(setup: Setup[ExportJob]) -> Preprocessing:

@@ -1,7 +1,5 @@
 """Every structure and attention in every format, in fresh interpreters."""
 
-import dataclasses
-import functools
 import json
 import pathlib
 import subprocess
@@ -58,26 +56,13 @@ assert not {'tf_compat', 'nets', 'tf_slim'} & {*sys.modules}
 """
 
 
-def shortened(spec):
-  """Returns a network with few of the blocks that it repeats."""
-  if not isinstance(spec.build, functools.partial):
-    return spec
-  options = dict(spec.build.keywords)
-  if plan := options.get('plan'):
-    units = (1,) * len(plan.units)
-    options['plan'] = plan._replace(units=units)
-  if 'growth' in options:
-    options['blocks'] = (2,) * len(options['blocks'])
-  if config := options.get('config'):
-    options['config'] = dataclasses.replace(config, cells=3)
-  build = functools.partial(spec.build.func, **options)
-  return dataclasses.replace(spec, build=build)
-
-
 @pytest.fixture
 def short_networks(monkeypatch):
   """Makes the networks shorter, and the tests' own known."""
-  specs = [*map(shortened, nets_factory.NETWORKS.values()), tiny_network.TINY]
+  specs = [
+    *map(tiny_network.shortened, nets_factory.NETWORKS.values()),
+    tiny_network.TINY,
+  ]
   monkeypatch.setattr(nets_factory, 'NETWORKS', Table('network', specs))
 
 
