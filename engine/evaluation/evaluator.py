@@ -26,6 +26,7 @@ from engine.evaluation.predictions import PredictionsWriter
 from engine.evaluation.results import Result
 from engine.plots import curves
 from engine.run_dir import events, run_status
+from nets import folding
 from tf_compat import tf
 
 
@@ -55,6 +56,8 @@ class Evaluator:
     self._setup = setup
     self._graph = tf.Graph()
     self._restorers: dict[tuple, Any] = {}
+    # Each clone's operation to fold batch norm of what was restored.
+    self._fills: list[tf.Operation] = []
     self._writer: tf.summary.FileWriter | None = None
     job = setup.job
     self._strategy = clones.strategy(job.num_clones, job.clone_on_cpu)
@@ -100,7 +103,10 @@ class Evaluator:
   def _clone(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Returns labels, best classes, probabilities and losses of one clone."""
     setup = self._setup
-    logits, _ = setup.network_fn(is_training=False)(batch['image'])
+    images = batch['image']
+    logits, _ = setup.network_fn(is_training=False)(images)
+    logits, fill = folding.fold(images, logits)
+    self._fills.append(fill)
     # By logits, since the softmax of low ones is 0 and zeros have no order.
     best = tf.nn.top_k(logits, min(TOP, setup.num_classes))
     return {
@@ -176,6 +182,7 @@ class Evaluator:
     if names not in self._restorers:
       self._restorers[names] = restoring.restorer(mapping)
     self._restorers[names](self._session, checkpoint)
+    self._session.run(self._fills)
 
   def _predictions(self) -> contextlib.AbstractContextManager:
     """Opens the writer of --predictions_file; yields None if it is not set."""

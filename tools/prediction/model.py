@@ -17,7 +17,7 @@ from engine.checkpoints import store
 from engine.config import resolve
 from engine.config.jobs import EXPORT_FORMATS, PredictJob
 from errors import UserError
-from nets import features
+from nets import features, folding
 from preprocessing.preprocessing_factory import Preprocessing, get_preprocessing
 from tf_compat import tf, without_autograph
 from tools.export import output, runtimes, samples
@@ -111,6 +111,7 @@ class _Checkpoint:
       iterator = tf.data.make_initializable_iterator(inputs)
       numbers, pixels = iterator.get_next()
       logits, _ = setup.network_fn(is_training=False)(pixels)
+      logits, fill = folding.fold(pixels, logits)
       # By logits, since the softmax of low ones is 0 and zeros have no order.
       best = tf.nn.top_k(logits, min(job.top, setup.num_classes))
       shares = tf.gather(tf.nn.softmax(logits), best.indices, batch_dims=1)
@@ -123,7 +124,7 @@ class _Checkpoint:
         job.model_name, self.path, bool(job.moving_average_decay)
       )
       restoring.restorer(mapping)(session, self.path)
-      session.run(iterator.initializer)
+      session.run([fill, iterator.initializer])
       outputs = numbers, best.indices, shares, vectors
       with contextlib.suppress(tf.errors.OutOfRangeError):
         while True:

@@ -5,6 +5,7 @@ import csv
 
 import numpy as np
 import pytest
+import tiny_network
 
 from engine.checkpoints import matching, store
 from engine.config import resolve
@@ -12,7 +13,7 @@ from engine.config.jobs import EvalJob
 from engine.evaluation import evaluator as evaluator_lib
 from engine.plots import style as plot_style
 from errors import UserError
-from nets import nets_factory
+from nets import folding, nets_factory
 from tf_compat import tf
 
 
@@ -182,6 +183,36 @@ def test_a_matrix_that_is_not_drawn_is_not_shown(
   assert 'eval/Accuracy' in tags
   assert 'confusion_matrix' not in tags
   assert result.count == 23
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'options', [{}, {'num_clones': 2, 'clone_on_cpu': True}]
+)
+def test_batch_norm_is_folded_anew_for_each_checkpoint(
+  train, tmp_path, monkeypatch, options
+):
+  """Two checkpoints in one session count as they do with batch norm."""
+  tiny_network.register(monkeypatch.setattr)
+  train(model_name='tiny', attention_module='cbam_block', optimizer='sgd',
+        save_every_n_steps=2, batch_norm_decay=0.5)  # fmt: skip
+  job = EvalJob(
+    checkpoint_path=str(tmp_path / 'train'), eval_dir=str(tmp_path), **options
+  )
+  setup = resolve.evaluation(job, frozenset({'checkpoint_path', 'eval_dir'}))
+  checkpoints = store.in_folder(tmp_path / 'train')[-2:]
+  metrics = []
+  for fold in (folding.fold, lambda _, logits: (logits, tf.no_op())):
+    monkeypatch.setattr(folding, 'fold', fold)
+    with evaluator_lib.Evaluator(setup) as evaluator:
+      metrics += [evaluator.evaluate(c).metrics for c in checkpoints]
+      graph_def = evaluator._graph.as_graph_def()
+      loss = evaluator._outputs['loss'].op.name
+    nodes = tf.graph_util.extract_sub_graph(graph_def, [loss]).node
+    has_norm = 'FusedBatchNormV3' in {node.op for node in nodes}
+    assert has_norm == (len(metrics) > 2)
+  assert metrics[0]['loss'] != pytest.approx(metrics[1]['loss'], rel=1e-3)
+  assert metrics[:2] == [pytest.approx(each, rel=1e-5) for each in metrics[2:]]
 
 
 def test_a_predictions_file_does_not_appear_when_a_record_is_bad(
