@@ -158,10 +158,19 @@ def check(photo: Photo, jpeg_only: bool = False) -> Picture:
     UnusableError: if it cannot be read or does not decode.
   """
   try:
-    data = photo.blob.read(4 * _max_pixels.get() + _ENCODED)
+    data = read(photo.blob)
   except OSError as error:
     raise UnusableError(f'cannot be read: {error.strerror or error}') from error
   return check_bytes(data, photo.name, jpeg_only)
+
+
+def read(blob: Blob) -> bytes:
+  """Returns the bytes of a photo.
+
+  Raises:
+    OSError: if it is no file, or a larger one than any photo.
+  """
+  return blob.read(4 * _max_pixels.get() + _ENCODED)
 
 
 def check_bytes(data: bytes, name: str, jpeg_only: bool = False) -> Picture:
@@ -173,6 +182,25 @@ def check_bytes(data: bytes, name: str, jpeg_only: bool = False) -> Picture:
     return _with_note_of_name(
       picture, SUFFIXES.get(_suffix(name)), image.format
     )
+
+
+def is_ordinary(data: bytes) -> bool:
+  """Whether `check_bytes` returns these bytes if TensorFlow decodes them.
+
+  It reads a JPEG's header and markers, and decodes nothing. False of other
+  formats, and of bytes of which only decoding tells.
+  """
+  try:
+    with open_image(data) as image:
+      _check_size(image)
+      width, height = image.size
+      return (
+        _is_ordinary_jpeg(image)
+        and _factor('JPEG', width, height, len(image.getbands())) == 1
+        and strict_image_check.is_complete_jpeg(data)
+      )
+  except UnusableError:
+    return False
 
 
 @contextlib.contextmanager

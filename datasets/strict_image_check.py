@@ -1,11 +1,20 @@
 """Checks of image files that TensorFlow's decoders make and Pillow does not."""
 
+import re
 import struct
 import zlib
 
 # JPEG's markers for the start of the pixels and the end of the image. A
 # thumbnail may precede them, and a phone's video may follow.
 _SCAN, _END = b'\xff\xda', b'\xff\xd9'
+_PROGRESSIVE = b'\xff\xc2'
+_FRAMES = b'\xff\xc0', b'\xff\xc1', _PROGRESSIVE
+# Of tables (C4, DB, DD), comments, and what applications add (APP0 to APP15).
+_CODES = 0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)
+_KNOWN = {_SCAN, *_FRAMES, *(bytes([0xFF, code]) for code in _CODES)}
+# In the data of a scan, 00 follows each FF that begins no marker. The markers D0
+# to D7 are within the data.
+_AFTER_SCAN = re.compile(rb'\xff[^\x00\xd0-\xd7]')
 # https://www.w3.org/TR/png-3/#5DataRep
 _SIGNATURE = 8  # bytes
 _DEPTH = 24  # offset in the header
@@ -25,6 +34,33 @@ def check(data: bytes, kind: str) -> None:
       raise ValueError('JPEG without an end')
   elif kind == 'PNG':
     _check_chunks(data)
+
+
+def is_complete_jpeg(data: bytes) -> bool:
+  """Whether a JPEG has an intact sequence of segments and scans, and an end.
+
+  Decoders reach that end whatever the data of the scans is. They differ only in
+  how they take the end of the file; so all refuse such a JPEG, or none. False of
+  odd ones: a sequential JPEG with several scans, of which TensorFlow may skip
+  the last ones, or arithmetic coding.
+  """
+  position, frame, channels = 2, b'', b''
+  while (marker := data[position : position + 2]) != _END:
+    length = int.from_bytes(data[position + 2 : position + 4], 'big')
+    end = position + 2 + length
+    if marker not in _KNOWN or length < 2 or end > len(data):
+      return False
+    if marker in _FRAMES:
+      frame, channels = marker, data[position + 9 : position + 10]
+    if marker == _SCAN:
+      after = _AFTER_SCAN.search(data, end)
+      if frame == _PROGRESSIVE and after:
+        end = after.start()
+      else:
+        has_all = data[position + 4 : position + 5] == channels
+        return has_all and after is not None and after[0] == _END
+    position = end
+  return frame == _PROGRESSIVE
 
 
 def is_too_large(kind: str, width: int, height: int, channels: int) -> bool:

@@ -107,6 +107,64 @@ def test_the_end_of_a_thumbnail_is_not_that_of_the_photo():
     photo.check_bytes(data[:-1] + b'\0', 'a')
 
 
+def damaged(data, rng):
+  """Returns a copy with bytes that are changed, missing, or inserted."""
+  data = bytearray(data)
+  at = int(rng.integers(2, len(data)))
+  kind = rng.integers(5)
+  if kind == 0:
+    data[at] = rng.integers(256)
+  elif kind == 1:
+    del data[at:]
+  elif kind == 2:
+    del data[at : at + int(rng.integers(1, 20))]
+  elif kind == 3:
+    data[at:at] = b'\xff' + rng.choice(
+      [b'\xd9', b'\xda', b'\xd0', b'\xc4', b'\xff']
+    )
+  else:
+    headers = [at for at in range(len(data)) if data[at] == 0xFF]
+    data[min(int(rng.choice(headers)) + 3, len(data) - 1)] ^= 1
+  return bytes(data)
+
+
+JPEGS = {
+  'color': encoded(Image.fromarray(made(40, 48, 3)), 'JPEG'),
+  'gray': encoded(Image.fromarray(made(40, 48)), 'JPEG'),
+  'progressive': KEPT['progressive jpeg'],
+  'restarted': encoded(scene(), 'JPEG', restart_marker_blocks=1),
+  'twice': KEPT['color jpeg'] * 2,
+}
+
+
+@pytest.mark.parametrize('name', JPEGS)
+def test_a_damaged_jpeg_seems_ordinary_only_if_tensorflow_tells(name, graph):
+  from preprocessing.preprocessing_factory import get_preprocessing
+  from tf_compat import tf
+
+  data = tf.placeholder(tf.string, [])
+  image = get_preprocessing('inception').from_encoded(data, 8, 8, 3)
+  rng = np.random.default_rng(0)
+  outcomes = set()
+  with tf.Session() as session:
+    for variant in [
+      JPEGS[name],
+      *(damaged(JPEGS[name], rng) for _ in range(150)),
+    ]:
+      if not photo.is_ordinary(variant):
+        continue
+      try:
+        session.run(image, {data: variant})
+      except tf.errors.InvalidArgumentError:
+        with pytest.raises(UnusableError):
+          photo.check_bytes(variant, 'a.jpg')
+        outcomes.add('refused')
+      else:
+        assert photo.check_bytes(variant, 'a.jpg').data == variant
+        outcomes.add('decoded')
+  assert outcomes == {'decoded', 'refused'}
+
+
 def frames():
   other = scene().rotate(90)
   return {'save_all': True, 'append_images': [other, scene()], 'duration': 50}
@@ -198,6 +256,12 @@ def test_any_photo_becomes_a_jpeg_on_request(name):
   image = Image.open(io.BytesIO(picture.data))
   assert (image.format, image.size) == ('JPEG', (picture.width, picture.height))
   assert image.mode in ('RGB', 'L')
+
+
+@pytest.mark.parametrize('name', [*KEPT, *ODD])
+def test_only_bytes_that_are_kept_are_ordinary(name):
+  is_ordinary = photo.is_ordinary(KEPT.get(name) or ODD[name][0])
+  assert is_ordinary == (name in KEPT and 'png' not in name)
 
 
 def test_a_wrong_suffix_is_noted():

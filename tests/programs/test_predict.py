@@ -2,11 +2,14 @@
 
 import csv
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 from original_files import photo_bytes, write_tree
+
+from datasets import photo
 
 FORMS = 'JPEG', 'PNG', 'GIF', 'BMP', 'WEBP', 'TIFF'
 
@@ -88,15 +91,26 @@ def test_images_that_cannot_be_read_are_listed_and_the_rest_goes_on(
   server, classified, tmp_path
 ):
   (tmp_path / 'broken.jpg').write_bytes(b'no photo')
-  (tmp_path / 'list.csv').write_text('path\nbroken.jpg\nmissing.png\n')
+  # Its markers are intact, so that only decoding tells.
+  data = bytearray(photo_bytes('JPEG', seed=9))
+  data[data.index(b'\xff\xc4') + 5] = 255  # codes of one bit
+  (tmp_path / 'table.jpg').write_bytes(data)
+  assert photo.is_ordinary(bytes(data))
+  os.mkfifo(tmp_path / 'pipe.jpg')
+  (tmp_path / 'list.csv').write_text(
+    'path\ntable.jpg\nbroken.jpg\nmissing.png\npipe.jpg\n'
+  )
   process = server.start(
     'predict', cwd=classified, tiny=True, checkpoint_path='train', top=1,
-    images=f'photos/cat,{tmp_path}/list.csv', output=tmp_path / 'out.jsonl',
+    images=f'{tmp_path}/list.csv,photos/cat', output=tmp_path / 'out.jsonl',
   )  # fmt: skip
   assert process.wait() == 1
-  assert '2 of 8 images failed' in process.stderr
-  assert 'broken.jpg: ' in process.stderr
-  assert 'missing.png: No such file' in process.stderr
+  assert '4 of 10 images failed' in process.stderr
+  assert re.search(
+    r'table.jpg: does not decode: .*\n.*broken.jpg: is not an image.*\n'
+    r'.*missing.png: No such file.*\n.*pipe.jpg: it is a device or pipe',
+    process.stderr,
+  )
   lines = (tmp_path / 'out.jsonl').read_text().splitlines()
   assert len(lines) == 6
   assert {*json.loads(lines[0])} == {

@@ -38,8 +38,8 @@ _FACTS = {
   'channels': int,
 }
 
-# Yields number and encoded bytes of each image.
-Images = Callable[[], Iterator[tuple[int, bytes]]]
+# Yields numbers and encoded bytes of some images at a time.
+Images = Callable[[], Iterator[tuple[Sequence[int], Sequence[bytes]]]]
 
 
 class Batch(NamedTuple):
@@ -70,7 +70,7 @@ class Model(Protocol):
   class_names: Sequence[str]
 
   def batches(self, images: Images) -> Iterator[Batch]:
-    """Yields the outputs of images, in their order."""
+    """Yields the outputs of images that TensorFlow decodes, in their order."""
 
 
 def load(job: PredictJob, explicit: Collection[str]) -> Model:
@@ -275,15 +275,17 @@ def _inputs(
   shape: tuple[int, int, int],
   batch_size: int,
 ) -> tf.data.Dataset:
-  """Returns batches of number and network input, as evaluation makes them."""
+  """Returns batches of number and network input, as evaluation makes them.
+
+  They lack the images that TensorFlow does not decode.
+  """
 
   def transform(number, encoded):
     return number, preprocess.from_encoded(encoded, *shape)
 
-  dataset = tf.data.Dataset.from_generator(
-    images, (tf.int64, tf.string), (tf.TensorShape([]), tf.TensorShape([]))
+  some = tf.TensorShape([None])
+  parts = tf.data.Dataset.from_generator(
+    images, (tf.int64, tf.string), (some, some)
   )
-  dataset = dataset.map(
-    transform, num_parallel_calls=tf.data.experimental.AUTOTUNE
-  )
-  return dataset.batch(batch_size).prefetch(2)
+  inputs = parts.unbatch().map(transform, num_parallel_calls=tf.data.AUTOTUNE)
+  return inputs.ignore_errors().batch(batch_size).prefetch(2)

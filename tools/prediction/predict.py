@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -9,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from datasets import photo
+from datasets.archive import Blob
 from datasets.example_features import UnusableError
 from engine import console
 from engine.config import resolve
@@ -19,8 +21,8 @@ from tools.prediction import model, outputs
 from tools.prediction.model import Batch, Images, Model
 from tools.prediction.outputs import Prediction
 
-# Photos that are checked while others are classified.
-_WAITING = 256
+# Photos that are read and checked while others are classified.
+_WAITING = 64
 
 
 @dataclasses.dataclass
@@ -96,9 +98,12 @@ def _predictions(
   failed: list[tuple[str, str]],
 ) -> Iterator[Prediction]:
   """Yields the predictions in order; adds images that cannot be read."""
-  for batch in classifier.batches(_readable(paths, failed)):
+  left = set(range(len(paths)))
+  for batch in classifier.batches(_readable(paths)):
     proof.check_finite(batch.probabilities, classifier.path)
+    left.difference_update(batch.numbers.tolist())
     yield from _of_batch(batch, paths, classifier.class_names)
+  failed.extend((str(paths[n]), _problem(paths[n])) for n in sorted(left))
 
 
 def _of_batch(
@@ -115,25 +120,34 @@ def _of_batch(
     )
 
 
-def _readable(
-  paths: Sequence[pathlib.Path], failed: list[tuple[str, str]]
-) -> Images:
-  """Returns a generator of number and bytes of each image, as converted."""
+def _readable(paths: Sequence[pathlib.Path]) -> Images:
+  """Returns a generator of numbers and bytes of images, as converted."""
 
-  def check(path: pathlib.Path) -> bytes | str:
-    try:
-      return photo.check_bytes(path.read_bytes(), path.name).data
-    except (UnusableError, OSError) as error:
-      return getattr(error, 'strerror', None) or str(error)
-
-  def generate() -> Iterator[tuple[int, bytes]]:
+  def generate() -> Iterator[tuple[list[int], list[bytes]]]:
     with ThreadPoolExecutor() as pool:
       for start in range(0, len(paths), _WAITING):
         part = paths[start : start + _WAITING]
-        for number, result in enumerate(pool.map(check, part), start=start):
-          if isinstance(result, bytes):
-            yield number, result
-          else:
-            failed.append((str(paths[number]), result))
+        read = enumerate(pool.map(_read, part), start=start)
+        good = [(number, data) for number, data in read if data is not None]
+        yield [number for number, _ in good], [data for _, data in good]
 
   return generate
+
+
+def _read(path: pathlib.Path) -> bytes | None:
+  """Returns an image's bytes, as converted, or None if it cannot be read."""
+  with contextlib.suppress(UnusableError, OSError):
+    data = photo.read(Blob(str(path)))
+    if photo.is_ordinary(data):
+      return data
+    return photo.check_bytes(data, path.name).data
+  return None
+
+
+def _problem(path: pathlib.Path) -> str:
+  """Returns why an image cannot be read."""
+  try:
+    photo.check_bytes(photo.read(Blob(str(path))), path.name)
+  except (UnusableError, OSError) as error:
+    return getattr(error, 'strerror', None) or str(error)
+  return 'TensorFlow does not decode it'
