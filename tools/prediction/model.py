@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +20,7 @@ from nets import features, folding
 from preprocessing.preprocessing_factory import Preprocessing, get_preprocessing
 from tf_compat import tf, without_autograph
 from tools.export import output, runtimes, samples
+from tools.prediction.images import Images
 
 # The files of an export, best for this project first.
 _FILES = 'saved_model', 'model.onnx', 'model.tflite'
@@ -37,9 +37,6 @@ _FACTS = {
   'image_size': int,
   'channels': int,
 }
-
-# Yields numbers and encoded bytes of some images at a time.
-Images = Callable[[], Iterator[tuple[Sequence[int], Sequence[bytes]]]]
 
 
 class Batch(NamedTuple):
@@ -70,7 +67,7 @@ class Model(Protocol):
   class_names: Sequence[str]
 
   def batches(self, images: Images) -> Iterator[Batch]:
-    """Yields the outputs of images that TensorFlow decodes, in their order."""
+    """Yields the outputs of images, in their order."""
 
 
 def load(job: PredictJob, explicit: Collection[str]) -> Model:
@@ -124,11 +121,10 @@ class _Checkpoint:
         job.model_name, self.path, bool(job.moving_average_decay)
       )
       restoring.restorer(mapping)(session, self.path)
-      session.run([fill, iterator.initializer])
+      session.run(fill)
       outputs = numbers, best.indices, shares, vectors
-      with contextlib.suppress(tf.errors.OutOfRangeError):
-        while True:
-          yield Batch(*session.run(outputs))
+      for values in _run(session, iterator, outputs, images, job.batch_size):
+        yield Batch(*values)
 
 
 class _Exported:
@@ -165,14 +161,13 @@ class _Exported:
       fit = samples.only_fit(preprocess)
       inputs = _inputs(images, fit, shape, self._job.batch_size)
       iterator = tf.data.make_initializable_iterator(inputs)
-      values = iterator.get_next()
-      session.run(iterator.initializer)
-      with contextlib.suppress(tf.errors.OutOfRangeError):
-        while True:
-          numbers, pixels = session.run(values)
-          yield Batch(
-            numbers, *self._best(run(pixels)), np.empty((len(numbers), 0))
-          )
+      batches = _run(
+        session, iterator, iterator.get_next(), images, self._job.batch_size
+      )
+      for numbers, pixels in batches:
+        yield Batch(
+          numbers, *self._best(run(pixels)), np.empty((len(numbers), 0))
+        )
 
   def _best(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the best labels [N, top] and their probabilities."""
@@ -275,10 +270,7 @@ def _inputs(
   shape: tuple[int, int, int],
   batch_size: int,
 ) -> tf.data.Dataset:
-  """Returns batches of number and network input, as evaluation makes them.
-
-  They lack the images that TensorFlow does not decode.
-  """
+  """Returns batches of number and network input, as evaluation makes them."""
 
   def transform(number, encoded):
     return number, preprocess.from_encoded(encoded, *shape)
@@ -288,4 +280,30 @@ def _inputs(
     images, (tf.int64, tf.string), (some, some)
   )
   inputs = parts.unbatch().map(transform, num_parallel_calls=tf.data.AUTOTUNE)
-  return inputs.ignore_errors().batch(batch_size).prefetch(2)
+  return inputs.batch(batch_size).prefetch(2)
+
+
+def _run(
+  session: tf.Session,
+  iterator: tf.data.Iterator,
+  outputs: Sequence[tf.Tensor],
+  images: Images,
+  batch_size: int,
+) -> Iterator[Sequence[np.ndarray]]:
+  """Yields the outputs of all batches, of which the first is the numbers.
+
+  Where an image does not decode, the batch is read again without it.
+  """
+  session.run(iterator.initializer)
+  while True:
+    try:
+      values = session.run(outputs)
+    except tf.errors.OutOfRangeError:
+      return
+    except tf.errors.InvalidArgumentError:
+      if not images.check_next(batch_size):
+        raise
+      session.run(iterator.initializer)
+    else:
+      images.classified(values[0])
+      yield values

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pathlib
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from datasets import photo
-from datasets.archive import Blob
-from datasets.example_features import UnusableError
 from engine import console
 from engine.config import resolve
 from engine.config.jobs import PredictJob
 from tools import image_files
 from tools.export import proof
 from tools.prediction import model, outputs
-from tools.prediction.model import Batch, Images, Model
+from tools.prediction.images import Images, find_problem
+from tools.prediction.model import Batch, Model
 from tools.prediction.outputs import Prediction
-
-# Photos that are read and checked while others are classified.
-_WAITING = 64
 
 
 @dataclasses.dataclass
@@ -99,11 +92,11 @@ def _predictions(
 ) -> Iterator[Prediction]:
   """Yields the predictions in order; adds images that cannot be read."""
   left = set(range(len(paths)))
-  for batch in classifier.batches(_readable(paths)):
+  for batch in classifier.batches(Images(paths)):
     proof.check_finite(batch.probabilities, classifier.path)
     left.difference_update(batch.numbers.tolist())
     yield from _of_batch(batch, paths, classifier.class_names)
-  failed.extend((str(paths[n]), _problem(paths[n])) for n in sorted(left))
+  failed.extend((str(paths[n]), find_problem(paths[n])) for n in sorted(left))
 
 
 def _of_batch(
@@ -118,36 +111,3 @@ def _of_batch(
       tuple(map(float, shares)),
       features,
     )
-
-
-def _readable(paths: Sequence[pathlib.Path]) -> Images:
-  """Returns a generator of numbers and bytes of images, as converted."""
-
-  def generate() -> Iterator[tuple[list[int], list[bytes]]]:
-    with ThreadPoolExecutor() as pool:
-      for start in range(0, len(paths), _WAITING):
-        part = paths[start : start + _WAITING]
-        read = enumerate(pool.map(_read, part), start=start)
-        good = [(number, data) for number, data in read if data is not None]
-        yield [number for number, _ in good], [data for _, data in good]
-
-  return generate
-
-
-def _read(path: pathlib.Path) -> bytes | None:
-  """Returns an image's bytes, as converted, or None if it cannot be read."""
-  with contextlib.suppress(UnusableError, OSError):
-    data = photo.read(Blob(str(path)))
-    if photo.is_ordinary(data):
-      return data
-    return photo.check_bytes(data, path.name).data
-  return None
-
-
-def _problem(path: pathlib.Path) -> str:
-  """Returns why an image cannot be read."""
-  try:
-    photo.check_bytes(photo.read(Blob(str(path))), path.name)
-  except (UnusableError, OSError) as error:
-    return getattr(error, 'strerror', None) or str(error)
-  return 'TensorFlow does not decode it'
