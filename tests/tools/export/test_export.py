@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_network
 
-from nets import nets_factory
+from nets import heads, inception_resnet_v2, inception_v4, nets_factory
 from nets.attention.attention_factory import ATTENTION_MODULES
 from registry import Table
 from tf_compat import few_runs, tf
@@ -33,7 +33,14 @@ FAMILIES = (
   'mobilenet_v2_035',
   'mobilenet_v3_small',
   'inception_v1',
+  'inception_v2',
+  'inception_v3',
+  'inception_v4',
+  'inception_resnet_v2',
   'nasnet_mobile',
+  'pnasnet_mobile',
+  'vgg_a',
+  'overfeat',
 )
 # Each family with one attention module, in turn, before the classifier.
 MODELS = [
@@ -59,6 +66,25 @@ assert not {'tf_compat', 'nets', 'tf_slim'} & {*sys.modules}
 @pytest.fixture
 def short_networks(monkeypatch):
   """Makes the networks shorter, and the tests' own known."""
+  repeat, head = inception_resnet_v2.repeat, heads.fc_conv_head
+
+  def once(net, scope, name, count, *args):
+    return repeat(net, scope, name, 1, *args)
+
+  monkeypatch.setattr(inception_resnet_v2, 'repeat', once)
+  # One of the cells that are repeated, the last, whose name others read.
+  stem_and_cells = inception_v4.LAYERS
+  monkeypatch.setattr(
+    inception_v4,
+    'LAYERS',
+    (*stem_and_cells[:6], *stem_and_cells[9:12], *stem_and_cells[18:22]),
+  )
+  # The weights of fc6 would be 400 MB.
+  monkeypatch.setattr(
+    heads,
+    'fc_conv_head',
+    lambda *args, **options: head(*args, **{**options, 'width': 64}),
+  )
   specs = [
     *map(tiny_network.shortened, nets_factory.NETWORKS.values()),
     tiny_network.TINY,
