@@ -31,6 +31,7 @@ def exclusive(
     UserError: if another process has locked it, or it is not writable.
   """
   lock = filelock.FileLock(pathlib.Path(folder, _FILE), timeout=0)
+  is_new = not os.path.exists(folder)
   try:
     os.makedirs(folder, exist_ok=True)
     lock.acquire()
@@ -51,8 +52,10 @@ def exclusive(
   finally:
     with contextlib.suppress(OSError):  # The folder may be deleted.
       if os.listdir(folder) == [_FILE]:
-        # A refused command leaves no file behind.
+        # A refused command leaves nothing behind.
         os.unlink(os.path.join(folder, _FILE))
+        if is_new:
+          os.rmdir(folder)
     lock.release()
 
 
