@@ -101,7 +101,7 @@ def linker(folder: str | None) -> Iterator[Write]:
   if folder is None:
     yield lambda prediction: None
   else:
-    yield lambda prediction: _link(prediction, pathlib.Path(folder))
+    yield _Linker(pathlib.Path(folder)).link
 
 
 def check(output: str | None, embeddings: str | None) -> None:
@@ -124,17 +124,35 @@ def check_empty(sort_into: str) -> None:
     )
 
 
-def _link(prediction: Prediction, folder: pathlib.Path) -> None:
-  """Links an image into a folder of its best class."""
-  source = pathlib.Path(prediction.file).absolute()
-  name = prediction.names[0].replace(os.sep, '_')
-  target = folder / name / source.name
-  target.parent.mkdir(parents=True, exist_ok=True)
-  number = 1
-  while os.path.lexists(target) and not target.samefile(source):
-    number += 1
-    target = target.with_name(f'{source.stem}-{number}{source.suffix}')
-  if not os.path.lexists(target):
+class _Linker:
+  """Links images into folders of their best classes.
+
+  Args:
+    folder: the folder of these.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    self._folder = folder
+    self._linked: set[tuple[pathlib.Path, pathlib.Path]] = set()
+    # Path of a link -> the number of the last image of its name.
+    self._numbers: dict[pathlib.Path, int] = {}
+
+  def link(self, prediction: Prediction) -> None:
+    """Links an image; one that is linked there already is left out."""
+    source = pathlib.Path(prediction.file).absolute()
+    name = prediction.names[0].replace(os.sep, '_')
+    target = first = self._folder / name / source.name
+    if (target.parent, source) in self._linked:
+      return
+    self._linked.add((target.parent, source))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    number = self._numbers.get(first, 0)
+    # Another image may have the name with a number.
+    while number == 0 or os.path.lexists(target):
+      number += 1
+      if number > 1:
+        target = first.with_name(f'{source.stem}-{number}{source.suffix}')
+    self._numbers[first] = number
     target.symlink_to(source)
 
 
