@@ -196,7 +196,13 @@ def _calibration(
     return []
   count = setup.job.calibration_images
   batches = samples.read(setup, dataset, count, shuffle=True)
-  return [batch.pixels for batch in batches]
+  pixels = [batch.pixels for batch in batches]
+  if not pixels:
+    raise UserError(
+      f'No training record of {dataset.name} can be read, and int8 takes its '
+      'ranges from them: convert it again, or take --quantize=float16.'
+    )
+  return pixels
 
 
 def _describe(

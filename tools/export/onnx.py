@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -156,23 +157,57 @@ def write_int8(
     class_names: the names of the classes.
     path: the file.
     calibration: pixels [N, H, W, C] that int8 takes its ranges from.
+
+  Raises:
+    UserError: if ONNX Runtime cannot quantize it.
   """
   import onnx
+
+  prepared = path.with_suffix('.prepared.onnx')
+  try:
+    with _quiet():
+      _quantize(source, prepared, path, calibration)
+  except Exception as error:
+    lines = str(error).splitlines() or [repr(error)]
+    raise UserError(
+      f'ONNX Runtime cannot quantize the model: {lines[-1].rstrip(".")}. Omit '
+      '--quantize=int8, or leave onnx out of --formats.'
+    ) from error
+  finally:
+    prepared.unlink(missing_ok=True)
+  model = onnx.load(str(path))
+  onnx.helper.set_model_props(model, _properties(class_names))
+  onnx.save(model, str(path))
+
+
+def _quantize(
+  source: pathlib.Path,
+  prepared: pathlib.Path,
+  path: pathlib.Path,
+  calibration: Iterable[np.ndarray],
+) -> None:
+  """Writes the int8 model of a file, and on the way the prepared one."""
   from onnxruntime import quantization
   from onnxruntime.quantization import shape_inference
 
-  logging.getLogger().setLevel(logging.ERROR)
-  prepared = path.with_suffix('.prepared.onnx')
   shape_inference.quant_pre_process(
     str(source), str(prepared), skip_symbolic_shape=True
   )
   quantization.quantize_static(
     str(prepared), str(path), _reader(calibration), per_channel=True
   )
-  prepared.unlink()
-  model = onnx.load(str(path))
-  onnx.helper.set_model_props(model, _properties(class_names))
-  onnx.save(model, str(path))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Drops warnings of the quantization, which logs by the root logger."""
+  log = logging.getLogger()
+  level = log.level
+  log.setLevel(logging.ERROR)
+  try:
+    yield
+  finally:
+    log.setLevel(level)
 
 
 def _properties(class_names: Sequence[str]) -> dict[str, str]:

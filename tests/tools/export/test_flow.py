@@ -1,6 +1,7 @@
 """The flow of an export: what is refused when, and who is asked."""
 
 import importlib.util
+import logging
 import types
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from engine.config.jobs import ExportJob
 from errors import UserError
-from tools.export import export, proof, samples
+from tools.export import export, onnx, proof, samples
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
@@ -95,3 +96,23 @@ def test_the_checkpoint_is_judged_as_evaluation_judges_it(
   result = evaluate()
   assert first.accuracy == exported.accuracy == result.metrics['Accuracy']
   assert exported.max_difference < 1e-5
+
+
+def test_int8_without_a_record_to_calibrate_is_refused(monkeypatch):
+  monkeypatch.setattr(samples, 'read', lambda *_, shuffle: iter([]))
+  setup = types.SimpleNamespace(job=types.SimpleNamespace(calibration_images=9))
+  dataset = types.SimpleNamespace(name='fish')
+  with pytest.raises(UserError, match='No training record of fish can be read'):
+    export._calibration(setup, dataset)
+
+
+def test_a_model_that_onnx_cannot_quantize_is_refused_quietly(tmp_path):
+  """With the root logger, by which the quantization logs, as it was."""
+  (tmp_path / 'model.onnx').write_bytes(b'no model')
+  level = logging.getLogger().level
+  with pytest.raises(
+    UserError, match=r'cannot quantize the model: .*Omit --quan'
+  ):
+    onnx.write_int8(tmp_path / 'model.onnx', 'ab', tmp_path / 'int8.onnx', [])
+  assert logging.getLogger().level == level
+  assert [path.name for path in tmp_path.iterdir()] == ['model.onnx']
