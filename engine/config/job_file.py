@@ -51,14 +51,20 @@ def write(
   files.write_json(pathlib.Path(folder or job.train_dir, 'job.json'), content)
 
 
-def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
+def read(
+  folder: str | pathlib.Path, remedy: str = _REMEDY
+) -> dict[str, Any] | None:
   """Reads the job.json of a folder; None if there is none.
+
+  Args:
+    folder: the folder.
+    remedy: what to do about a damaged one.
 
   Raises:
     UserError: if the file is not a valid job.
   """
   path = pathlib.Path(folder, 'job.json')
-  content = files.read_json(path, _kinds(), _REMEDY)
+  content = files.read_json(path, _kinds(), remedy)
   if content is None:
     return None
   # Earlier versions had no other padding.
@@ -68,7 +74,7 @@ def read(folder: str | pathlib.Path) -> dict[str, Any] | None:
     ('channels', (1, 3)),
   ):
     if name in content and content[name] not in valid:
-      raise UserError(f'{path} has {content[name]} for {name}. {_REMEDY}')
+      raise UserError(f'{path} has {content[name]} for {name}. {remedy}')
   return content
 
 

@@ -774,7 +774,8 @@ class ReportJob(Options):
   )
   output: str | None = option(
     None,
-    'HTML file to write; report.html in the first run folder if not set.',
+    'HTML file to write; if not set, report.html in the run folder, or '
+    'report_of_runs.html in the first of several.',
     path=True,
   )
   dataset_dir: str | None = option(

@@ -28,10 +28,11 @@ MAX_GATES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """A picture: what it shows, and its data URL."""
+  """A picture: what it shows, its data URL, and whether it is a gate's."""
 
   caption: str
   url: str
+  is_gate: bool = False
 
 
 def of_mistakes(
@@ -116,17 +117,15 @@ def _pictures(
   pictures = {}
   for index, image in explained.items():
     heat = image.explanation.grad_cam
-    maps = {f'Grad-CAM for {image.explained}': plot.relative(heat)}
-    for point, (low, high) in scales.items():
-      gate = image.explanation.gates[point]
-      maps[f'gate {point}'] = plot.stretched(gate, low, high)
+    heat = plot.overlay(image.image, plot.relative(heat))
     pictures[index] = [
       Picture('image', _url(plot.enlarge(image.image))),
-      *(
-        Picture(caption, _url(plot.overlay(image.image, values)))
-        for caption, values in maps.items()
-      ),
+      Picture(f'Grad-CAM for {image.explained}', _url(heat)),
     ]
+    for point, (low, high) in scales.items():
+      gate = plot.stretched(image.explanation.gates[point], low, high)
+      gate = plot.overlay(image.image, gate)
+      pictures[index].append(Picture(f'gate {point}', _url(gate), True))
   return pictures
 
 

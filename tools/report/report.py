@@ -27,6 +27,8 @@ from tools.report.pictures import Picture
 from tools.report.run import Results, Run
 
 FILE = 'report.html'
+# Of several runs, so that it does not replace that of the first.
+FILE_OF_SEVERAL = 'report_of_runs.html'
 MAX_BYTES = 5_000_000
 # Mistakes, classes and pairs of a run that are shown at most; what makes the
 # page larger than MAX_BYTES is tried again with the next ones.
@@ -75,6 +77,12 @@ class Section:
     """The run's evaluation."""
     return self.run.results
 
+  @property
+  def picture_kinds(self) -> str:
+    """What the pictures show beside the images: Grad-CAM, and gates if any."""
+    shown = [picture for each in self.pictures.values() for picture in each]
+    return 'Grad-CAM and gates' if any(p.is_gate for p in shown) else 'Grad-CAM'
+
 
 def report(job: ReportJob, explicit: Collection[str] = frozenset()) -> Report:
   """Writes a page about one or several runs.
@@ -93,7 +101,8 @@ def report(job: ReportJob, explicit: Collection[str] = frozenset()) -> Report:
       '--train_dir is required: the run folder, or several, separated by commas.'
     )
   runs = [run_lib.read(expand_path(folder)) for folder in folders]
-  path = job.output or os.path.join(runs[0].folder, FILE)
+  name = FILE if len(runs) == 1 else FILE_OF_SEVERAL
+  path = job.output or os.path.join(runs[0].folder, name)
   _check_output(path)
   sections = [_section(run, job) for run in runs]
   page = render(sections)

@@ -57,6 +57,9 @@ _RESULTS = {
   ],
 }
 _REMEDY = 'Delete it, and evaluate the checkpoint again.'
+_JOB_REMEDY = (
+  'Repair it, or delete it: the page then lacks how the run was trained.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +171,7 @@ def read(folder: str) -> Run:
     UserError: if there is no run, or one of its files is damaged.
   """
   path = pathlib.Path(folder)
-  job = job_file.read(path) if path.is_dir() else None
+  job = job_file.read(path, _JOB_REMEDY) if path.is_dir() else None
   progress = path / progress_csv.FILE
   if job is None and not progress.exists():
     problem = 'has neither job.json nor progress.csv'

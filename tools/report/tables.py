@@ -26,6 +26,12 @@ METRICS = {
 LOWER_IS_BETTER = ('loss', 'expected_calibration_error')
 # Most classes of a matrix whose cells have room for their counts.
 MAX_MATRIX = 30
+# What finished.json names as the reason -> how a page says it.
+_REASONS = {
+  'max_number_of_steps': 'its last step',
+  'early_stop': 'an early stop, as the evaluations got no better',
+  'non_finite': 'divergence: the loss was no number',
+}
 # Option -> what it is called among the settings of a run.
 _SETTINGS = {
   'recipe': 'recipe',
@@ -92,7 +98,7 @@ def settings(run: Run) -> Iterator[tuple[str, str]]:
     share = f', {run.step * epochs:.3g} epochs' if epochs else ''
     yield 'steps', f'{run.step:,}{share}'
   reason = run.finished['reason'] if run.finished else 'not finished'
-  yield 'ended by', reason
+  yield 'ended by', _REASONS.get(reason, reason)
   if run.seconds is not None:
     yield 'time', duration(run.seconds)
   for option, name in _SETTINGS.items():

@@ -115,3 +115,15 @@ def test_the_matrix_is_ordered_by_confusion(browser, page):
     "[...document.querySelectorAll('.switch')][0].children[1].ariaPressed"
   )
   assert browser.run(pressed) == 'true'
+
+
+@pytest.mark.parametrize('width', [400, 1400])
+def test_a_table_wider_than_the_page_says_that_it_scrolls(browser, page, width):
+  browser.open(page, width)
+  wide, told = browser.run(
+    "[...document.querySelectorAll('.scroll')].reduce((all, box) => {"
+    'all[0].push(box.scrollWidth > box.clientWidth);'
+    'all[1].push(!box.previousElementSibling.hidden); return all; }, [[], []])'
+  )
+  assert told == wide
+  assert any(wide) == (width == 400)

@@ -12,6 +12,7 @@ import pytest
 
 from engine.config.jobs import ReportJob
 from engine.evaluation import calibration
+from engine.run_dir import run_status
 from errors import UserError
 from tools.report import pictures
 from tools.report import report as report_lib
@@ -198,6 +199,7 @@ def test_training_ends_with_a_report_that_shows_its_mistakes(train_job):
   assert 0 < wrong <= 23
   # The image, Grad-CAM, and a gate of each map size.
   assert text.count('<img') == 4 * min(12, wrong)
+  assert 'Grad-CAM and gates: from dark blue' in text
   assert Page(text).open == []
   (folder / 'report.html').unlink()
   evaluated = (folder / 'eval' / 'results.csv').read_text()
@@ -218,6 +220,7 @@ def test_records_that_are_not_there_have_no_pictures(train_job, digits, report):
   written, text = report(job.train_dir, dataset_dir=str(digits))
   assert written.notes == []
   assert '<img' in text
+  assert 'Grad-CAM: from dark blue' in text
 
 
 @pytest.mark.parametrize('other', [None, {'label': 2}, {'name': 'other.jpg'}])
@@ -269,6 +272,54 @@ def test_several_runs_stand_side_by_side(make_run, evaluate, report):
     index == best for index in range(2)
   ]
   assert 'cannot be compared' not in text
+
+
+def test_marks_are_explained_where_there_are_any(make_run, evaluate, report):
+  one, two = make_run('one'), make_run('two', learning_rate=0.25)
+  _, text = report(one, two)
+  assert '<caption>Lines marked ≠ differ.</caption>' in text
+  _, text = report(one, one)
+  assert '≠' not in text
+  evaluate(one, seed=1)
+  evaluate(two, seed=2)
+  _, text = report(one, two)
+  assert '<caption>Lines marked ≠ differ; ★ is the best.</caption>' in text
+
+
+def test_several_runs_do_not_replace_the_report_of_the_first(make_run, report):
+  one, two = make_run('one'), make_run('two')
+  report(one, output=None)
+  single = (one / 'report.html').read_text()
+  written, _ = report(one, two, output=None)
+  assert written.path == str(one / 'report_of_runs.html')
+  assert (one / 'report.html').read_text() == single
+
+
+@pytest.mark.parametrize(
+  ('reason', 'words'),
+  [
+    ('max_number_of_steps', 'its last step'),
+    ('early_stop', 'an early stop, as the evaluations got no better'),
+    ('non_finite', 'divergence: the loss was no number'),
+  ],
+)
+def test_why_a_run_ended_is_told_in_words(make_run, report, reason, words):
+  folder = make_run()
+  run_status.write_finished(str(folder), reason, 30)
+  _, text = report(folder)
+  assert ['ended by', words] in Page(text).tables['run-1-settings']
+
+
+def test_a_damaged_job_is_refused_without_advice_on_other_flags(
+  make_run, report
+):
+  folder = make_run()
+  (folder / 'job.json').write_text('{')
+  with pytest.raises(UserError, match='the page then lacks how'):
+    report(folder)
+  (folder / 'job.json').unlink()
+  _, text = report(folder)
+  assert ['network', 'unknown'] in Page(text).tables['run-1-settings']
 
 
 def test_runs_on_other_records_are_not_compared(make_run, evaluate, report):

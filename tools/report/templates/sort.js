@@ -56,3 +56,14 @@ for (const group of document.querySelectorAll('.switch')) {
     });
   }
 }
+
+// Says where a table is wider than the page, which hides its last columns.
+for (const box of document.querySelectorAll('.scroll')) {
+  const hint = document.createElement('p');
+  hint.className = 'soft hint';
+  hint.textContent = 'Scroll the table sideways for more columns →';
+  box.before(hint);
+  const update = () => { hint.hidden = box.scrollWidth <= box.clientWidth; };
+  update();
+  new ResizeObserver(update).observe(box);
+}
