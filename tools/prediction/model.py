@@ -279,7 +279,9 @@ def _inputs(
   parts = tf.data.Dataset.from_generator(
     images, (tf.int64, tf.string), (some, some)
   )
-  inputs = parts.unbatch().map(transform, num_parallel_calls=tf.data.AUTOTUNE)
+  # The next part is read while this one is decoded.
+  single = parts.prefetch(1).unbatch()
+  inputs = single.map(transform, num_parallel_calls=tf.data.AUTOTUNE)
   return inputs.batch(batch_size).prefetch(2)
 
 
