@@ -176,6 +176,15 @@ def run_all(requests):
   )
 
 
+def test_no_family_is_missing():
+  def family(name):
+    build = nets_factory.NETWORKS[name].build
+    return getattr(build, 'func', build).__module__
+
+  families = {family(name) for name in nets_factory.NETWORKS}
+  assert {family(name) for name in FAMILIES} == families
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('group', range(GROUPS))
 def test_all_formats_agree_with_the_network(group, short_networks, tmp_path):
