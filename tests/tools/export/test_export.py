@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 import tiny_network
 
-from nets import heads, inception_resnet_v2, inception_v4, nets_factory
+from nets import (
+  heads,
+  inception_resnet_v2,
+  inception_v3,
+  inception_v4,
+  nets_factory,
+)
 from nets.attention.attention_factory import ATTENTION_MODULES
 from registry import Table
 from tf_compat import few_runs, tf
@@ -48,6 +54,11 @@ MODELS = [
   for number, name in enumerate(FAMILIES)
 ] + [('tiny', kind, None) for kind in KINDS]
 GROUPS = 3
+# Of cells that are repeated, the last, whose name others read.
+KEPT_LAYERS = {
+  inception_v3: (slice(-8), slice(-5, None)),
+  inception_v4: (slice(6), slice(9, 12), slice(18, 22)),
+}
 # In int8, LiteRT divides by quantized variances, which may be zero.
 NOT_INT8 = {'simam_block'}
 
@@ -72,13 +83,9 @@ def short_networks(monkeypatch):
     return repeat(net, scope, name, 1, *args)
 
   monkeypatch.setattr(inception_resnet_v2, 'repeat', once)
-  # One of the cells that are repeated, the last, whose name others read.
-  stem_and_cells = inception_v4.LAYERS
-  monkeypatch.setattr(
-    inception_v4,
-    'LAYERS',
-    (*stem_and_cells[:6], *stem_and_cells[9:12], *stem_and_cells[18:22]),
-  )
+  for module, kept in KEPT_LAYERS.items():
+    layers = [layer for part in kept for layer in module.LAYERS[part]]
+    monkeypatch.setattr(module, 'LAYERS', layers)
   # The weights of fc6 would be 400 MB.
   monkeypatch.setattr(
     heads,
