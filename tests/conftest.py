@@ -100,6 +100,14 @@ def graph():
     yield graph
 
 
+@pytest.fixture
+def short_networks(monkeypatch):
+  """Makes networks with few of the blocks that they repeat; 'tiny' is known."""
+  import tiny_network
+
+  tiny_network.shorten(monkeypatch.setattr)
+
+
 @pytest.fixture(scope='session')
 def digits(tmp_path_factory) -> pathlib.Path:
   """40 training and 23 test records; never changed by a test."""

@@ -3,7 +3,13 @@
 import dataclasses
 import functools
 
-from nets import nets_factory
+from nets import (
+  heads,
+  inception_resnet_v2,
+  inception_v3,
+  inception_v4,
+  nets_factory,
+)
 from nets.attention.attend import BLOCK, CLASS, STAGE, attend
 from nets.spec import NetworkSpec
 from registry import Table
@@ -69,14 +75,46 @@ def plain_arg_scope(weight_decay, batch_norm_decay=None):
 PLAIN = dataclasses.replace(TINY, name='tiny_plain', arg_scope=plain_arg_scope)
 
 
-def shortened(spec):
-  """Returns a network with few of the blocks that it repeats."""
+# Of cells that are repeated, the last, whose name others read.
+_KEPT_LAYERS = {
+  inception_v3: (slice(-8), slice(-5, None)),
+  inception_v4: (slice(6), slice(9, 12), slice(18, 22)),
+}
+
+
+def shorten(set_attribute) -> None:
+  """Leaves few of the blocks that networks repeat; makes TINY known.
+
+  Args:
+    set_attribute: a MonkeyPatch's setattr.
+  """
+  repeat, head = inception_resnet_v2.repeat, heads.fc_conv_head
+
+  def once(net, scope, name, count, *args):
+    return repeat(net, scope, name, 1, *args)
+
+  def narrow(*args, **options):
+    return head(*args, **{**options, 'width': 64})
+
+  set_attribute(inception_resnet_v2, 'repeat', once)
+  for module, kept in _KEPT_LAYERS.items():
+    layers = [layer for part in kept for layer in module.LAYERS[part]]
+    set_attribute(module, 'LAYERS', layers)
+  # The weights of fc6 would be 400 MB.
+  set_attribute(heads, 'fc_conv_head', narrow)
+  specs = map(_shortened, nets_factory.NETWORKS.values())
+  set_attribute(nets_factory, 'NETWORKS', Table('network', [*specs, TINY]))
+
+
+def _shortened(spec):
+  """Returns a network with few blocks of those that its options count."""
   if not isinstance(spec.build, functools.partial):
     return spec
   options = dict(spec.build.keywords)
   if plan := options.get('plan'):
-    units = (1,) * len(plan.units)
-    options['plan'] = plan._replace(units=units)
+    # One unit of the second stage keeps the size of its input.
+    units = [min(2 if i == 1 else 1, n) for i, n in enumerate(plan.units)]
+    options['plan'] = plan._replace(units=tuple(units))
   if 'growth' in options:
     options['blocks'] = (2,) * len(options['blocks'])
   if config := options.get('config'):

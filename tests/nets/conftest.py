@@ -1,6 +1,5 @@
 """Fixtures that build each network once, without and with attention."""
 
-import contextlib
 import dataclasses
 import gzip
 import json
@@ -10,12 +9,11 @@ import zlib
 
 import numpy as np
 import pytest
-from network_lists import DEEP_WITH_ATTENTION, QUICK, STRUCTURES, shortened
+import tiny_network
+from network_lists import DEEP_WITH_ATTENTION, QUICK, STRUCTURES
 
 from nets import nets_factory
 from nets.attention.attention_factory import get_attention
-from nets.spec import NetworkSpec
-from registry import Table
 from tf_compat import few_runs, slim, tf
 
 GOLDEN = pathlib.Path(__file__).parent.parent / 'golden'
@@ -142,45 +140,31 @@ def inference(key) -> Built:
 
 
 @pytest.fixture(scope='module')
-def short_network(trained_key) -> NetworkSpec:
-  """The network with few of the blocks that it repeats."""
-  return shortened(nets_factory.NETWORKS[trained_key.split('+')[0]])
-
-
-@contextlib.contextmanager
-def _as_only_network(spec):
-  """Makes get_network_fn build a spec."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(nets_factory, 'NETWORKS', Table('network', [spec]))
-    yield
+def short_inference(trained_key) -> Built:
+  """The shortened network for inference, to be compared with training."""
+  return build_short(trained_key, is_training=False)
 
 
 @pytest.fixture(scope='module')
-def short_inference(trained_key, short_network) -> Built:
-  """The short network for inference, to be compared with training."""
-  return build_short(trained_key, short_network, is_training=False)
-
-
-@pytest.fixture(scope='module')
-def training(trained_key, short_network) -> Built:
-  """The short network for training on two small noise images, with gradients."""
-  built = build_short(trained_key, short_network, is_training=True)
+def training(trained_key) -> Built:
+  """The shortened network for training, with gradients."""
+  built = build_short(trained_key, is_training=True)
+  ends = built.end_points
   with built.graph.as_default():
-    heads = [
-      built.end_points[k] for k in ('AuxLogits',) if k in built.end_points
-    ]
-    for head in (built.logits, *heads):
+    for head in (built.logits, *(ends[k] for k in ('AuxLogits',) if k in ends)):
       tf.losses.sparse_softmax_cross_entropy([1, 2], head)
     loss = slim.losses.get_total_loss()
     gradients = tf.gradients(loss, tf.trainable_variables())
   return dataclasses.replace(built, loss=loss, gradients=gradients)
 
 
-def build_short(key: str, network: NetworkSpec, is_training: bool) -> Built:
-  """Builds a short network for two small noise images and ten classes."""
+def build_short(key: str, is_training: bool) -> Built:
+  """Builds a shortened network for two small noise images and ten classes."""
   name, attention = key.split('+')
-  side = max(network.min_image_size, min(network.image_size, 64))
-  with _as_only_network(network), tf.Graph().as_default() as graph:
+  with pytest.MonkeyPatch.context() as patch, tf.Graph().as_default() as graph:
+    tiny_network.shorten(patch.setattr)
+    network = nets_factory.NETWORKS[name]
+    side = max(network.min_image_size, min(network.image_size, 64))
     tf.set_random_seed(0)
     noise = np.random.default_rng(0).uniform(-1, 1, (2, side, side, 3))
     images = tf.constant(noise, tf.float32)

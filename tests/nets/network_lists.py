@@ -1,10 +1,5 @@
 """The networks that tests build: in the quick tests, and for each structure."""
 
-import dataclasses
-import functools
-
-from nets.spec import NetworkSpec
-
 # A network alone is built without attention, with SE and with CBAM. All others
 # are in the slow tests.
 QUICK = {
@@ -59,22 +54,3 @@ DEEP_WITH_ATTENTION = {
   for attention in ('se_block', 'cbam_block')
   if (depth, attention) != (200, 'cbam_block')
 }
-
-
-def shortened(spec: NetworkSpec) -> NetworkSpec:
-  """Returns a network with few of the blocks that it repeats."""
-  if not isinstance(spec.build, functools.partial):
-    return spec
-  options = dict(spec.build.keywords)
-  if plan := options.get('plan'):
-    # In the second stage a unit follows one that strides.
-    units = tuple(
-      min(count, 1 + (i == 1)) for i, count in enumerate(plan.units)
-    )
-    options['plan'] = plan._replace(units=units)
-  if 'growth' in options:
-    options['blocks'] = (2,) * len(options['blocks'])
-  if config := options.get('config'):
-    options['config'] = dataclasses.replace(config, cells=3)
-  build = functools.partial(spec.build.func, **options)
-  return dataclasses.replace(spec, build=build)

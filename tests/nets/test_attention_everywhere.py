@@ -4,13 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from network_lists import QUICK, STRUCTURES, shortened
+import tiny_network
+from network_lists import QUICK, STRUCTURES
 
 from nets import nets_factory
 from nets.attention.attend import BLOCK, CLASS, STAGE, VARIABLES
 from nets.attention.attention_factory import ATTENTION_MODULES
-from nets.nets_factory import NETWORKS
-from registry import Table
 from tf_compat import few_runs, tf
 
 
@@ -62,12 +61,12 @@ class Built:
 
 
 def build(name: str) -> Built:
-  network = shortened(NETWORKS[name])
   module = Everything(len(ATTENTION_MODULES) if name in TRAINED else TURN)
-  side = max(network.min_image_size, min(network.image_size, 64))
   with pytest.MonkeyPatch.context() as patch, tf.Graph().as_default() as graph:
-    patch.setattr(nets_factory, 'NETWORKS', Table('network', [network]))
+    tiny_network.shorten(patch.setattr)
     patch.setattr(nets_factory, 'get_attention', lambda *_: module)
+    network = nets_factory.NETWORKS[name]
+    side = max(network.min_image_size, min(network.image_size, 64))
     tf.set_random_seed(0)
     images = tf.random_uniform([2, side, side, 3], -1, 1, seed=0)
     logits, _ = nets_factory.get_network_fn(name, 10, 1e-4, is_training=True)(

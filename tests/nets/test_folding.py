@@ -4,12 +4,10 @@ import operator
 
 import numpy as np
 import pytest
-import tiny_network
 from network_lists import QUICK, STRUCTURES
 
 from nets import features, folding, nets_factory
 from nets.attention.attention_factory import ATTENTION_MODULES
-from registry import Table
 from tf_compat import few_runs, slim, tf
 
 SHAPE = 2, 9, 9, 6
@@ -148,16 +146,6 @@ def test_a_check_of_the_images_is_not_dropped(graph):
     output = conv(tf.identity(images))
   with pytest.raises(ValueError, match='assert_positive'):
     folding.fold(images, output)
-
-
-@pytest.fixture
-def short_networks(monkeypatch):
-  """Makes the networks shorter, and the tests' own known."""
-  specs = [
-    *map(tiny_network.shortened, nets_factory.NETWORKS.values()),
-    tiny_network.TINY,
-  ]
-  monkeypatch.setattr(nets_factory, 'NETWORKS', Table('network', specs))
 
 
 @pytest.mark.parametrize(

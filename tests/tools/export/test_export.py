@@ -8,17 +8,11 @@ import types
 
 import numpy as np
 import pytest
-import tiny_network
 
 from nets import (
-  heads,
-  inception_resnet_v2,
-  inception_v3,
-  inception_v4,
   nets_factory,
 )
 from nets.attention.attention_factory import ATTENTION_MODULES
-from registry import Table
 from tf_compat import few_runs, tf
 from tools.export import network, onnx, proof, runtimes, saved_model, tflite
 
@@ -54,11 +48,6 @@ MODELS = [
   for number, name in enumerate(FAMILIES)
 ] + [('tiny', kind, None) for kind in KINDS]
 GROUPS = 3
-# Of cells that are repeated, the last, whose name others read.
-KEPT_LAYERS = {
-  inception_v3: (slice(-8), slice(-5, None)),
-  inception_v4: (slice(6), slice(9, 12), slice(18, 22)),
-}
 # In int8, LiteRT divides by quantized variances, which may be zero.
 NOT_INT8 = {'simam_block'}
 
@@ -72,31 +61,6 @@ for kind, model, pixels, result in json.loads(sys.argv[2]):
   np.save(result, run(np.load(pixels)))
 assert not {'tf_compat', 'nets', 'tf_slim'} & {*sys.modules}
 """
-
-
-@pytest.fixture
-def short_networks(monkeypatch):
-  """Makes the networks shorter, and the tests' own known."""
-  repeat, head = inception_resnet_v2.repeat, heads.fc_conv_head
-
-  def once(net, scope, name, count, *args):
-    return repeat(net, scope, name, 1, *args)
-
-  monkeypatch.setattr(inception_resnet_v2, 'repeat', once)
-  for module, kept in KEPT_LAYERS.items():
-    layers = [layer for part in kept for layer in module.LAYERS[part]]
-    monkeypatch.setattr(module, 'LAYERS', layers)
-  # The weights of fc6 would be 400 MB.
-  monkeypatch.setattr(
-    heads,
-    'fc_conv_head',
-    lambda *args, **options: head(*args, **{**options, 'width': 64}),
-  )
-  specs = [
-    *map(tiny_network.shortened, nets_factory.NETWORKS.values()),
-    tiny_network.TINY,
-  ]
-  monkeypatch.setattr(nets_factory, 'NETWORKS', Table('network', specs))
 
 
 class Exported:
