@@ -30,7 +30,7 @@ MAX_MATRIX = 30
 _REASONS = {
   'max_number_of_steps': 'its last step',
   'early_stop': 'an early stop, as the evaluations got no better',
-  'non_finite': 'divergence: the loss was no number',
+  'non_finite': 'divergence: a loss or weight was not finite',
 }
 # Option -> what it is called among the settings of a run.
 _SETTINGS = {

@@ -300,7 +300,7 @@ def test_several_runs_do_not_replace_the_report_of_the_first(make_run, report):
   [
     ('max_number_of_steps', 'its last step'),
     ('early_stop', 'an early stop, as the evaluations got no better'),
-    ('non_finite', 'divergence: the loss was no number'),
+    ('non_finite', 'divergence: a loss or weight was not finite'),
   ],
 )
 def test_why_a_run_ended_is_told_in_words(make_run, report, reason, words):
