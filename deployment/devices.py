@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tf_compat import tf
 
+# In tensorflow.core.protobuf.rewriter_config_pb2.
+_ONE_ITERATION = 1
 # Grappler's rewriter for each precision: bfloat16 for CPUs, float16 for GPUs.
 _REWRITERS = {
   'bfloat16': 'auto_mixed_precision_onednn_bfloat16',
@@ -36,9 +38,12 @@ def session_config(
     config.device_count['CPU'] = cpus
   # An evaluation beside the training needs GPU memory too.
   config.gpu_options.allow_growth = True
+  rewrite = config.graph_options.rewrite_options
+  # A second pass of all optimizations takes as long as the first, seconds for
+  # large networks, and makes no step faster.
+  rewrite.meta_optimizer_iterations = _ONE_ITERATION
   rewriter = _REWRITERS.get(mixed_precision or '')
   if rewriter:
-    rewrite = config.graph_options.rewrite_options
     setattr(rewrite, rewriter, rewrite.ON)
     if served and mixed_precision == 'bfloat16':
       # Servers refuse fused operations in bfloat16, which only oneDNN has.
