@@ -24,7 +24,7 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -66,19 +66,22 @@ def random_batch(spec: Spec):
 # The sides: functions that build a step, compiled and ready to run.
 
 
-def slim_step(spec: Spec, fold: bool = True) -> Step:
+def slim_step(
+  spec: Spec, fold: bool = True, build_network: Callable | None = None
+) -> Step:
   """Returns session.run of the graph, in the precision of a spec.
 
   Args:
     spec: what to compute.
     fold: whether to fold batch norm for inference, as evaluation does.
+    build_network: builds images and logits of a spec in place of `build`.
   """
   from deployment.devices import session_config
   from nets import folding
   from tf_compat import tf
 
   images, labels = random_batch(spec)
-  placeholder, fetch = build(spec)
+  placeholder, fetch = (build_network or build)(spec)
   fill = tf.no_op()
   if spec.training:
     fetch = train_op(fetch, tf.constant(labels))

@@ -20,6 +20,7 @@ created if it is missing. Every side runs in its own process, on all cores.
 
 import argparse
 import dataclasses
+import importlib
 import itertools
 import json
 import pathlib
@@ -32,6 +33,7 @@ from collections.abc import Callable, Iterator
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import networks
+from benchmarks.networks import Spec
 from benchmarks.turns import Step, measure, serve
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -46,37 +48,7 @@ TIMM = {
 TIMM_ATTENTION = {'resnet_v1_50'}
 
 
-@dataclasses.dataclass(frozen=True)
-class Spec:
-  """A step that a side computes; `onnx` is the file for OpenVINO."""
-
-  network: str
-  attention: str
-  training: bool
-  batch: int
-  image_size: int
-  onnx: str = ''
-
-  def plain(self) -> networks.Spec:
-    """Returns the step without attention, as in benchmarks/networks.py."""
-    return networks.Spec(
-      self.network, self.training, 'float32', self.batch, self.image_size
-    )
-
-
 # Sides of this environment.
-
-
-def slim(spec: Spec) -> Step:
-  """Returns a step of this project: training, or evaluation's graph."""
-  from nets import folding
-  from tf_compat import tf
-
-  images, logits = _build(spec)
-  fill = tf.no_op()
-  if not spec.training:
-    logits, fill = folding.fold(images, logits)
-  return _session_step(spec, images, logits, fill)
 
 
 def graph(spec: Spec) -> Step:
@@ -88,91 +60,42 @@ def graph(spec: Spec) -> Step:
   from registry import Table
 
   if spec.attention == 'none':
-    return _session_step(spec, *_build_tf_slim(spec))
+    return networks.slim_step(spec, fold=False, build_network=_build_tf_slim)
   modules = attention_factory.ATTENTION_MODULES
   formula = dataclasses.replace(
     modules[spec.attention], function=plain_attention.MODULES[spec.attention]
   )
   table = Table('attention module', [formula])
   with mock.patch.object(attention_factory, 'ATTENTION_MODULES', table):
-    return _session_step(spec, *_build(spec))
-
-
-def _build(spec: Spec):
-  """Builds the placeholder of images and the logits of this project."""
-  from nets.nets_factory import NETWORKS, get_network_fn
-
-  heads = (
-    {'create_aux_logits': False} if NETWORKS[spec.network].aux_logits else {}
-  )
-  fn = get_network_fn(
-    spec.network,
-    networks.CLASSES,
-    is_training=spec.training,
-    attention_module=spec.attention,
-  )
-  images = _placeholder(spec)
-  return images, fn(images, **heads)[0]
+    return networks.slim_step(spec, fold=False)
 
 
 def _build_tf_slim(spec: Spec):
   """Builds the placeholder of images and the logits of tf_slim.nets."""
-  from tf_slim.nets import resnet_v1
+  from tf_compat import slim, tf
 
-  import tf_compat
-
-  images = _placeholder(spec)
-  with tf_compat.slim.arg_scope(resnet_v1.resnet_arg_scope()):
+  resnet_v1 = importlib.import_module('tf_slim.nets.resnet_v1')
+  shape = [spec.batch, spec.image_size, spec.image_size, 3]
+  images = tf.placeholder(tf.float32, shape, 'images')
+  with slim.arg_scope(resnet_v1.resnet_arg_scope()):
     logits, _ = resnet_v1.resnet_v1_50(
       images, networks.CLASSES, is_training=spec.training
     )
-  return images, tf_compat.tf.reshape(logits, [spec.batch, networks.CLASSES])
+  return images, tf.reshape(logits, [spec.batch, networks.CLASSES])
 
 
-def _placeholder(spec: Spec):
-  from tf_compat import tf
-
-  shape = [spec.batch, spec.image_size, spec.image_size, 3]
-  return tf.placeholder(tf.float32, shape, 'images')
-
-
-def _session_step(spec: Spec, images, logits, fill=()) -> Step:
-  """Returns a step of a session whose variables are initialized."""
-  from deployment import devices
-  from tf_compat import tf
-
-  pixels, labels = networks.random_batch(spec.plain())
-  fetch = logits
-  if spec.training:
-    fetch = networks.train_op(logits, tf.constant(labels))
-  session = tf.Session(config=devices.session_config())
-  session.run(tf.global_variables_initializer())
-  session.run(fill)
-  return lambda: session.run(fetch, {images: pixels})
-
-
-def keras(spec: Spec) -> Step:
-  """Returns a step of keras.applications."""
-  return networks.keras_step(spec.plain(), jit_compile=False)
-
-
-def keras_xla(spec: Spec) -> Step:
-  """Returns a step of keras.applications, compiled by XLA."""
-  return networks.keras_step(spec.plain(), jit_compile=True)
-
-
-def export(spec: Spec) -> None:
-  """Writes the network with random weights to spec.onnx."""
+def export(spec: Spec, path: str) -> None:
+  """Writes the network with random weights as ONNX."""
   from tf_compat import tf
   from tools.export import network, onnx
 
   with tf.Session() as session:
-    _, logits = _build(spec)
+    _, logits = networks.build(spec)
     tf.nn.softmax(logits, name=network.PROBABILITIES)
-    session.run(tf.global_variables_initializer())
+    networks.initialize(session)
     frozen = network.freeze(session, lambda pixels: pixels)
   names = tuple(map(str, range(networks.CLASSES)))
-  onnx.write(frozen, names, pathlib.Path(spec.onnx))
+  onnx.write(frozen, names, pathlib.Path(path))
 
 
 # Sides of the environment of peers, in which TensorFlow is missing.
@@ -207,7 +130,7 @@ def _timm(spec: Spec):
 def _torch_step(spec: Spec, model) -> Step:
   import torch
 
-  pixels, labels = networks.random_batch(spec.plain())
+  pixels, labels = networks.random_batch(spec)
   images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
   labels = torch.from_numpy(labels)
   optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
@@ -226,13 +149,13 @@ def _torch_step(spec: Spec, model) -> Step:
   return train if spec.training else infer
 
 
-def openvino(spec: Spec) -> Step:
+def openvino(spec: Spec, path: str) -> Step:
   """Returns a step of the exported network in OpenVINO."""
   import openvino
 
-  pixels, _ = networks.random_batch(spec.plain())
+  pixels, _ = networks.random_batch(spec)
   core = openvino.Core()
-  model = core.read_model(spec.onnx)
+  model = core.read_model(path)
   model.reshape(pixels.shape)
   # OpenVINO would take bfloat16 where the processor has it.
   compiled = core.compile_model(
@@ -246,13 +169,13 @@ class Side:
   """One of the compared programs.
 
   Attributes:
-    step: builds its step.
+    step: builds its step of a Spec; of an ONNX file, too, for OpenVINO.
     of_peers: whether it runs in the environment of peers.
     modes: what it does.
     is_known: whether it has the network with the attention.
   """
 
-  step: Callable[[Spec], Step]
+  step: Callable[..., Step]
   of_peers: bool
   modes: tuple[str, ...]
   is_known: Callable[[Spec], bool]
@@ -276,10 +199,10 @@ def _always(spec: Spec) -> bool:
 
 
 SIDES = {
-  'slim': Side(slim, False, MODES, _always),
+  'slim': Side(networks.slim_step, False, MODES, _always),
   'graph': Side(graph, False, MODES, _has_graph),
-  'keras': Side(keras, False, MODES, _is_plain),
-  'keras_xla': Side(keras_xla, False, MODES, _is_plain),
+  'keras': Side(networks.SIDES['keras'], False, MODES, _is_plain),
+  'keras_xla': Side(networks.SIDES['keras_xla'], False, MODES, _is_plain),
   'timm': Side(timm, True, MODES, _has_timm),
   'inductor': Side(inductor, True, ('inference',), _has_timm),
   'openvino': Side(openvino, True, ('inference',), _always),
@@ -305,14 +228,16 @@ def environment(folder: pathlib.Path) -> pathlib.Path:
   return python
 
 
-def commands(spec: Spec, peers_python: pathlib.Path) -> dict[str, list[str]]:
+def commands(
+  spec: Spec, peers_python: pathlib.Path, onnx: str
+) -> dict[str, list[str]]:
   """Returns the command of each side that has the step."""
   mode = MODES[0] if spec.training else MODES[1]
   text = json.dumps(dataclasses.asdict(spec))
   return {
     name: [
       str(peers_python if side.of_peers else sys.executable),
-      __file__, name, text,
+      __file__, name, text, *([onnx] if side.step is openvino else []),
     ]
     for name, side in SIDES.items()
     if mode in side.modes and side.is_known(spec)
@@ -381,29 +306,31 @@ def main(options: argparse.Namespace) -> None:
   print('|---|---|' + '---:|' * len(SIDES))
   rows = itertools.product(options.modes, options.networks, options.attention)
   for mode, network, attention in rows:
+    size = options.image_size or NETWORKS[network].image_size
+    is_training = mode == 'training'
+    spec = Spec(network, is_training, 'float32', options.batch, size, attention)
     with tempfile.TemporaryDirectory() as folder:
-      spec = Spec(
-        network,
-        attention,
-        mode == 'training',
-        options.batch,
-        options.image_size or NETWORKS[network].image_size,
-        f'{folder}/model.onnx',
-      )
-      if not spec.training:
+      onnx = f'{folder}/model.onnx'
+      if not is_training:
         text = json.dumps(dataclasses.asdict(spec))
-        subprocess.run([sys.executable, __file__, 'export', text], check=True)
-      speeds = measure(commands(spec, python), options.turns, options.seconds)
+        subprocess.run(
+          [sys.executable, __file__, 'export', text, onnx], check=True
+        )
+      speeds = measure(
+        commands(spec, python, onnx), options.turns, options.seconds
+      )
     module = '' if attention == 'none' else f', {attention}'
     print(f'| {mode} | {network}{module} |', end=' ')
     print(' | '.join(cells(speeds)), '|', flush=True)
 
 
 if __name__ == '__main__':
-  if sys.argv[1:2] == ['export']:
-    export(Spec(**json.loads(sys.argv[2])))
-  elif sys.argv[1:2] and sys.argv[1] in SIDES:
-    wanted = Spec(**json.loads(sys.argv[2]))
-    serve(SIDES[sys.argv[1]].step(wanted), wanted.batch)
+  if len(sys.argv) > 2 and sys.argv[1] in (*SIDES, 'export'):
+    name, text, *paths = sys.argv[1:]
+    wanted = Spec(**json.loads(text))
+    if name == 'export':
+      export(wanted, *paths)
+    else:
+      serve(SIDES[name].step(wanted, *paths), wanted.batch)
   else:
     main(parse())

@@ -1,5 +1,6 @@
 """Sides of a comparison that take turns, each in a process of its own."""
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -50,10 +51,14 @@ class Worker:
     """Runs a turn; returns its images per second."""
     self._process.stdin.write(f'{seconds}\n')
     self._process.stdin.flush()
-    return float(self._answer())
+    answer = self._answer()
+    if not answer:
+      raise RuntimeError(f'{self._process.args} ended: see its message above.')
+    return float(answer)
 
   def close(self) -> None:
-    self._process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+      self._process.stdin.close()
     self._process.wait()
 
   def _answer(self) -> str:

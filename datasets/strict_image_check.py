@@ -39,10 +39,10 @@ def check(data: bytes, kind: str) -> None:
 def is_complete_jpeg(data: bytes) -> bool:
   """Whether a JPEG has an intact sequence of segments and scans, and an end.
 
-  Decoders reach that end whatever the data of the scans is. They differ only in
-  how they take the end of the file; so all refuse such a JPEG, or none. False of
-  odd ones: a sequential JPEG with several scans, of which TensorFlow may skip
-  the last ones, or arithmetic coding.
+  If so, Pillow and TensorFlow either both decode it or both refuse it: they
+  differ only in JPEGs whose end is missing. Returns False for odd ones, too: a
+  sequential JPEG with several scans, of which TensorFlow may skip the last ones,
+  or arithmetic coding.
   """
   position, frame, channels = 2, b'', b''
   while (marker := data[position : position + 2]) != _END:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tf_compat import tf
 
-# In tensorflow.core.protobuf.rewriter_config_pb2.
-_ONE_ITERATION = 1
 # Grappler's rewriter for each precision: bfloat16 for CPUs, float16 for GPUs.
 _REWRITERS = {
   'bfloat16': 'auto_mixed_precision_onednn_bfloat16',
@@ -41,7 +39,7 @@ def session_config(
   rewrite = config.graph_options.rewrite_options
   # A second pass of all optimizations takes as long as the first, seconds for
   # large networks, and makes no step faster.
-  rewrite.meta_optimizer_iterations = _ONE_ITERATION
+  rewrite.meta_optimizer_iterations = rewrite.ONE
   rewriter = _REWRITERS.get(mixed_precision or '')
   if rewriter:
     setattr(rewrite, rewriter, rewrite.ON)

@@ -26,16 +26,16 @@ _COPIES = ('Identity', 'IdentityN', 'StopGradient', 'PreventGradient')
 
 
 def fold(
-  images: tf.Tensor, output: tf.Tensor, every: bool = False
+  images: tf.Tensor, output: tf.Tensor, replace_all: bool = False
 ) -> tuple[tf.Tensor, tf.Operation]:
   """Copies a network without batch norm and without what only training needs.
 
   Args:
     images: what the network takes; all else that it reads are its variables.
     output: what it computes, for inference.
-    every: whether to make a norm that follows no layer, or one whose output is
-      used elsewhere too, a product and a sum. TensorFlow computes it as it is
-      in fewer passes over memory.
+    replace_all: whether to replace the norms that cannot be folded, too, by a
+      product and a sum, for formats without batch norm. That costs a pass over
+      memory.
 
   Returns:
     The output of the copy, and the operation that fills its variables, to be
@@ -43,7 +43,7 @@ def fold(
   """
   network = _Network(images, output)
   for norm in network.norms():
-    network.fold(norm, every)
+    network.fold(norm, replace_all)
   return network.build()
 
 
@@ -63,13 +63,17 @@ class _Network:
       self._add(op)
 
   def norms(self) -> list[tf.Operation]:
-    """Returns the batch norms."""
-    return [op for op in self._operations.values() if op.type in _NORMS]
+    """Returns the batch norms that use moving averages."""
+    return [
+      op
+      for op in self._operations.values()
+      if op.type in _NORMS and not op.get_attr('is_training')
+    ]
 
-  def fold(self, norm: tf.Operation, every: bool) -> None:
-    """Replaces a norm by a sum; without a layer, if wanted, by two operations."""
+  def fold(self, norm: tf.Operation, replace_all: bool) -> None:
+    """Folds a norm into the layer before it; see `fold` for one without."""
     layer = self._layer(norm)
-    if not (layer or every):
+    if not (layer or replace_all) or norm.control_inputs:
       return
     node = self._nodes[norm.name]
     source, dtype = node.input[0], node.attr['T']
@@ -94,7 +98,10 @@ class _Network:
     """Returns the output of the copy, and the operation to fill it."""
     used = {name for node in self._nodes.values() for name in node.input}
     (output,) = tf.import_graph_def(
-      tf.GraphDef(node=self._nodes.values()),
+      tf.GraphDef(
+        node=self._nodes.values(),
+        versions=self._output.graph.graph_def_versions,
+      ),
       {name: self._outside[name] for name in used & self._outside.keys()},
       [self._output.name],
       'folded',

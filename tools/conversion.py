@@ -35,7 +35,10 @@ def convert(
   dataset_dir = _require('dataset_dir', job.dataset_dir)
   names = [field.name for field in dataclasses.fields(converters.Options)]
   options = converters.Options(**{name: getattr(job, name) for name in names})
-  with _locked(dataset_dir), _resume_hint(dataset_dir):
+  with (
+    lock.exclusive(dataset_dir, 'converting into', '--dataset_dir'),
+    _resume_hint(dataset_dir),
+  ):
     summary = converters.convert(
       dataset_name, dataset_dir, job.source_dir, options
     )
@@ -49,21 +52,6 @@ def _require(name: str, value: str | None) -> str:
   if not value:
     raise UserError(f'--{name} is required; --help lists the flags.')
   return value
-
-
-@contextlib.contextmanager
-def _locked(dataset_dir: str) -> Iterator[None]:
-  """Creates and locks the folder; a failure leaves no new, empty folder."""
-  folder = pathlib.Path(dataset_dir)
-  is_new = not folder.exists()
-  converters.make_folder(folder)
-  try:
-    with lock.exclusive(folder, 'converting into', '--dataset_dir'):
-      yield
-  finally:
-    if is_new:
-      with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 @contextlib.contextmanager

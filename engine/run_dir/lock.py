@@ -23,7 +23,8 @@ def exclusive(
   """Locks a folder while the body runs; the system unlocks it after a kill.
 
   Args:
-    folder: the folder, which is created if it does not exist.
+    folder: the folder, which is created if it does not exist, and deleted
+      again if the body leaves it empty.
     work: what the process does with it, for the message: 'training in'.
     flag: the flag that names it.
 

@@ -121,7 +121,7 @@ def test_a_copy_computes_what_the_variables_say(graph, build, left):
     output = build(images)
   variables = tf.global_variables()
   kept, fill_kept = folding.fold(images, output)
-  every, fill_every = folding.fold(images, output, every=True)
+  every, fill_every = folding.fold(images, output, replace_all=True)
   norms = [op for op in operations(kept) if 'Norm' in op]
   assert len(norms) == left
   assert not {'Identity', 'IdentityN', 'StopGradient'} & {*operations(kept)}

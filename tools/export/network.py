@@ -82,7 +82,7 @@ def freeze(session: tf.Session, finish: Finish) -> tf.GraphDef:
     for name in (IMAGES, PROBABILITIES)
   )
   with session.graph.as_default():
-    folded, fill = folding.fold(images, probabilities, every=True)
+    folded, fill = folding.fold(images, probabilities, replace_all=True)
   session.run(fill)
   constants = tf.graph_util.convert_variables_to_constants(
     session, session.graph.as_graph_def(), [folded.op.name]
@@ -93,12 +93,14 @@ def freeze(session: tf.Session, finish: Finish) -> tf.GraphDef:
       constants, {IMAGES: finish(pixels)}, [folded.name], 'network'
     )
     tf.identity(output, PROBABILITIES)
-  return tf.graph_util.extract_sub_graph(
+  frozen = tf.graph_util.extract_sub_graph(
     tf.graph_util.remove_training_nodes(
       graph.as_graph_def(), protected_nodes=[PROBABILITIES]
     ),
     [PROBABILITIES],
   )
+  frozen.versions.CopyFrom(graph.graph_def_versions)
+  return frozen
 
 
 def preprocessing(setup: Setup[ExportJob]) -> Preprocessing:

@@ -50,6 +50,8 @@ def write(
       opset=_OPSET,
       tensors_to_rename={f'{n}:0': n for n in (*names, PROBABILITIES)},
     )
+  except OSError:
+    raise  # A full disk is not the quantization's fault.
   except Exception as error:
     lines = str(error).splitlines() or [repr(error)]
     raise UserError(

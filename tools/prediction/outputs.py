@@ -142,9 +142,11 @@ class _Linker:
     source = pathlib.Path(prediction.file).absolute()
     name = prediction.names[0].replace(os.sep, '_')
     target = first = self._folder / name / source.name
-    if (target.parent, source) in self._linked:
+    # A list may name an image in another way than a folder does.
+    linked = target.parent, pathlib.Path(os.path.realpath(source))
+    if linked in self._linked:
       return
-    self._linked.add((target.parent, source))
+    self._linked.add(linked)
     target.parent.mkdir(parents=True, exist_ok=True)
     number = self._numbers.get(first, 0)
     # Another image may have the name with a number.

@@ -19,7 +19,9 @@ def test_images_of_the_same_name_have_links_of_their_own(tmp_path):
     image.touch()
   sorted_into = tmp_path / 'sorted'
   with outputs.linker(str(sorted_into)) as link:
-    for image in [*images, images[0], images[2]]:
+    folder, name = images[0].parent, images[0].name
+    again = folder / '..' / folder.name / name
+    for image in [*images, images[0], images[2], again]:
       link(predicted(image, 'cat'))
     link(predicted(images[0], 'dog/wolf'))
   links = {
