@@ -220,7 +220,7 @@ def environment(folder: pathlib.Path) -> pathlib.Path:
   subprocess.run(
     [
       python, '-m', 'pip', 'install', '--quiet',
-      '--requirement', ROOT / 'constraints' / 'peers.txt',
+      '--requirement', ROOT / 'benchmarks' / 'peers.txt',
     ],
     check=True,
     stdout=sys.stderr,

@@ -26,16 +26,37 @@ class Terminated(SystemExit):
     self.name = signal.Signals(number).name
 
 
+# What a signal has raised.
+_raised: list[Terminated] = []
+
+
 def raise_when_terminated() -> None:
   """Makes SIGTERM and SIGHUP raise Terminated; a second one kills."""
+  _raised.clear()
 
   def end(number: int, frame: FrameType | None) -> None:
     del frame
     signal.signal(number, signal.SIG_DFL)
-    raise Terminated(number)
+    _raised.append(Terminated(number))
+    raise _raised[-1]
 
   for number in _heeded(_TERMINATING):
     signal.signal(number, end)
+
+
+@contextlib.contextmanager
+def raised_again() -> Iterator[None]:
+  """Raises Terminated again where it has become another error in the body.
+
+  Compiled code that calls Python may turn what a signal raises there into an
+  error of its own.
+  """
+  try:
+    yield
+  except Exception as error:
+    if _raised:
+      raise _raised[-1] from error
+    raise
 
 
 class Signals:

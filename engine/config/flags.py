@@ -111,7 +111,7 @@ def run(job_class: type[Options], function: str) -> None:
           '--name=value.'
         )
       job, explicit = read(job_class)
-      with error_translation.translate_file_errors():
+      with signals.raised_again(), error_translation.translate_file_errors():
         summary = pkgutil.resolve_name(function)(job, explicit)
     except UserError as error:
       console.say(f'error: {error}')

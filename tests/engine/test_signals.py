@@ -50,6 +50,31 @@ def test_where_nothing_is_to_be_saved_a_signal_ends_at_once(before):
   assert bool(reached) != before
 
 
+def test_a_signal_within_compiled_code_is_recognized():
+  """Which makes another error of what the signal raises."""
+  numbers = signal.SIGTERM, signal.SIGHUP
+  before = {number: signal.getsignal(number) for number in numbers}
+
+  @program_signals.raised_again()
+  def compiled(is_signaled):
+    try:
+      if is_signaled:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+      raise SystemError('returned a result with an exception set')
+
+  try:
+    for is_signaled in (True, False):
+      program_signals.raise_when_terminated()
+      with pytest.raises(
+        program_signals.Terminated if is_signaled else SystemError
+      ):
+        compiled(is_signaled)
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
 WAITING = """
 import ctypes
 from engine.signals import Signals

@@ -98,6 +98,6 @@ def test_a_signal_ends_evaluation_in_one_line(start, copied, program, number):
   )
   process.wait_for('Evaluating')
   process.signal(number)
-  assert process.wait() == 128 + number
+  assert process.wait() == 128 + number, process.stderr
   assert f'Stopped by {number.name}.' in process.stderr
   assert 'Traceback' not in process.stderr
