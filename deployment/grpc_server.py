@@ -123,7 +123,7 @@ def peer_lost_errors() -> tuple[type[Exception], ...]:
 
 
 def answers(address: str) -> bool:
-  """Whether a process listens at host:port."""
+  """Returns whether a process listens at host:port."""
   host, _, port = address.rpartition(':')
   try:
     with socket.create_connection((host.strip('[]'), int(port)), timeout=2):

@@ -104,7 +104,7 @@ def inverted_residual(
 
 
 def ends_stage(blocks: Sequence[Block], index: int) -> bool:
-  """Whether the block after this one strides."""
+  """Returns whether the block after this one strides."""
   return index + 1 < len(blocks) and blocks[index + 1].stride > 1
 
 

@@ -81,7 +81,7 @@ class Run:
 
   @property
   def diverged(self) -> bool:
-    """Whether training ended because the loss was not finite."""
+    """Returns whether training ended because the loss was not finite."""
     end = run_status.read_finished(self.train_dir)
     return end is not None and end['reason'] == 'non_finite'
 

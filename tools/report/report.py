@@ -79,7 +79,7 @@ class Section:
 
   @property
   def picture_kinds(self) -> str:
-    """What the pictures show beside the images: Grad-CAM, and gates if any."""
+    """Names the pictures beside the images: Grad-CAM, and gates if any."""
     shown = [picture for each in self.pictures.values() for picture in each]
     return 'Grad-CAM and gates' if any(p.is_gate for p in shown) else 'Grad-CAM'
 

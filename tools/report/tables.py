@@ -230,7 +230,7 @@ def _metric_row(
 
 
 def _same_records(runs: Sequence[Run]) -> bool:
-  """Whether all evaluations are of the same records."""
+  """Returns whether all evaluations are of the same records."""
   return len(evaluated_on(runs)) <= 1
 
 
