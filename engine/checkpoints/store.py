@@ -320,6 +320,29 @@ def _link(source: pathlib.Path, target: pathlib.Path) -> None:
     shutil.copyfile(source, target)
 
 
+def saver(
+  train_dir: str, keep: int, resumed_from: int | None = None
+) -> tf.train.Saver:
+  """Returns a saver of all variables, which deletes the oldest checkpoints.
+
+  Args:
+    train_dir: the folder that it saves in.
+    keep: number of checkpoints that stay; 0 for all.
+    resumed_from: the step of the checkpoint that a run is resumed from, which
+      counts, as do those before it; None for a new run.
+  """
+  made = tf.train.Saver(max_to_keep=keep, save_relative_paths=True)
+  if resumed_from is not None and keep:
+    made.recover_last_checkpoints(
+      [
+        plain_path(path)
+        for path in in_folder(train_dir)
+        if step_of(path) <= resumed_from
+      ]
+    )
+  return made
+
+
 def delete(checkpoint: str) -> None:
   """Deletes a checkpoint, its index first."""
   path = pathlib.Path(checkpoint)

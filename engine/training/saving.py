@@ -61,17 +61,7 @@ class SavingHook(tf.train.SessionRunHook):
     self._prefix = str(pathlib.Path(job.train_dir, store.PREFIX))
     self._plain_prefix = store.plain_path(self._prefix)
     self.saved_path = f'{self._prefix}-{start}'
-    self.saver = tf.train.Saver(
-      max_to_keep=job.keep_checkpoint_max, save_relative_paths=True
-    )
-    if start is not None and job.keep_checkpoint_max:
-      self.saver.recover_last_checkpoints(
-        [
-          store.plain_path(path)
-          for path in store.in_folder(job.train_dir)
-          if store.step_of(path) <= start
-        ]
-      )
+    self.saver = store.saver(job.train_dir, job.keep_checkpoint_max, start)
     self._all_finite = tf.reduce_all(
       [
         tf.reduce_all(tf.is_finite(variable))
