@@ -5,6 +5,7 @@ No other file defines or reads flags.
 
 import copy
 import dataclasses
+import os
 import pkgutil
 import sys
 from typing import Any
@@ -16,6 +17,9 @@ from engine.config import recipes
 from errors import UserError
 from options import Options, types_of
 from registry import unknown
+
+# The exit code that shells have for SIGPIPE.
+_UNREAD = 141
 
 _DEFINE = {
   str: flags.DEFINE_string,
@@ -113,6 +117,7 @@ def run(job_class: type[Options], function: str) -> None:
       job, explicit = read(job_class)
       with signals.raised_again(), error_translation.translate_file_errors():
         summary = pkgutil.resolve_name(function)(job, explicit)
+        sys.stdout.flush()
     except UserError as error:
       console.say(f'error: {error}')
       return 2
@@ -122,10 +127,24 @@ def run(job_class: type[Options], function: str) -> None:
     except KeyboardInterrupt:
       console.say('Interrupted.')
       return 130
+    except BrokenPipeError:
+      if not _is_unread():
+        raise
+      return _UNREAD
     return getattr(summary, 'exit_code', 0)
 
   define(job_class)
   sys.exit(app.run(main, flags_parser=_parse))
+
+
+def _is_unread() -> bool:
+  """Whether the reader of stdout has ended, as head does; drops the rest."""
+  try:
+    print(flush=True)
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+  return False
 
 
 def _parse(arguments: list[str]) -> list[str]:

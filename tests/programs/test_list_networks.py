@@ -1,6 +1,12 @@
 """list_networks.py as a command."""
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
+
+PROGRAM = pathlib.Path(__file__).parents[2] / 'list_networks.py'
 
 pytestmark = pytest.mark.slow
 
@@ -22,3 +28,12 @@ def test_unknown_network(run):
   assert process.code == 2
   assert "Did you mean 'lenet'?" in process.error
   assert process.stdout == ''
+
+
+def test_a_reader_that_ends_early_leaves_no_trace():
+  with subprocess.Popen(
+    [sys.executable, PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+  ) as process:
+    process.stdout.close()
+    assert process.stderr.read() == b''
+  assert process.returncode == 141

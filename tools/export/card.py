@@ -50,7 +50,7 @@ _LOADING = {
   'saved_model': """\
 import tensorflow as tf
 model = tf.saved_model.load('{file}').signatures['serving_default']
-image = open('photo.jpg', 'rb').read()  # JPEG, PNG, GIF or BMP
+image = open('photo.jpg', 'rb').read()  # upright, in RGB or gray
 outputs = model(image_bytes=tf.constant([image]))
 print(outputs['class_names'].numpy(), outputs['probabilities'].numpy())
 """,

@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from errors import UserError
 
 # The file by which a folder is known to hold an exported model.
 MARK = 'export.json'
+_EXPORTED = re.compile(
+  rf'{re.escape(MARK)}|README\.md|saved_model|model(_int8|_float16)?\.(tflite|onnx)'
+)
 # In the temporary folder: the model that is replaced, and other files.
 _OLD, _WORK = 'old', 'work'
 
@@ -48,7 +52,22 @@ def check(output_dir: str | None, overwrite: bool) -> pathlib.Path:
       f'{output_dir} holds a model already: choose another --output_dir, or set '
       '--overwrite to replace it.'
     )
+  if others := _others(target):
+    raise UserError(
+      f'{output_dir} also holds {", ".join(others[:3])}, which --overwrite would '
+      'delete: move that away, or choose another --output_dir.'
+    )
   return target
+
+
+def _others(target: pathlib.Path) -> list[str]:
+  """Returns what a folder holds beside a single exported model."""
+  names = {path.name for path in target.iterdir()}
+  versions = [path.name for path in target.glob('saved_model/*')]
+  return [
+    *sorted(name for name in names if not _EXPORTED.fullmatch(name)),
+    *(f'saved_model/{name}' for name in sorted(versions)[1:]),
+  ]
 
 
 @contextlib.contextmanager

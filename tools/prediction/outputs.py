@@ -7,8 +7,9 @@ import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import numpy as np
@@ -96,12 +97,22 @@ def linker(folder: str | None) -> Iterator[Write]:
   """Yields the function that links an image into a folder of its best class.
 
   Args:
-    folder: the folder of these; None for no links.
+    folder: the folder of these, which appears at the end; None for no links.
   """
   if folder is None:
     yield lambda prediction: None
-  else:
-    yield _Linker(pathlib.Path(folder)).link
+    return
+  target = pathlib.Path(folder).absolute()
+  target.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(
+    prefix=f'.{target.name}.', dir=target.parent
+  ) as name:
+    links = pathlib.Path(name, 'links')
+    links.mkdir()
+    yield _Linker(links).link
+    with suppress(FileNotFoundError):
+      target.rmdir()  # It is empty.
+    links.rename(target)
 
 
 def check(output: str | None, embeddings: str | None) -> None:

@@ -11,6 +11,7 @@ from tools.export import output
 def put(folder, *names):
   folder.mkdir(exist_ok=True)
   for name in names:
+    (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).touch()
 
 
@@ -24,11 +25,14 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 
 def test_another_model_is_replaced_as_a_whole(tmp_path):
-  put(tmp_path / 'out', output.MARK, 'old')
+  put(tmp_path / 'out', output.MARK, 'model.onnx')
   target = output.check(str(tmp_path / 'out'), overwrite=True)
   with output.replacing(target, True) as (folder, _):
-    put(folder, output.MARK, 'new')
-  assert {path.name for path in target.iterdir()} == {output.MARK, 'new'}
+    put(folder, output.MARK, 'model.tflite')
+  assert {path.name for path in target.iterdir()} == {
+    output.MARK,
+    'model.tflite',
+  }
   assert [path.name for path in tmp_path.iterdir()] == ['out']
 
 
@@ -56,9 +60,12 @@ def test_what_a_killed_export_left_is_deleted_and_its_model_restored(tmp_path):
     # Another export at the same time is left alone.
     with output.replacing(target, True) as (other, _):
       assert folder.is_dir()
-      put(other, output.MARK, 'other')
-    put(folder, output.MARK, 'new')
-  assert {path.name for path in target.iterdir()} == {output.MARK, 'new'}
+      put(other, output.MARK, 'model.onnx')
+    put(folder, output.MARK, 'model.tflite')
+  assert {path.name for path in target.iterdir()} == {
+    output.MARK,
+    'model.tflite',
+  }
   assert [path.name for path in tmp_path.iterdir()] == ['out']
 
 
@@ -68,6 +75,12 @@ def test_what_a_killed_export_left_is_deleted_and_its_model_restored(tmp_path):
     ([output.MARK], False, r'holds a model already: .*--overwrite'),
     (['thesis.tex'], False, r'holds files of something else'),
     (['thesis.tex'], True, r'holds files of something else'),
+    ([output.MARK, 'model.onnx', 'note'], True, r'also holds note, which'),
+    (
+      [output.MARK, 'saved_model/60', 'saved_model/90'],
+      True,
+      r'also holds saved_model/90, which',
+    ),
   ],
 )
 def test_a_full_folder_is_refused(tmp_path, names, overwrite, message):

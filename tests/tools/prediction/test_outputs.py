@@ -1,6 +1,7 @@
 """Links of images into folders of their classes."""
 
 import numpy as np
+import pytest
 
 from tools.prediction import outputs
 
@@ -37,6 +38,23 @@ def test_images_of_the_same_name_have_links_of_their_own(tmp_path):
     'cat/a-6.jpg': images[5],
     'dog_wolf/a.jpg': images[0],
   }
+
+
+def test_links_appear_when_all_are_made(tmp_path):
+  """Or not at all, so that the same command can be run again."""
+  folder = tmp_path / 'sorted'
+  folder.mkdir()
+
+  def interrupt():
+    with outputs.linker(str(folder)) as link:
+      link(predicted(tmp_path / 'a.jpg', 'cat'))
+      assert not [*folder.iterdir()]
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    interrupt()
+  assert [*tmp_path.iterdir()] == [folder]
+  assert not [*folder.iterdir()]
 
 
 def test_many_images_of_the_same_name_do_not_search_for_their_numbers(
