@@ -32,7 +32,9 @@ def test_unknown_network(run):
 
 def test_a_reader_that_ends_early_leaves_no_trace():
   with subprocess.Popen(
-    [sys.executable, PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    [sys.executable, PROGRAM, '--model_name=lenet'],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
   ) as process:
     process.stdout.close()
     assert process.stderr.read() == b''
