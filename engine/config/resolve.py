@@ -347,7 +347,22 @@ def prediction(job: PredictJob, explicit: Collection[str]) -> Setup[PredictJob]:
   _require(job, 'images', 'files, folders or lists of images')
   _check_paths(job)
   job, recorded, folder = _complete_from_checkpoint(job, explicit)
+  store.find(job.checkpoint_path)
+  if not recorded:
+    _require_description(('model_name',), explicit, folder)
   return _on_images(job, recorded, folder)
+
+
+def _require_description(
+  needed: Collection[str], explicit: Collection[str], folder: pathlib.Path
+) -> None:
+  """Raises UserError unless flags say what a missing job.json would."""
+  if missing := [f'--{name}' for name in needed if name not in explicit]:
+    raise UserError(
+      f'{folder} has no job.json: set {", ".join(missing)}, and as in training '
+      '--attention_module, --preprocessing_name, --eval_image_size and '
+      '--labels_offset if they were set.'
+    )
 
 
 def exporting(job: ExportJob, explicit: Collection[str]) -> Setup[ExportJob]:
@@ -363,14 +378,9 @@ def exporting(job: ExportJob, explicit: Collection[str]) -> Setup[ExportJob]:
   _check_paths(job)
   job, recorded, folder = _complete_from_checkpoint(job, explicit)
   checkpoint = store.find(job.checkpoint_path)
-  needed = ('model_name', 'dataset_name', 'dataset_dir')
-  missing = [f'--{name}' for name in needed if name not in explicit]
-  if not recorded and missing:
-    raise UserError(
-      f'{folder} has no job.json: set {", ".join(missing)}, and as in training '
-      '--attention_module, --preprocessing_name, --eval_image_size and '
-      '--labels_offset if they were set.'
-    )
+  if not recorded:
+    needed = ('model_name', 'dataset_name', 'dataset_dir')
+    _require_description(needed, explicit, folder)
   setup = _on_records(job, recorded, folder)
   return dataclasses.replace(setup, checkpoint=checkpoint)
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -39,6 +40,8 @@ def classified(server, tmp_path_factory):
     'eval', checkpoint_path='train', predictions_file='predictions.csv',
     dataset_split_name='train',
   )  # fmt: skip
+  shutil.copytree(folder / 'train', folder / 'bare')
+  (folder / 'bare/job.json').unlink()
   return folder
 
 
@@ -127,6 +130,10 @@ def test_images_that_cannot_be_read_are_listed_and_the_rest_goes_on(
     ({'images': 'photos', 'output': 'a.xls'}, r'ending is one of .csv'),
     ({'images': 'photos', 'embeddings': 'a.csv'}, r'ending is .npz'),
     ({'images': 'photos', 'checkpoint_path': 'x'}, r'No checkpoint x'),
+    (
+      {'images': 'photos', 'checkpoint_path': 'bare'},
+      r'bare has no job.json: set --model_name, and as in training',
+    ),
   ],
 )
 @pytest.mark.slow

@@ -96,12 +96,26 @@ def _check_same(
 def _job(
   run: Run, checkpoint: str, dataset_dir: str | None
 ) -> tuple[VisualizeJob, frozenset[str]]:
-  """Returns the visualization of the evaluation's records, and what it sets."""
+  """Returns the visualization of the evaluation's records, and what it sets.
+
+  Raises:
+    UserError: if the evaluation was on another data set than the training, and
+      the folder of its records is not given.
+  """
   options: dict[str, Any] = {'checkpoint_path': checkpoint}
   for name in ('skip_bad_records', 'fast_preprocessing'):
     options[name] = run.options.get(name, False)
   if run.results:
-    options['dataset_split_name'] = run.results.content['split']
+    evaluated = run.results.content
+    options['dataset_split_name'] = evaluated['split']
+    dataset, trained = evaluated.get('dataset'), run.options.get('dataset_name')
+    if dataset and dataset != trained:
+      options['dataset_name'] = dataset
+      if not dataset_dir:
+        raise UserError(
+          f'The evaluation was on {dataset}, and not on {trained} as the '
+          f'training: set --dataset_dir to the records of {dataset}.'
+        )
   if dataset_dir:
     options['dataset_dir'] = dataset_dir
   return VisualizeJob(**options), frozenset(options)

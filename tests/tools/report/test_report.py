@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import shlex
+import types
 
 import numpy as np
 import pytest
@@ -221,6 +222,22 @@ def test_records_that_are_not_there_have_no_pictures(train_job, digits, report):
   assert written.notes == []
   assert '<img' in text
   assert 'Grad-CAM: from dark blue' in text
+
+
+def test_pictures_of_another_data_set_need_its_folder():
+  run = types.SimpleNamespace(
+    options={'dataset_name': 'fish'},
+    results=types.SimpleNamespace(
+      content={'split': 'test', 'dataset': 'birds'}
+    ),
+  )
+  with pytest.raises(
+    UserError, match=r'on birds, and not on fish .*--dataset_d'
+  ):
+    pictures._job(run, 'model.ckpt-3', None)
+  job, explicit = pictures._job(run, 'model.ckpt-3', 'records')
+  assert (job.dataset_name, job.dataset_dir) == ('birds', 'records')
+  assert {'dataset_name', 'dataset_dir'} <= explicit
 
 
 @pytest.mark.parametrize('other', [None, {'label': 2}, {'name': 'other.jpg'}])
