@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from errors import UserError
 from nets import (
+  airbench_cifar,
   alexnet,
   cifarnet,
   densenet,
@@ -44,6 +45,7 @@ NETWORKS = Table(
   (
     *lenet.NETWORKS,
     *cifarnet.NETWORKS,
+    *airbench_cifar.NETWORKS,
     *resnet_v1.NETWORKS,
     *resnet_v2.NETWORKS,
     *resnet_cifar.NETWORKS,

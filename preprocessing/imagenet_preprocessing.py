@@ -46,6 +46,35 @@ class Kernel(NamedTuple):
 KERNELS = {'bilinear': Kernel('triangle', 1), 'bicubic': Kernel('keyscubic', 2)}
 
 
+class Normalization(NamedTuple):
+  """Mean and standard deviation of red, green and blue, of colors in [0, 1].
+
+  Images of one channel have those of the luma.
+  """
+
+  mean: RGB
+  std: RGB
+
+  def normalize(self, images: tf.Tensor) -> tf.Tensor:
+    """(images / 255 - mean) / std."""
+    mean, std = self._of_channels(images.shape[3])
+    return (images / 255 - mean) / std
+
+  def distort(self, images: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+    """normalize(flip(images))."""
+    return self.normalize(mirror(images, flip))
+
+  def restore(self, image: np.ndarray) -> np.ndarray:
+    """Returns the colors in [0, 1] of a normalized image."""
+    mean, std = self._of_channels(image.shape[2])
+    return image * std + mean
+
+  def _of_channels(self, channels: int) -> np.ndarray:
+    """Returns mean and standard deviation, [2, channels]."""
+    rgb = np.array(self, np.float32)
+    return rgb if channels == 3 else rgb @ np.array(LUMA, np.float32)[:, None]
+
+
 def _is_number(value: Any, low: float, high: float) -> bool:
   """Whether a value is a number from low to high."""
   is_real = isinstance(value, int | float) and not isinstance(value, bool)
@@ -175,35 +204,19 @@ def imagenet(
     interpolation: how images are resized.
   """
   kernel = KERNELS[interpolation]
-
-  def normalize(images):
-    """(images / 255 - mean) / std; for one channel, those of the luma."""
-    shift, scale = _of_channels([mean, std], images.shape[3])
-    return (images / 255 - shift) / scale
-
-  def distort(images, flip):
-    return normalize(mirror(images, flip))
-
-  def visible(image):
-    shift, scale = _of_channels([mean, std], image.shape[2])
-    return image * scale + shift
-
+  colors = Normalization(mean, std)
   return PreprocessingSpec(
     name='imagenet',
-    training=Steps(functools.partial(sample, kernel=kernel), distort, FLIP),
+    training=Steps(
+      functools.partial(sample, kernel=kernel), colors.distort, FLIP
+    ),
     evaluation=Steps(
       functools.partial(center, crop_fraction=crop_fraction, kernel=kernel),
-      compiled(normalize),
+      compiled(colors.normalize),
     ),
-    visible=visible,
+    visible=colors.restore,
     function=imagenet,
   )
-
-
-def _of_channels(numbers: list[RGB], channels: int) -> np.ndarray:
-  """Returns numbers of each channel [N, channels]: of one channel, the luma's."""
-  rgb = np.array(numbers, np.float32)
-  return rgb if channels == 3 else rgb @ np.array(LUMA, np.float32)[:, None]
 
 
 IMAGENET = imagenet()

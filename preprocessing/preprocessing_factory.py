@@ -6,6 +6,7 @@ import dataclasses
 import functools
 
 from preprocessing import augmentation, decoding, random_ops
+from preprocessing.airbench_preprocessing import AIRBENCH
 from preprocessing.augmentation import Augmentations
 from preprocessing.cifarnet_preprocessing import CIFARNET
 from preprocessing.imagenet_preprocessing import IMAGENET
@@ -17,7 +18,7 @@ from registry import Table, parse_name
 from tf_compat import tf
 
 PREPROCESSINGS: Table[PreprocessingSpec] = Table(
-  'preprocessing', [CIFARNET, IMAGENET, INCEPTION, LENET, VGG]
+  'preprocessing', [AIRBENCH, CIFARNET, IMAGENET, INCEPTION, LENET, VGG]
 )
 
 

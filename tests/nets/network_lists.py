@@ -5,6 +5,7 @@
 QUICK = {
   'lenet',
   'cifarnet',
+  'airbench_cifar+cbam_block',
   'resnet_v1_50+cbam_block',
   'resnet_v2_50+none',
   'mobilenet_v1_025+none',
@@ -21,6 +22,7 @@ QUICK = {
 STRUCTURES = (
   'lenet',
   'cifarnet',
+  'airbench_cifar',
   'resnet_v1_18',
   'resnet_v1_50',
   'resnet_v2_50',

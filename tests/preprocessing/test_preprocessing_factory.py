@@ -13,6 +13,7 @@ from PIL import Image
 
 from errors import UserError
 from preprocessing import (
+  airbench_preprocessing,
   decoding,
   imagenet_preprocessing,
   inception_preprocessing,
@@ -33,6 +34,7 @@ GOLDEN = json.loads(
 )
 # Width of each preprocessing's output range; the contract's tolerance is 2e-3 of it.
 RANGE = {
+  'airbench': 4.1,
   'inception': 2.0,
   'vgg': 255.0,
   'cifarnet': 4.0,
@@ -110,9 +112,9 @@ def test_evaluation_preprocessings_agree_with_the_original(key, photo):
 
 
 def test_every_preprocessing_has_a_golden():
-  """All but imagenet, which is not TF-Slim's; Pillow computes it below."""
+  """All of TF-Slim's; the others are computed by Pillow and NumPy below."""
   golden = {key.split('@')[0] for key in GOLDEN}
-  assert golden == set(PREPROCESSINGS) - {'imagenet'}
+  assert golden == set(PREPROCESSINGS) - {'airbench', 'imagenet'}
   assert set(RANGE) == set(PREPROCESSINGS)
 
 
@@ -768,3 +770,22 @@ def test_visible_inverts_the_preprocessing(name, color):
   # The crop of VGG's preprocessing has 40 of 256 pixels: those around the edge.
   np.testing.assert_allclose(shown[-1, 20], expected[-1, 20], atol=1e-5)
   np.testing.assert_allclose(shown[0, 20], 0, atol=1e-5)
+
+
+@pytest.mark.usefixtures('graph')
+def test_airbench_moves_flips_and_normalizes():
+  """Each result is one of the 25 places and two directions, all of them drawn."""
+  image = np.random.default_rng(3).integers(0, 256, (12, 12, 3), np.uint8)
+  colors = airbench_preprocessing.COLORS
+  normal = (image / 255 - colors.mean) / colors.std
+  evaluation = get_preprocessing('airbench', is_training=False)
+  shown = run(evaluation(tf.constant(image), 12, 12))
+  np.testing.assert_allclose(shown, normal, atol=1e-5)
+  padded = np.pad(normal, [(2, 2), (2, 2), (0, 0)], 'reflect')
+  moved = [padded[y : y + 12, x : x + 12] for y in range(5) for x in range(5)]
+  expected = np.array([*moved, *(one[:, ::-1] for one in moved)])
+  seeds = [[7, n] for n in range(400)]
+  results = train_many('airbench', image, 12, 12, seeds)
+  differences = abs(results[:, None] - expected[None]).max((2, 3, 4))
+  np.testing.assert_allclose(differences.min(1), 0, atol=1e-4)
+  assert {*differences.argmin(1)} == {*range(50)}
