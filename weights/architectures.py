@@ -230,29 +230,36 @@ def _pytorch_resnets() -> Iterable[Architecture]:
       classifier='fc',
       padding='symmetric',
     )
+  # Pooling in the legacy ones covers the last row and column as SAME does.
+  legacy = layer_names.pytorch_resnet('layer0.', 'se_module', 'last_linear')
   for name, network, size in (
     ('seresnet50', 'resnet_v1b_50', 26092144),
+    ('seresnet101', 'resnet_v1b_101', 47383216),
+    ('seresnet152', 'resnet_v1b_152', 64924272),
     ('seresnext50_32x4d', 'resnext_50_32x4d', 25579120),
+    ('seresnext101_32x4d', 'resnext_101_32x4d', 47044272),
+    ('legacy_seresnet50', 'resnet_v1a_50', 26092144),
+    ('legacy_seresnet101', 'resnet_v1a_101', 47383216),
+    ('legacy_seresnet152', 'resnet_v1a_152', 64924272),
+    ('legacy_seresnext50_32x4d', 'resnext_50_32x4d', 25579120),
+    ('legacy_seresnext101_32x4d', 'resnext_101_32x4d', 47044272),
   ):
+    is_legacy = name.startswith('legacy')
     yield _pytorch(
       f'timm:{name}',
       network,
-      layer_names.pytorch_resnet(),
+      legacy if is_legacy else layer_names.pytorch_resnet(),
       size,
-      classifier='fc',
-      padding='symmetric',
+      classifier='last_linear' if is_legacy else 'fc',
+      padding='same' if is_legacy else 'symmetric',
       attention='se_block(ratio=16)',
     )
-  # Its pooling covers the last row and column as SAME does.
-  yield _pytorch(
-    'timm:legacy_seresnet50',
-    'resnet_v1a_50',
-    layer_names.pytorch_resnet('layer0.', 'se_module', 'last_linear'),
-    26092144,
-    classifier='last_linear',
-    attention='se_block(ratio=16)',
-  )
-  for depth, size in ((18, 11276008), (50, 26093776)):
+  for depth, size in (
+    (18, 11276008),
+    (34, 21464524),
+    (50, 26093776),
+    (101, 47386582),
+  ):
     yield _pytorch(
       f'official:cbam_resnet{depth}',
       f'resnet_v1b_{depth}',
@@ -314,16 +321,37 @@ def _timm_mobilenets() -> Iterable[Architecture]:
     ('small_minimal_100', 'small_minimalistic', small, 1031848),
   ):
     last = f'blocks.{len(repetitions)}.0.'
-    yield _pytorch(
-      f'timm:tf_mobilenetv3_{name}',
-      f'mobilenet_v3_{network}',
-      layer_names.timm_mobilenet(repetitions, (f'{last}conv', f'{last}bn1')),
-      size,
-      classifier='classifier',
-      epsilon=1e-3,
-      kernel_factors={} if 'minimalistic' in network else _SIXTH,
-      preprocessing=f'{IMAGENET}({_HALF})',
+    layers = layer_names.timm_mobilenet(
+      repetitions, (f'{last}conv', f'{last}bn1')
     )
+    shared = {
+      'classifier': 'classifier',
+      'kernel_factors': {} if 'minimalistic' in network else _SIXTH,
+    }
+    yield _pytorch(
+      f'timm:tf_mobilenetv3_{name}', f'mobilenet_v3_{network}', layers, size,
+      epsilon=1e-3, preprocessing=f'{IMAGENET}({_HALF})', **shared,
+    )  # fmt: skip
+    if 'minimal' not in name:
+      yield _pytorch(
+        f'timm:mobilenetv3_{name}', f'mobilenet_v3_{network}', layers, size,
+        padding='symmetric', **shared,
+      )  # fmt: skip
+
+
+def _torchvision_mobilenets() -> Iterable[Architecture]:
+  yield _pytorch(
+    'torchvision:mobilenet_v2', 'mobilenet_v2',
+    layer_names.torchvision_mobilenet_v2(), 2257984,
+    classifier='classifier.1', padding='symmetric',
+  )  # fmt: skip
+  for kind, size in (('large', 4226432), ('small', 1529968)):
+    yield _pytorch(
+      f'torchvision:mobilenet_v3_{kind}', f'mobilenet_v3_{kind}',
+      layer_names.torchvision_mobilenet_v3(), size,
+      classifier='classifier.3', padding='symmetric', epsilon=1e-3,
+      kernel_factors=_SIXTH,
+    )  # fmt: skip
 
 
 PYTORCH = (
@@ -353,11 +381,7 @@ PYTORCH = (
     preprocessing=f'{IMAGENET}(crop_fraction=0.8975, {_HALF})',
   ),
   *_timm_mobilenets(),
-  _pytorch(
-    'torchvision:mobilenet_v2', 'mobilenet_v2',
-    layer_names.torchvision_mobilenet_v2(), 2257984,
-    classifier='classifier.1', padding='symmetric',
-  ),
+  *_torchvision_mobilenets(),
   _pytorch(
     'timm:nasnetalarge', 'nasnet_large', layer_names.timm_nasnet(), 84916818,
     classifier='last_linear', image_size=331, epsilon=1e-3,

@@ -467,6 +467,44 @@ def torchvision_mobilenet_v2() -> LayerNames:
   )
 
 
+def torchvision_mobilenet_v3() -> LayerNames:
+  """Returns the names of mobilenet_v3: features.<block>.block.<index>.
+
+  A layer's index in its block depends on whether the block expands and has a
+  gate.
+  """
+
+  def names(scopes: Sequence[str]) -> dict[str, str]:
+    found = {
+      'Conv': 'features.0.0',
+      'Conv_2': 'classifier.0',
+      'Logits/Conv2d_1c_1x1': 'classifier.3',
+    }
+    # Layer's end -> module inside an entry of a block.
+    ends = {'expand': '0', 'depthwise': '0', 'project': '0'}
+    ends |= {'squeeze_excite/Conv': 'fc1', 'squeeze_excite/Conv_1': 'fc2'}
+    indices: dict[int, int] = {}
+    for scope in scopes:
+      match = re.fullmatch(r'expanded_conv(?:_(\d+))?/(.+)', scope)
+      if not match or match[2] not in ends:
+        continue
+      block = int(match[1] or 0) + 1
+      # Both convolutions of a gate are of one entry.
+      if not match[2].endswith('Conv_1'):
+        indices[block] = indices.get(block, -1) + 1
+      entry = f'features.{block}.block.{indices[block]}'
+      found[scope] = f'{entry}.{ends[match[2]]}'
+    found['Conv_1'] = f'features.{len(indices) + 1}.0'
+    norms = {
+      scope + NORM: name.removesuffix('0') + '1'
+      for scope, name in found.items()
+      if name.startswith('features.')
+    }
+    return {s: n for s, n in (found | norms).items() if s in scopes}
+
+  return names
+
+
 def timm_inception_v3() -> LayerNames:
   """Returns the names of inception_v3, in timm and torchvision."""
   double = [f'branch3x3dbl_{n}' for n in (1, 2, 3)]
