@@ -6,12 +6,13 @@ import dataclasses
 import gzip
 import lzma
 import math
+import os
 import pathlib
 import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ import files
 from errors import UserError
 from nets import nets_factory
 from tf_compat import slim, tf
-from weights import modules, sources, tensor_files, translation
-from weights.architectures import ARCHITECTURES, Architecture
+from weights import recognition, sources, tensor_files, translation
+from weights.architectures import Architecture
 from weights.modules import Weights
 from weights.slim_releases import RELEASES, Release
 
@@ -36,6 +37,7 @@ _INTERPOLATIONS = {
 }
 # What is read of the config.json beside timm's weights.
 _HUB_KINDS = {
+  'architecture?': str,
   'pretrained_cfg?': {
     'input_size?': [int],
     'crop_pct?': float,
@@ -125,9 +127,10 @@ def _convert_weights(
   """Converts weights of the first architecture that they fit."""
   weights = tensor_files.read(path)
   facts = {**_hub_facts(path), **weights.facts}
-  error: UserError | None = None
-  for architecture in _candidates(weights, model_name):
-    named = _name_classifier(weights, architecture)
+  declared = _timm_name(source) or _hub_facts(path).get('architecture')
+  refusals = []
+  for architecture in recognition.candidates(weights, model_name, declared):
+    named = recognition.name_classifier(weights, architecture)
     try:
       num_classes = _num_classes(named, architecture)
       size = image_size or facts.get('image_size', architecture.image_size)
@@ -135,9 +138,10 @@ def _convert_weights(
       network = translation.describe(architecture, num_classes, size)
       values = translation.translate(named, architecture, network)
     except UserError as refusal:
-      error = error or refusal
+      refusals.append(refusal)
       continue
     names = facts.get('class_names', ())
+    doubt = recognition.doubt(weights, architecture, declared)
     return Converted(
       source=source,
       origin=architecture.name,
@@ -149,12 +153,36 @@ def _convert_weights(
       attention=architecture.attention,
       padding=architecture.padding,
       class_names=names if len(names) == num_classes else (),
-      notes=_notes(weights, architecture, network),
+      notes=(
+        *_notes(weights, architecture, network),
+        *([doubt] if doubt else []),
+      ),
       architecture=architecture,
       weights=named,
     )
-  assert error
-  raise error
+  raise min(refusals, key=translation.num_differences)
+
+
+def _timm_name(source: str) -> str | None:
+  """Returns timm's name of a network in a source such as timm:resnet50.a1_in1k."""
+  project, _, name = source.partition(':')
+  is_name = project == 'timm' and not os.path.exists(source)
+  return name.partition('.')[0] if is_name else None
+
+
+def _num_classes(weights: Weights, architecture: Architecture) -> int:
+  """Returns the width of the logits; of other networks, 1000 if unknown.
+
+  Raises:
+    UserError: if weights of the architecture lack the layer of the logits.
+  """
+  width = recognition.num_classes(weights, architecture)
+  if width is None and recognition.has_size(weights, architecture):
+    raise UserError(
+      f'{weights.source} has no layer {architecture.classifier} that computes '
+      f'the logits of {architecture.name}: take the weights with their top.'
+    )
+  return width or IMAGENET_CLASSES[0]
 
 
 def _check_image_size(source: str, network: str, size: int) -> None:
@@ -165,90 +193,6 @@ def _check_image_size(source: str, network: str, size: int) -> None:
       f'{source}: {network} needs images of at least {minimum} pixels, not of '
       f'{size}: set --image_size.'
     )
-
-
-def _candidates(
-  weights: Weights, model_name: str | None
-) -> Sequence[Architecture]:
-  """Returns the architectures of that size, or else the nearest in size."""
-  table = [
-    entry for entry in ARCHITECTURES.values() if entry.family == weights.family
-  ]
-
-  def size(entry: Architecture) -> int:
-    named = _name_classifier(weights, entry)
-    return modules.size(
-      {
-        name: module
-        for name, module in named.modules.items()
-        if not translation.is_ignored(name)
-      },
-      without=[entry.classifier],
-    )
-
-  exact = [entry for entry in table if size(entry) == entry.size]
-  # Several projects call the same layers differently.
-  exact.sort(key=lambda entry: entry.classifier not in weights.modules)
-  if not exact:
-    exact = [min(table, key=lambda entry: abs(size(entry) - entry.size))]
-  if model_name in (None, *(entry.network for entry in exact)):
-    return [e for e in exact if model_name in (None, e.network)]
-  fitting = exact[0]
-  raise UserError(
-    f'{weights.source} holds weights of {fitting.network} ({fitting.name}), not '
-    f'of --model_name={model_name}: where shapes agree, strides, padding or '
-    'attention differ. Omit --model_name, or set '
-    f'--model_name={fitting.network}.'
-  )
-
-
-def _name_classifier(weights: Weights, architecture: Architecture) -> Weights:
-  """Returns the weights with a classifier of one's own renamed."""
-  content = weights.modules
-  if architecture.classifier in content:
-    return weights
-  others = ('fc1', 'fc2', 'pre_logits.fc1', 'pre_logits.fc2')
-  heads = [
-    name
-    for name, module in content.items()
-    if name not in others
-    and 'bias' in module
-    and 'kernel' in module
-    and module['kernel'].ndim == 2
-    and re.search(r'dense|pred|fc|head|classif|linear|logits|output', name)
-    and not re.search(r'\.(se|se_module|cbam)\.', name)
-  ]
-  if len(heads) != 1:
-    return weights
-  renamed = {
-    architecture.classifier if name == heads[0] else name: module
-    for name, module in content.items()
-  }
-  names = {
-    f'{architecture.classifier}/{kind}': weights.name_of(heads[0], kind)
-    for kind in content[heads[0]]
-  }
-  return dataclasses.replace(
-    weights, modules=renamed, names={**weights.names, **names}
-  )
-
-
-def _num_classes(weights: Weights, architecture: Architecture) -> int:
-  """Returns the width of the logits; raises UserError if there are none."""
-  classifier = weights.modules.get(architecture.classifier, {})
-  if 'bias' not in classifier:
-    raise UserError(
-      f'{weights.source} has no layer {architecture.classifier} that computes '
-      f'the logits of {architecture.name}, the nearest architecture: take the '
-      'weights with their top.'
-    )
-  num_classes = classifier['bias'].size
-  if num_classes < 2:
-    raise UserError(
-      f'{weights.source} computes a single logit, but networks have one for each '
-      'class: give its last layer a second output.'
-    )
-  return num_classes
 
 
 def _notes(
@@ -295,6 +239,8 @@ def _hub_facts(path: pathlib.Path) -> dict[str, Any]:
     return {}
   trained = content['pretrained_cfg']
   facts: dict[str, Any] = {}
+  if 'architecture' in content:
+    facts['architecture'] = content['architecture']
   size = trained.get('input_size')
   if size and len(size) == 3 and size[1] == size[2]:
     facts['image_size'] = size[1]

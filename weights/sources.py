@@ -117,6 +117,10 @@ def _fetch_slim(name: str) -> pathlib.Path:
 
 def _fetch_timm(name: str) -> pathlib.Path:
   """Downloads timm/<name> from the Hugging Face hub, with its config.json."""
+  network, _, tag = name.partition('.')
+  known = [n.partition(':')[2] for n in ARCHITECTURES if n.startswith('timm:')]
+  if network not in known:
+    raise UserError(unknown('network of timm', network, known))
   folder = cache_folder() / 'timm' / name
   path = folder / 'model.safetensors'
   if path.exists():
@@ -124,30 +128,21 @@ def _fetch_timm(name: str) -> pathlib.Path:
   try:
     import huggingface_hub
   except ImportError as error:
-    # With the hub, other names may turn out to be of a known architecture.
-    known = [
-      n.partition(':')[2] for n in ARCHITECTURES if n.startswith('timm:')
-    ]
-    if (network := name.partition('.')[0]) not in known:
-      raise UserError(unknown('network of timm', network, known)) from error
     raise UserError(
       f"timm:{name} needs the extra 'weights': pip install huggingface_hub. Or "
       'download model.safetensors and config.json from '
       f'https://huggingface.co/timm/{name} into {folder}.'
     ) from error
   try:
-    huggingface_hub.hf_hub_download(
-      f'timm/{name}', 'config.json', local_dir=folder
-    )
-    huggingface_hub.hf_hub_download(
-      f'timm/{name}', 'model.safetensors', local_dir=folder
-    )
+    for file in ('config.json', path.name):
+      huggingface_hub.hf_hub_download(f'timm/{name}', file, local_dir=folder)
   except Exception as error:  # Many types, of several packages.
     problem = (str(error).splitlines() or [type(error).__name__])[0]
+    hint = '' if tag else ' Names on the hub have a tag: timm:resnet50.a1_in1k.'
     raise UserError(
       f'Cannot download timm/{name} from huggingface.co: {problem}. Try again, '
       f'or download its model.safetensors and config.json by other means into '
-      f'{folder}.'
+      f'{folder}.{hint}'
     ) from error
   return path
 

@@ -6,6 +6,7 @@ PyTorch is read by its weights-only loader.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from errors import UserError
-from weights import modules
+from weights import modules, torch_files
 from weights.modules import Modules, Weights
 
 # Groups and prefixes of what is beside the weights.
@@ -32,9 +33,10 @@ _KERAS_ARRAYS = {
   'kernel', 'bias', 'gamma', 'beta', 'moving_mean', 'moving_variance',
   'depthwise_kernel', 'pointwise_kernel',
 }  # fmt: skip
-# A state dict inside a checkpoint of training, and prefixes of wrapped modules.
-_STATE_DICTS = 'state_dict', 'model', 'model_state_dict', 'net'
+# Prefixes of wrapped modules.
 _WRAPPERS = re.compile(r'^(module\.|_orig_mod\.|model\.)+')
+# The published DenseNets have modules that torchvision renamed since.
+_OLD_DENSENET = re.compile(r'(denselayer\d+\.(?:norm|conv))\.(?=\d)')
 # One of several files, as the Hugging Face hub divides large models.
 _SHARD = re.compile(r'-\d+-of-\d+\.safetensors$')
 # The file's bytes, the arrays, and the network's variables.
@@ -269,59 +271,18 @@ def _safetensors(path: pathlib.Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def _read_torch(path: pathlib.Path) -> Weights:
   """Reads a .pth or .pt file by PyTorch's weights-only loader."""
-  try:
-    import torch
-  except ImportError as error:
-    raise UserError(
-      f'{path} is a pickle, which only PyTorch reads: pip install torch, or '
-      'where it is installed, save safetensors: safetensors.torch.save_file('
-      "torch.load(path, weights_only=True), 'weights.safetensors')."
-    ) from error
-  check_memory(path, path.stat().st_size)
-  try:
-    content = torch.load(path, map_location='cpu', weights_only=True)
-  except Exception as error:  # It documents no types.
-    problem = (str(error).splitlines() or [type(error).__name__])[0]
-    raise UserError(
-      f'{path} holds more than weights, or is damaged: PyTorch refuses it '
-      f'({problem}). Save its state_dict() alone.'
-    ) from error
-  state = _state_dict(content)
+  check_memory(path, torch_files.unpacked_size(path))
+  content = torch_files.load(path)
+  check_memory(path, torch_files.num_bytes(content.state))
   tensors = {
-    name: _array(tensor)
-    for name, tensor in state.items()
-    if isinstance(tensor, torch.Tensor)
+    name: torch_files.array(path, name, tensor)
+    for name, tensor in content.state.items()
   }
-  beside = _count(content, torch.Tensor) - len(tensors)
-  return _pytorch(path, tensors, beside)
-
-
-def _state_dict(content: Any) -> Mapping[str, Any]:
-  """Returns the state dict in a checkpoint of training; {} without one."""
-  for key in _STATE_DICTS:
-    if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-      content = content[key]
-  return content if isinstance(content, Mapping) else {}
-
-
-def _count(content: Any, kind: type) -> int:
-  """Returns the number of tensors in mappings and lists."""
-  if isinstance(content, Mapping):
-    return sum(_count(value, kind) for value in content.values())
-  if isinstance(content, list | tuple):
-    return sum(_count(value, kind) for value in content)
-  return int(isinstance(content, kind))
-
-
-def _array(tensor: Any) -> np.ndarray:
-  """Converts a tensor of PyTorch, whose bfloat16 NumPy does not know."""
-  import ml_dtypes
-  import torch
-
-  tensor = tensor.detach().contiguous()
-  if tensor.dtype == torch.bfloat16:
-    return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-  return tensor.numpy()
+  weights = _pytorch(path, tensors, content.beside)
+  if content.architecture is None:
+    return weights
+  facts = {'architecture': content.architecture}
+  return dataclasses.replace(weights, facts=facts)
 
 
 def _pytorch(
@@ -332,7 +293,7 @@ def _pytorch(
   for name in tensors:
     if _OMITTED.search(name):
       continue
-    bare = _WRAPPERS.sub('', name)
+    bare = _OLD_DENSENET.sub(r'\1', _WRAPPERS.sub('', name))
     if bare in originals:
       raise _ambiguous(path, originals[bare], name)
     originals[bare] = name
@@ -354,11 +315,16 @@ def _weights(
   converted = 0
   for name, module in content.items():
     for kind, array in module.items():
+      stored = names.get(f'{name}/{kind}', f'{name}/{kind}')
+      if array.dtype.kind in 'biu':
+        raise UserError(
+          f'{path}: {stored} is of {array.dtype}, as in a quantized network: '
+          'take weights of floating-point numbers.'
+        )
       if array.dtype != np.float32:
         converted += 1
         module[kind] = array.astype(np.float32)
       if not np.isfinite(module[kind]).all():
-        stored = names.get(f'{name}/{kind}', f'{name}/{kind}')
         raise UserError(f'{path}: {stored} has values that are not finite.')
   if not content:
     raise UserError(f'{path} holds no weights.')
@@ -384,6 +350,7 @@ _READERS: dict[str, Callable[[pathlib.Path], Weights]] = {
   '.keras': _read_keras,
   '.safetensors': _read_safetensors,
   '.pth': _read_torch,
+  '.pth.tar': _read_torch,
   '.pt': _read_torch,
 }
 ENDINGS = tuple(_READERS)

@@ -34,6 +34,23 @@ _AUXILIARY = 'AuxLogits', 'aux_'
 _MOST_DIFFERENCES = 3
 
 
+class MisfitError(UserError):
+  """Says that weights are not those of a network.
+
+  Attributes:
+    num_differences: number of arrays that differ.
+  """
+
+  def __init__(self, message: str, num_differences: int):
+    super().__init__(message)
+    self.num_differences = num_differences
+
+
+def num_differences(error: UserError) -> int:
+  """Returns how many arrays an error says to differ; 0 for another error."""
+  return error.num_differences if isinstance(error, MisfitError) else 0
+
+
 class Variable(NamedTuple):
   """A variable of a network.
 
@@ -198,11 +215,12 @@ class _Translation:
     count = len(self._differences)
     first = '; '.join(self._differences[:_MOST_DIFFERENCES])
     more = f' (and {count - _MOST_DIFFERENCES} more)'
-    raise UserError(
+    raise MisfitError(
       f'{self._weights.source} does not fit {self._architecture.network}, the '
       f'nearest network ({self._architecture.name}): {first}'
       + (more if count > _MOST_DIFFERENCES else '')
-      + '.'
+      + '.',
+      count,
     )
 
   def _value(self, variable: Variable) -> np.ndarray | None:

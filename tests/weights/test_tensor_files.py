@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from errors import UserError
-from weights import tensor_files
+from weights import tensor_files, torch_files
 
 CONFIG = {
   'config': {
@@ -145,9 +145,9 @@ def test_the_state_dict_in_a_checkpoint_of_training_is_found():
       'param_groups': [{'lr': 6.0}],
     },
   }
-  assert tensor_files._state_dict(content) == state
-  assert tensor_files._count(content, float) == 5
-  assert tensor_files._state_dict([1, 2]) == {}
+  assert torch_files.state_dict(content) == state
+  assert torch_files.count(content, float) == 5
+  assert torch_files.state_dict([1, 2]) == {}
 
 
 @pytest.mark.parametrize(
