@@ -1,7 +1,8 @@
-"""Computes logits by Keras or timm, in a process of its own; see proof.py.
+"""Computes logits by another package, in a process of its own; see proof.py.
 
-Standard input has the architecture, the number of classes and a folder, which
-holds weights.safetensors (layer/array) and images.npy, and receives logits.npy.
+Standard input has the package, its network, the number of classes and a folder,
+which holds weights.safetensors (layer/array) and images.npy, and receives
+logits.npy.
 """
 
 import pathlib
@@ -19,13 +20,16 @@ _ALPHAS = {'075': 0.75, '050': 0.5, '025': 0.25, '140': 1.4, '035': 0.35}
 
 def main() -> None:
   """Computes the logits."""
-  name, num_classes, folder = sys.stdin.read().split('\n')
-  project, _, name = name.partition(':')
+  package, name, num_classes, folder = sys.stdin.read().split('\n')
   path = pathlib.Path(folder)
   weights = safetensors.numpy.load_file(path / 'weights.safetensors')
   images = np.load(path / 'images.npy')
-  compute = {'keras': keras_logits, 'timm': timm_logits}[project]
-  np.save(path / 'logits.npy', compute(name, int(num_classes), weights, images))
+  if package == 'keras':
+    logits = keras_logits(name, int(num_classes), weights, images)
+  else:
+    model = pytorch_model(package, name, int(num_classes))
+    logits = pytorch_logits(model, weights, images)
+  np.save(path / 'logits.npy', logits)
 
 
 def keras_logits(
@@ -74,21 +78,34 @@ def keras_model(name: str, num_classes: int, size: int):
   return model
 
 
-def timm_logits(
-  name: str,
-  num_classes: int,
-  weights: dict[str, np.ndarray],
-  images: np.ndarray,
+def pytorch_model(package: str, name: str, num_classes: int):
+  """Builds a network of timm or torchvision."""
+  if package == 'timm':
+    import timm
+
+    return timm.create_model(name, num_classes=num_classes)
+  import torchvision
+
+  # Its published weights take pixels from 0 to 1, and change their scale first.
+  options = {}
+  if name == 'inception_v3':
+    options = {'transform_input': False, 'init_weights': False}
+  return torchvision.models.get_model(
+    name, weights=None, num_classes=num_classes, **options
+  )
+
+
+def pytorch_logits(
+  model, weights: dict[str, np.ndarray], images: np.ndarray
 ) -> np.ndarray:
-  """Computes the logits of a network of timm."""
-  import timm
+  """Computes the logits of a network of PyTorch."""
   import torch
 
   kinds = {
     'kernel': 'weight', 'bias': 'bias', 'gamma': 'weight', 'beta': 'bias',
     'moving_mean': 'running_mean', 'moving_variance': 'running_var',
   }  # fmt: skip
-  model = timm.create_model(name, num_classes=num_classes).eval()
+  model.eval()
   state = model.state_dict()
   for key, array in weights.items():
     module, _, kind = key.rpartition('/')
