@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -133,17 +134,21 @@ def _fetch_timm(name: str) -> pathlib.Path:
       'download model.safetensors and config.json from '
       f'https://huggingface.co/timm/{name} into {folder}.'
     ) from error
+  # Its clients log each request and each retry.
+  logging.disable(logging.WARNING)
   try:
     for file in ('config.json', path.name):
       huggingface_hub.hf_hub_download(f'timm/{name}', file, local_dir=folder)
   except Exception as error:  # Many types, of several packages.
-    problem = (str(error).splitlines() or [type(error).__name__])[0]
+    problem = (str(error).splitlines() or [type(error).__name__])[0].rstrip('.')
     hint = '' if tag else ' Names on the hub have a tag: timm:resnet50.a1_in1k.'
     raise UserError(
       f'Cannot download timm/{name} from huggingface.co: {problem}. Try again, '
       f'or download its model.safetensors and config.json by other means into '
       f'{folder}.{hint}'
     ) from error
+  finally:
+    logging.disable(logging.NOTSET)
   return path
 
 
