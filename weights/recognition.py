@@ -47,18 +47,17 @@ def candidates(
       'and no network here computes the same. If it is of another, move '
       'config.json away.'
     )
-  likely = [entry for entry in table if has_size(weights, entry)]
+  fitting = [entry for entry in table if has_size(weights, entry)]
   # Several projects call the same layers differently.
-  likely.sort(key=lambda entry: entry.classifier not in weights.modules)
-  likely = _by_name(weights, likely) or _nearest(weights, table)
+  fitting.sort(key=lambda entry: entry.classifier not in weights.modules)
+  likely = _by_name(weights, fitting) or _nearest(weights, table)
   if model_name in (None, *(entry.network for entry in likely)):
     return [e for e in likely if model_name in (None, e.network)]
-  fitting = likely[0]
+  first = likely[0]
   raise UserError(
-    f'{weights.source} holds weights of {fitting.network} ({fitting.name}), not '
+    f'{weights.source} holds weights of {first.network} ({first.name}), not '
     f'of --model_name={model_name}: where shapes agree, strides, padding or '
-    'attention differ. Omit --model_name, or set '
-    f'--model_name={fitting.network}.'
+    f'attention differ. Omit --model_name, or set --model_name={first.network}.'
   )
 
 
@@ -91,8 +90,8 @@ def _nearest(
 
 
 def _by_name(
-  weights: Weights, entries: list[Architecture]
-) -> list[Architecture]:
+  weights: Weights, entries: Sequence[Architecture]
+) -> Sequence[Architecture]:
   """Sorts architectures, those first whose name the file has.
 
   Raises:

@@ -2,22 +2,28 @@
 
 import numpy as np
 import pytest
-from foreign import FOREIGN, images, weights_of
+from foreign import FOREIGN, PYTORCH, images, weights_of
 
-from weights import proof, translation
+from weights import architectures, proof, translation
 from weights.architectures import ARCHITECTURES
 from weights.convert import Converted
 
 # Agreement of float32 computed in another order.
 TOLERANCE = 1e-4
 # Weights that amplify rounding: changing each by 1e-7 of itself changes the logits
-# by 1e-3 to 1e-2 of the largest. Errors depend on the processor, up to 4e-3 so far.
+# by 1e-3 to 1e-2 of the largest. Errors depend on the processor, up to 7e-3 so far;
+# PyTorch's own logits in float32 differ by as much from those in float64. With
+# those in PYTORCH, the same networks agree to TOLERANCE.
 EXCEPTIONS = {
   'timm:tf_mobilenetv3_large_100': 1e-2,
-  'timm:seresnet50': 1e-2,
+  'timm:seresnet50': 2e-2,
   'timm:legacy_seresnet50': 1e-2,
 }
-QUICK = 'timm:mobilenetv2_035', 'timm:tf_mobilenetv3_small_minimal_100'
+QUICK = (
+  'timm:mobilenetv2_035',
+  'timm:tf_mobilenetv3_small_minimal_100',
+  'torchvision:mobilenet_v3_small',
+)
 
 
 def logits(architecture, values, size: int) -> np.ndarray:
@@ -37,48 +43,44 @@ def logits(architecture, values, size: int) -> np.ndarray:
 
 
 def cases():
-  for name, entry in FOREIGN.items():
-    slow = () if name in QUICK else pytest.mark.slow
-    if 'logits' in entry:
-      yield pytest.param(name, marks=slow)
+  for tolerances, golden in ((EXCEPTIONS, FOREIGN), ({}, PYTORCH)):
+    for name, entry in golden.items():
+      if 'logits' in entry:
+        slow = () if name in QUICK else pytest.mark.slow
+        tolerance = tolerances.get(name, TOLERANCE)
+        yield pytest.param(name, entry, tolerance, marks=slow, id=name)
 
 
-@pytest.mark.parametrize('name', list(cases()))
-def test_logits_are_those_of_pytorch(name):
-  entry, architecture = FOREIGN[name], ARCHITECTURES[name]
+@pytest.mark.parametrize(('name', 'entry', 'tolerance'), list(cases()))
+def test_logits_are_those_of_pytorch(name, entry, tolerance):
+  architecture = ARCHITECTURES[name]
   network = translation.describe(architecture, num_classes=10)
-  values = translation.translate(weights_of(name), architecture, network)
+  weights = weights_of(name, entry)
+  values = translation.translate(weights, architecture, network)
   got = logits(architecture, values, entry['image_size'])
   expected = np.array(entry['logits'])
   error = np.abs(got - expected).max() / np.abs(expected).max()
-  assert error < EXCEPTIONS.get(name, TOLERANCE)
+  assert error < tolerance
 
 
-@pytest.mark.parametrize(
-  'name', [name for name, entry in FOREIGN.items() if 'logits' not in entry]
-)
-@pytest.mark.slow
-def test_weights_fit_both_ways(name):
-  """All arrays are used, and all variables have a value."""
-  architecture = ARCHITECTURES[name]
-  network = translation.describe(architecture, num_classes=10)
-  values = translation.translate(weights_of(name), architecture, network)
-  assert {*values} == {variable.name for variable in network.variables}
+def test_the_logits_of_each_architecture_are_tested():
+  tested = {name for name, *_ in (case.values for case in cases())}
+  assert tested == {entry.name for entry in architectures.PYTORCH}
 
 
-@pytest.mark.parametrize('name', FOREIGN)
+@pytest.mark.parametrize('name', FOREIGN | PYTORCH)
 def test_table_knows_each_architecture_by_its_size(name):
   architecture = ARCHITECTURES[name]
-  content = weights_shapes(name)
+  content = weights_shapes((FOREIGN | PYTORCH)[name])
   without = content.pop(architecture.classifier)
   assert sum(content.values()) == architecture.size
   assert without
 
 
-def weights_shapes(name: str) -> dict[str, int]:
+def weights_shapes(entry) -> dict[str, int]:
   """Returns the number of values of each module."""
   sizes: dict[str, int] = {}
-  for key, shape in FOREIGN[name]['keys']:
+  for key, shape in entry['keys']:
     if not key.endswith('num_batches_tracked'):
       module = key.rpartition('.')[0]
       sizes[module] = sizes.get(module, 0) + int(np.prod(shape))
