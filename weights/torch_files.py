@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import pathlib
 import re
+import types
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -48,8 +48,10 @@ def load(path: pathlib.Path) -> Content:
       'where it is installed, save safetensors: safetensors.torch.save_file('
       "torch.load(path, weights_only=True), 'weights.safetensors')."
     ) from error
-  # timm keeps the flags of training beside the weights.
-  harmless = torch.serialization.safe_globals([argparse.Namespace])
+  # timm keeps the flags of training beside the weights: an object of values.
+  harmless = torch.serialization.safe_globals(
+    [(types.SimpleNamespace, 'argparse.Namespace')]
+  )
   try:
     with warnings.catch_warnings(), harmless:
       warnings.simplefilter('ignore')

@@ -237,8 +237,8 @@ class ImportJob(Options):
   )
   compare_logits: bool = option(
     True,
-    'Compare the logits with those that Keras or timm computes, where it is '
-    'installed.',
+    'Compare the logits with those that Keras, timm or torchvision computes, '
+    'where it is installed.',
   )
 
   def __post_init__(self) -> None:
