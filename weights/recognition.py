@@ -50,7 +50,10 @@ def candidates(
   fitting = [entry for entry in table if has_size(weights, entry)]
   # Several projects call the same layers differently.
   fitting.sort(key=lambda entry: entry.classifier not in weights.modules)
-  likely = _by_name(weights, fitting) or _nearest(weights, table)
+  if not fitting:
+    named = [entry for entry in table if entry.network == model_name]
+    return _nearest(weights, named or table)
+  likely = _by_name(weights, fitting)
   if model_name in (None, *(entry.network for entry in likely)):
     return [e for e in likely if model_name in (None, e.network)]
   first = likely[0]

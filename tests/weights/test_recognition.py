@@ -107,6 +107,18 @@ def test_the_nearest_network_has_the_fewest_differences(tensors, tmp_path):
     convert.convert(str(path))
 
 
+def test_weights_that_fit_nothing_are_compared_with_the_network_asked_for(
+  tensors, tmp_path
+):
+  path = tmp_path / 'model.safetensors'
+  more = {'projector.weight': np.zeros((2, 3), np.float32)}
+  safetensors.numpy.save_file(tensors | more, path)
+  with pytest.raises(UserError, match=r'not fit mobilenet_v2, .*and \d+ more'):
+    convert.convert(str(path), 'mobilenet_v2')
+  with pytest.raises(UserError, match=r'fit mobilenet_v2_035, .* is left over'):
+    convert.convert(str(path), 'lenet')
+
+
 def test_integers_are_no_weights(tensors, tmp_path):
   path = tmp_path / 'model.safetensors'
   name = 'classifier.weight'
