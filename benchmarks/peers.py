@@ -4,7 +4,8 @@ Usage: .venv/bin/python benchmarks/peers.py [--networks mobilenet_v2]
     [--attention none] [--modes inference] [--environment DIR] …
 
 Prints a Markdown table of images/s in float32 and, in parentheses, how many
-times as fast this project is as each peer. In training, a step is one of SGD
+times as fast this project is as each peer; then one of the largest resident
+memory of each process, in MB. In training, a step is one of SGD
 with momentum, with batch norm's updates. Peers:
   graph     the graph as TF-Slim wrote it: for resnet_v1_50 without attention
             tf_slim.nets; else this project's network without folded batch norm,
@@ -34,7 +35,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import networks
 from benchmarks.networks import Spec
-from benchmarks.turns import Step, measure, serve
+from benchmarks.turns import Measured, Step, measure, serve
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODES = ('training', 'inference')
@@ -244,15 +245,23 @@ def commands(
   }  # fmt: skip
 
 
-def cells(speeds: dict[str, float]) -> Iterator[str]:
+def speeds(measured: dict[str, Measured]) -> Iterator[str]:
   """Yields '12.3 (1.10)' for each side: images/s, and ours divided by them."""
-  ours = speeds['slim']
+  ours = measured['slim'].speed
   for side in SIDES:
-    speed = speeds.get(side)
     if side == 'slim':
       yield f'{ours:.1f}'
+    elif side in measured:
+      speed = measured[side].speed
+      yield f'{speed:.1f} ({ours / speed:.2f})'
     else:
-      yield f'{speed:.1f} ({ours / speed:.2f})' if speed else '–'
+      yield '–'
+
+
+def print_header() -> None:
+  """Prints the head of a table."""
+  print('| step | network |', ' | '.join(SIDES), '|')
+  print('|---|---|' + '---:|' * len(SIDES))
 
 
 def processor() -> str:
@@ -302,8 +311,8 @@ def main(options: argparse.Namespace) -> None:
 
   python = environment(options.environment)
   print(f'{processor()}, batches of {options.batch}, float32\n')
-  print('| step | network |', ' | '.join(SIDES), '|')
-  print('|---|---|' + '---:|' * len(SIDES))
+  print_header()
+  memories = []
   rows = itertools.product(options.modes, options.networks, options.attention)
   for mode, network, attention in rows:
     size = options.image_size or NETWORKS[network].image_size
@@ -316,12 +325,20 @@ def main(options: argparse.Namespace) -> None:
         subprocess.run(
           [sys.executable, __file__, 'export', text, onnx], check=True
         )
-      speeds = measure(
+      measured = measure(
         commands(spec, python, onnx), options.turns, options.seconds
       )
     module = '' if attention == 'none' else f', {attention}'
-    print(f'| {mode} | {network}{module} |', end=' ')
-    print(' | '.join(cells(speeds)), '|', flush=True)
+    row = f'| {mode} | {network}{module} |'
+    print(row, ' | '.join(speeds(measured)), '|', flush=True)
+    memory = (
+      f'{measured[side].memory:.0f}' if side in measured else '–'
+      for side in SIDES
+    )
+    memories.append(f'{row} {" | ".join(memory)} |')
+  print('\nLargest resident memory, MB:\n')
+  print_header()
+  print('\n'.join(memories))
 
 
 if __name__ == '__main__':

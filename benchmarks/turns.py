@@ -2,17 +2,31 @@
 
 import contextlib
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 Step = Callable[[], object]
 
 
+class Measured(NamedTuple):
+  """What a side needs.
+
+  Attributes:
+    speed: images/s.
+    memory: the largest resident memory of its process so far, in MB.
+  """
+
+  speed: float
+  memory: float
+
+
 def serve(step: Step, images: int) -> None:
-  """Warms up, then runs for as long as each line says and prints images/s.
+  """Warms up, then runs for as long as each line says and prints a Measured.
 
   Args:
     step: processes a batch.
@@ -26,7 +40,8 @@ def serve(step: Step, images: int) -> None:
     while (passed := time.perf_counter() - began) < float(line) or not count:
       step()
       count += 1
-    print(images * count / passed, flush=True)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    print(images * count / passed, memory, flush=True)
 
 
 class Worker:
@@ -47,14 +62,14 @@ class Worker:
     if self._answer() != 'ready':
       raise RuntimeError(f'{command} did not start: see its message above.')
 
-  def turn(self, seconds: float) -> float:
-    """Runs a turn; returns its images per second."""
+  def turn(self, seconds: float) -> Measured:
+    """Runs a turn."""
     self._process.stdin.write(f'{seconds}\n')
     self._process.stdin.flush()
     answer = self._answer()
     if not answer:
       raise RuntimeError(f'{self._process.args} ended: see its message above.')
-    return float(answer)
+    return Measured(*map(float, answer.split()))
 
   def close(self) -> None:
     with contextlib.suppress(BrokenPipeError):
@@ -67,17 +82,20 @@ class Worker:
 
 def measure(
   commands: Mapping[str, Sequence[str]], turns: int, seconds: float
-) -> dict[str, float]:
-  """Returns side -> images/s, the median of its turns."""
+) -> dict[str, Measured]:
+  """Returns side -> the median speed of its turns, and its memory in the last."""
   workers: dict[str, Worker] = {}
   try:
     for side, command in commands.items():
       workers[side] = Worker(command)
-    speeds = {side: [] for side in commands}
+    found = {side: [] for side in commands}
     for _ in range(turns):
       for side, worker in workers.items():
-        speeds[side].append(worker.turn(seconds))
+        found[side].append(worker.turn(seconds))
   finally:
     for worker in workers.values():
       worker.close()
-  return {side: statistics.median(values) for side, values in speeds.items()}
+  return {
+    side: Measured(statistics.median(m.speed for m in turns), turns[-1].memory)
+    for side, turns in found.items()
+  }
