@@ -1,14 +1,14 @@
-"""Seconds from the command to the first step of training, by phase.
+"""Seconds from the command to the first step, by phase.
 
 Usage: .venv/bin/python benchmarks/start_up.py [--networks lenet resnet_v1_50]
-    [--batch 8] [--turns 3]
+    [--programs train eval] [--batch 8] [--turns 3]
 
 Prints a Markdown table of the median turn, in seconds:
   import   importing TensorFlow and TF-Slim
   check    reading flags, other modules, checking the records
   build    building the graph
-  session  opening the session: initializing variables, saving step 0
-  step     the first step, in which TensorFlow optimizes the graph
+  session  initializing variables and saving step 0, or restoring a checkpoint
+  step     the first step or batch, for which TensorFlow optimizes the graph
   total    all of them
 Every turn is a process of its own on a few tiny photos of 10 classes.
 """
@@ -28,66 +28,106 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 NETWORKS = ('lenet', 'resnet_v1_50', 'nasnet_large')
 PHASES = ('import', 'check', 'build', 'session', 'step', 'total')
-# Phase -> the function that does it: module, attributes.
-_TIMED = {
-  'import': ('tf_compat', '_import'),
-  'build': ('engine.training.step', 'build'),
-  'session': ('deployment.deployment', 'Deployment.session'),
+
+
+class Program(NamedTuple):
+  """A program whose phases are timed.
+
+  Attributes:
+    script: its file.
+    phases: phase -> the function that does it: module, attributes.
+    received: the function that receives the results of each step.
+  """
+
+  script: str
+  phases: dict[str, tuple[str, str]]
+  received: tuple[str, str]
+
+
+PROGRAMS = {
+  'train': Program(
+    'train_image_classifier.py',
+    {
+      'build': ('engine.training.step', 'build'),
+      'session': ('deployment.deployment', 'Deployment.session'),
+    },
+    ('engine.training.hooks', 'LoggingHook.after_run'),
+  ),
+  'eval': Program(
+    'eval_image_classifier.py',
+    {
+      'build': ('engine.evaluation.evaluator', 'Evaluator._build'),
+      'session': ('engine.evaluation.evaluator', 'Evaluator._restore'),
+    },
+    ('engine.evaluation.metrics', 'Metrics.update'),
+  ),
 }
 PHOTOS = 64
 
 
-def time_phases(arguments: list[str]) -> None:
-  """Trains one step in this process, and prints the seconds of each phase."""
-  seconds: dict[str, float] = {}
+def time_phases(name: str, arguments: list[str]) -> None:
+  """Runs a program until its first step, and prints the seconds of each phase."""
+  program, seconds = PROGRAMS[name], {}
   began = time.time() - float(os.environ['BENCHMARK_BEGAN'])
   start = time.perf_counter() - began
-  for phase, (module, names) in _TIMED.items():
-    *path, name = names.split('.')
-    owner = functools.reduce(getattr, path, importlib.import_module(module))
-    setattr(owner, name, _timed(getattr(owner, name), seconds, phase))
-  sys.argv[:] = ['train_image_classifier.py', *arguments]
-  hooks = importlib.import_module('engine.training.hooks')
+  _replace(('tf_compat', '_import'), _timed(seconds, 'import'))
+  for phase, where in program.phases.items():
+    _replace(where, _timed(seconds, phase))
 
-  class Clock(hooks.LoggingHook):
-    """Prints when the first step is made."""
-
-    def before_run(self, run_context):
-      self.began = time.perf_counter()
-      return super().before_run(run_context)
-
-    def after_run(self, run_context, run_values):
-      seconds['step'] = time.perf_counter() - self.began
-      total = time.perf_counter() - start
-      seconds['check'] = total - sum(seconds.values())
-      seconds['total'] = total
+  def report(_: Callable) -> Callable:
+    def received(*args, **kwargs):
+      now = time.perf_counter()
+      seconds['step'] = now - seconds.pop('session ended')
+      seconds['total'] = now - start
+      known = sum(seconds[phase] for phase in PHASES if phase in seconds)
+      seconds['check'] = 2 * seconds['total'] - known
       print(json.dumps(seconds), flush=True)
       os._exit(0)
 
-  hooks.LoggingHook = Clock
-  runpy.run_path(str(ROOT / 'train_image_classifier.py'), run_name='__main__')
+    return received
+
+  _replace(program.received, report)
+  sys.argv[:] = [program.script, *arguments]
+  runpy.run_path(str(ROOT / program.script), run_name='__main__')
+
+
+def _replace(
+  where: tuple[str, str], change: Callable[[Callable], Callable]
+) -> None:
+  """Replaces a function by change(function)."""
+  module, names = where
+  *path, name = names.split('.')
+  owner = functools.reduce(getattr, path, importlib.import_module(module))
+  setattr(owner, name, change(getattr(owner, name)))
 
 
 def _timed(
-  function: Callable, seconds: dict[str, float], phase: str
-) -> Callable:
-  """Returns a function that adds to seconds[phase] how long it takes."""
+  seconds: dict[str, float], phase: str
+) -> Callable[[Callable], Callable]:
+  """Returns what makes a function add to seconds[phase] how long it takes."""
 
-  @functools.wraps(function)
-  def timed(*args, **kwargs):
-    began = time.perf_counter()
-    try:
-      return function(*args, **kwargs)
-    finally:
-      seconds[phase] = seconds.get(phase, 0) + time.perf_counter() - began
+  def change(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def timed(*args, **kwargs):
+      began = time.perf_counter()
+      try:
+        return function(*args, **kwargs)
+      finally:
+        now = time.perf_counter()
+        seconds[phase] = seconds.get(phase, 0) + now - began
+        if phase == 'session':
+          seconds['session ended'] = now
 
-  return timed
+    return timed
+
+  return change
 
 
 @contextlib.contextmanager
@@ -117,22 +157,31 @@ def records() -> Iterator[str]:
     yield f'{folder}/data'
 
 
-def measure(network: str, data: str, batch: int) -> dict[str, float]:
-  """Returns the seconds of each phase of one run."""
-  with tempfile.TemporaryDirectory() as train_dir:
-    output = subprocess.run(
-      [
-        sys.executable, __file__, '--one',
-        f'--train_dir={train_dir}/run', '--dataset_name=noise',
-        f'--dataset_dir={data}', f'--model_name={network}',
-        f'--batch_size={batch}', '--max_number_of_steps=1',
-      ],
-      check=True,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
-      env={**os.environ, 'BENCHMARK_BEGAN': repr(time.time())},
-    ).stdout  # fmt: skip
-  return json.loads(output.splitlines()[-1])
+def measure(
+  network: str, programs: list[str], data: str, batch: int
+) -> dict[str, dict[str, float]]:
+  """Returns program -> the seconds of each phase of one run."""
+  found = {}
+  with tempfile.TemporaryDirectory() as folder:
+    flags = {
+      'train': [f'--train_dir={folder}/run', f'--model_name={network}'],
+      # The checkpoint of step 0.
+      'eval': [f'--checkpoint_path={folder}/run', f'--eval_dir={folder}/eval'],
+    }
+    for program in programs:
+      output = subprocess.run(
+        [
+          sys.executable, __file__, '--one', program, *flags[program],
+          '--dataset_name=noise', f'--dataset_dir={data}',
+          f'--batch_size={batch}',
+        ],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, 'BENCHMARK_BEGAN': repr(time.time())},
+      ).stdout  # fmt: skip
+      found[program] = json.loads(output.splitlines()[-1])
+  return found
 
 
 def main() -> None:
@@ -141,23 +190,33 @@ def main() -> None:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--networks', nargs='+', default=NETWORKS)
+  parser.add_argument(
+    '--programs', nargs='+', default=[*PROGRAMS], choices=PROGRAMS
+  )
   parser.add_argument('--batch', type=int, default=8)
   parser.add_argument('--turns', type=int, default=3)
   options = parser.parse_args()
+  # Evaluation reads the checkpoint that training writes.
+  programs = [p for p in PROGRAMS if p == 'train' or p in options.programs]
   turns = {network: [] for network in options.networks}
   with records() as data:
     for _ in range(options.turns):
       for network in options.networks:
-        turns[network].append(measure(network, data, options.batch))
-  print('| network |', ' | '.join(PHASES), '|')
-  print('|---|' + '---:|' * len(PHASES))
+        turns[network].append(measure(network, programs, data, options.batch))
+  print('| network | program |', ' | '.join(PHASES), '|')
+  print('|---|---|' + '---:|' * len(PHASES))
   for network, found in turns.items():
-    medians = (statistics.median(turn[p] for turn in found) for p in PHASES)
-    print(f'| {network} |', ' | '.join(f'{m:.1f}' for m in medians), '|')
+    for program in options.programs:
+      medians = (
+        statistics.median(turn[program][phase] for turn in found)
+        for phase in PHASES
+      )
+      cells = ' | '.join(f'{median:.1f}' for median in medians)
+      print(f'| {network} | {program} | {cells} |')
 
 
 if __name__ == '__main__':
   if sys.argv[1:2] == ['--one']:
-    time_phases(sys.argv[2:])
+    time_phases(sys.argv[2], sys.argv[3:])
   else:
     main()

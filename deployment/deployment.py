@@ -134,8 +134,12 @@ class Deployment:
       saver: the saver of all variables.
     """
     del is_new
+    # No other process initializes this one's variables: it waits for nothing.
+    missing = tf.constant([], tf.string)
     return tf.train.Scaffold(
       init_fn=lambda _, session: restore(session),
+      ready_op=missing,
+      ready_for_local_init_op=missing,
       local_init_op=local_init,
       saver=saver,
     )

@@ -40,6 +40,13 @@ def session_config(
   # A second pass of all optimizations takes as long as the first, seconds for
   # large networks, and makes no step faster.
   rewrite.meta_optimizer_iterations = rewrite.ONE
+  # Networks have no loops, and branches only where they are switched off.
+  rewrite.loop_optimization = rewrite.OFF
+  rewrite.experimental_conditional_code_motion = rewrite.OFF
+  if cpu_only or not tf.config.list_physical_devices('GPU'):
+    # Swapping to the CPU and channels first are of use to GPUs alone.
+    rewrite.memory_optimization = rewrite.NO_MEM_OPT
+    rewrite.layout_optimizer = rewrite.OFF
   rewriter = _REWRITERS.get(mixed_precision or '')
   if rewriter:
     setattr(rewrite, rewriter, rewrite.ON)

@@ -147,8 +147,9 @@ class LoggingHook(tf.train.SessionRunHook):
 
 
 class SummaryHook(tf.train.SessionRunHook):
-  """Writes summaries at the first step, then every --save_summaries_secs.
+  """Writes summaries at the second step, then every --save_summaries_secs.
 
+  Summaries of large networks take seconds; the first step does not wait for them.
   TensorFlow's own hook may read the initial value of the global step, which in
   a worker waits for a broadcast that the other workers do not take part in.
   """
@@ -162,7 +163,7 @@ class SummaryHook(tf.train.SessionRunHook):
 
   def before_run(self, run_context):
     fetches = {'step': self._graph.train_op}
-    if time.monotonic() >= self._due:
+    if self._started and time.monotonic() >= self._due:
       fetches['summary'] = self._graph.summary
     return tf.train.SessionRunArgs(fetches)
 

@@ -25,6 +25,21 @@ class NonFiniteError(UserError):
     )
 
 
+def check_variables() -> tf.Operation:
+  """Builds an operation that raises if a variable has values that are not finite.
+
+  The InvalidArgumentError begins with the variable's name.
+  """
+  # One operation for each variable, so that large networks start fast.
+  return tf.group(
+    *(
+      tf.raw_ops.CheckNumerics(tensor=variable, message=variable.op.name)
+      for variable in tf.global_variables()
+      if variable.dtype.base_dtype.is_floating
+    )
+  )
+
+
 class NanGuardHook(tf.train.SessionRunHook):
   """Stops training at the first loss that is not finite."""
 

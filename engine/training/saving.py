@@ -9,10 +9,9 @@ from engine import error_translation
 from engine.checkpoints import store
 from engine.config.jobs import TrainJob
 from engine.evaluation.continuous import ContinuousEvaluation
-from engine.plots import curves
 from engine.run_dir import run_status
 from engine.signals import Signals
-from engine.training import hooks
+from engine.training import hooks, nan_guard
 from engine.training.nan_guard import NonFiniteError
 from engine.training.step import TrainStep
 from errors import UserError
@@ -62,13 +61,7 @@ class SavingHook(tf.train.SessionRunHook):
     self._plain_prefix = store.plain_path(self._prefix)
     self.saved_path = f'{self._prefix}-{start}'
     self.saver = store.saver(job.train_dir, job.keep_checkpoint_max, start)
-    self._all_finite = tf.reduce_all(
-      [
-        tf.reduce_all(tf.is_finite(variable))
-        for variable in tf.global_variables()
-        if variable.dtype.base_dtype.is_floating
-      ]
-    )
+    self._check = nan_guard.check_variables() if job.stop_on_nan else None
 
   def after_create_session(self, session, coord):
     step = int(session.run(self._graph.global_step))
@@ -119,19 +112,32 @@ class SavingHook(tf.train.SessionRunHook):
   def _save(self, session: tf.Session, step: int) -> None:
     """Saves a step unless it is saved already, and redraws the curves."""
     if step != self._saved:
-      if self._job.stop_on_nan and not session.run(self._all_finite):
-        raise NonFiniteError(
-          'A variable is not finite', step, self._job.train_dir
-        )
+      # The initial values of a new network are finite.
+      if self._check is not None and (step or self._job.checkpoint_path):
+        self._check_variables(session, step)
       self._write(session, step)
       self._saved = step
       if step:  # Nothing is logged before the first.
+        # It loads matplotlib, for which the first step need not wait.
+        from engine.plots import curves
+
         curves.draw(
           self._job.train_dir,
           run_status.results_files(self._job.train_dir),
           self._job.plot_format,
         )
     self._due = time.monotonic() + self._job.save_interval_secs
+
+  def _check_variables(self, session: tf.Session, step: int) -> None:
+    """Raises NonFiniteError if a variable is not finite."""
+    try:
+      session.run(self._check)
+    except tf.errors.InvalidArgumentError as error:
+      # "{{node …}} NAME : Tensor had NaN values".
+      name = error.message.split(' : Tensor had')[0].split()[-1]
+      raise NonFiniteError(
+        f'{name} is not finite', step, self._job.train_dir
+      ) from error
 
   def _write(self, session: tf.Session, step: int) -> None:
     try:

@@ -31,7 +31,7 @@ def training(images: tf.Tensor, end_points: dict[str, tf.Tensor]) -> tf.Tensor:
       tf.summary.scalar(f'gates/{gate.op.name}/spread', tf.sqrt(variance))
     for name, tensor in end_points.items():
       tf.summary.histogram(f'activations/{name}', _finite(tensor))
-      tf.summary.scalar(f'sparsity/{name}', tf.nn.zero_fraction(tensor))
+      tf.summary.scalar(f'sparsity/{name}', _zero_fraction(tensor))
     for variable in slim.get_model_variables():
       tf.summary.histogram(f'weights/{variable.op.name}', _finite(variable))
   return tf.summary.merge_all()
@@ -42,4 +42,12 @@ def _finite(tensor: tf.Tensor) -> tf.Tensor:
 
   TensorFlow's histogram fails on NaN, with an error that hides the loss.
   """
-  return tf.where(tf.is_finite(tensor), tensor, tf.zeros_like(tensor))
+  return tf.where_v2(tf.is_finite(tensor), tensor, tf.zeros([], tensor.dtype))
+
+
+def _zero_fraction(tensor: tf.Tensor) -> tf.Tensor:
+  """Returns the fraction of zeros.
+
+  tf.nn.zero_fraction has a branch for large tensors, which starts slowly.
+  """
+  return tf.reduce_mean(tf.cast(tf.equal(tensor, 0), tf.float32))
