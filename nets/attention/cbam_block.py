@@ -72,13 +72,13 @@ def cbam_block(
   if order == 'parallel':
     net, channel_gate = channel(net)
     net, spatial_gate = spatial(net)
-    net = memory_ops.scale_channels(net, channel_gate) * spatial_gate
+    net = memory_ops.scale(net, channel_gate) * spatial_gate
     return net, (channel_gate, spatial_gate)
   gates = []
   for part in order.split('_'):
     if part == 'channel':
       net, gate = channel(net)
-      net = memory_ops.scale_channels(net, gate)
+      net = memory_ops.scale(net, gate)
     else:
       net, gate = spatial(net)
       net *= gate

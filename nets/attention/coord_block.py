@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nets.attention import layers
+from nets.attention import layers, memory_ops
 from nets.attention.options import (
   Epsilon,
   Ratio,
@@ -32,13 +32,11 @@ def coord_block(
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
   """net · sigmoid(W_h · f_h) · sigmoid(W_w · f_w), f = _features(means)."""
   channels = net.shape[-1]
-  rows = tf.reduce_mean(net, 2, keepdims=True)  # [N, H, 1, C]
-  columns = layers.swap_axes(
-    tf.reduce_mean(net, 1, keepdims=True)
-  )  # [N, W, 1, C]
+  net, (rows,) = memory_ops.pool(net, memory_ops.ROWS, ['avg'])
+  net, (columns,) = memory_ops.pool(net, memory_ops.COLUMNS, ['avg'])
   sides = [layers.side(net, axis) for axis in (1, 2)]
   features = _features(
-    tf.concat([rows, columns], 1),
+    tf.concat([rows, layers.swap_axes(columns)], 1),  # [N, H + W, 1, C]
     hidden_units(channels, ratio, LEAST),
     norm_epsilon,
   )
@@ -47,7 +45,8 @@ def coord_block(
   down = tf.sigmoid(down, name='rows')  # [N, H, 1, C]
   across = layers.dense(layers.swap_axes(columns), channels, scope='width')
   across = tf.sigmoid(across, name='columns')  # [N, 1, W, C]
-  return net * down * across, (down, across)
+  net = memory_ops.scale(memory_ops.scale(net, down), across)
+  return net, (down, across)
 
 
 def _features(net: tf.Tensor, hidden: int, epsilon: float | None) -> tf.Tensor:

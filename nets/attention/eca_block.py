@@ -58,7 +58,7 @@ def eca_block(
   )
   scores = layers.channel_conv(mean, size, scope='neighbours')
   gate = tf.sigmoid(scores, name='gate')  # [N, 1, 1, C]
-  return memory_ops.scale_channels(net, gate), (gate,)
+  return memory_ops.scale(net, gate), (gate,)
 
 
 def adaptive_size(channels: int) -> int:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nets.attention import layers
+from nets.attention import layers, memory_ops
 from nets.attention.options import KernelSize, shapes_of
 from registry import PositiveInt
 from tf_compat import tf
@@ -35,10 +35,10 @@ def ela_block(
   Numbers that do not divide C are replaced by the greatest common divisor.
   """
   channels = net.shape[-1]
-  rows = tf.reduce_mean(net, 2, keepdims=True)  # [N, H, 1, C]
-  columns = layers.swap_axes(tf.reduce_mean(net, 1, keepdims=True))
+  net, (rows,) = memory_ops.pool(net, memory_ops.ROWS, ['avg'])
+  net, (columns,) = memory_ops.pool(net, memory_ops.COLUMNS, ['avg'])
   rows, columns = layers.line_conv(
-    [rows, columns],
+    [rows, layers.swap_axes(columns)],
     kernel_size,
     scope='line',
     width=math.gcd(channels, group_width),
@@ -48,7 +48,8 @@ def ela_block(
   down = tf.sigmoid(layers.normalize(rows, groups, *weights), name='rows')
   columns = layers.swap_axes(layers.normalize(columns, groups, *weights))
   across = tf.sigmoid(columns, name='columns')  # [N, 1, W, C]
-  return net * down * across, (down, across)
+  net = memory_ops.scale(memory_ops.scale(net, down), across)
+  return net, (down, across)
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:

@@ -42,9 +42,9 @@ def gc_block(
     gates = ()
   term = _transform(context, ratio, fusion)  # [N, 1, 1, C]
   if fusion == 'add':
-    return net + term, (*gates, term)
+    return memory_ops.shift(net, term), (*gates, term)
   gate = tf.sigmoid(term, name='gate')
-  return memory_ops.scale_channels(net, gate), (*gates, gate)
+  return memory_ops.scale(net, gate), (*gates, gate)
 
 
 def _context(net: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -53,7 +53,12 @@ def _context(net: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   weights = tf.exp(
     scores - tf.reduce_logsumexp(scores, [1, 2], keepdims=True), name='places'
   )  # [N, H, W, 1], with sum 1
-  context = tf.einsum('nhwi,nhwc->nic', weights, net)
+  # As a product of matrices: the gradient of an einsum transposes the map.
+  places = layers.side(net, 1) * layers.side(net, 2)
+  context = tf.matmul(
+    tf.reshape(weights, [-1, 1, places]),
+    tf.reshape(net, [-1, places, net.shape[-1]]),
+  )
   return context[:, None], weights
 
 

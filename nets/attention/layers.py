@@ -78,6 +78,10 @@ def conv2d(
   with tf.variable_scope(scope):
     shape = [kernel_size, kernel_size, net.shape[-1], depth]
     kernel = model_kernel(shape, net.dtype)
+    if kernel_size == depth == 1:
+      # As a product of matrices: a convolution pads its output to 16 channels.
+      net = tf.tensordot(net, tf.reshape(kernel, [-1, 1]), 1)
+      return biased(net) if bias else net
     # Not tf.nn.conv2d's dilations: on CPUs, their gradient exists only in some
     # precisions.
     net = tf.nn.with_space_to_batch(

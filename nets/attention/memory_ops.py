@@ -14,6 +14,7 @@ from tf_compat import register_gradient, tf
 
 # The axes of [N, H, W, C] that a pool reduces.
 SPACE, CHANNELS = (1, 2), (3,)
+COLUMNS, ROWS = (1,), (2,)
 
 # Neighboring channels that one vector instruction processes.
 LANES = 16
@@ -22,7 +23,7 @@ LANES = 16
 def pool(
   net: tf.Tensor, axes: tuple[int, ...], kinds: Sequence[str]
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-  """Returns the map and its pools over SPACE or CHANNELS.
+  """Returns the map and its pools.
 
   Use the returned map instead of net afterwards: the pools' gradients are added
   to its gradient at once, without expanding a mean's to a full map. Equal
@@ -30,12 +31,11 @@ def pool(
 
   Args:
     net: feature map, [N, H, W, C].
-    axes: SPACE or CHANNELS.
+    axes: SPACE, CHANNELS, COLUMNS or ROWS.
     kinds: names of POOLS.
 
   Returns:
-    The map, [N, H, W, C], and one pool per kind, [N, 1, 1, C] over SPACE and
-    [N, H, W, 1] over CHANNELS.
+    The map, [N, H, W, C], and one pool per kind, of length 1 in the axes.
   """
   net = tf.identity(net)
   pools = [POOLS[kind](net, axes) for kind in kinds]
@@ -55,28 +55,49 @@ def _pooled_map_gradient(
   """Returns the gradients of the map and its pools, summed in the first."""
   net, *pools = op.inputs
   for pool, d_pool in zip(pools, d_pools, strict=True):
-    if pool.op.type == 'Mean':
-      axes = tf.get_static_value(pool.op.inputs[1]).tolist()
-      d_net += d_pool / _size(net, axes)
+    if pool.op.type in _MEANS:
+      d_net += d_pool / _size(net, _narrow(pool))
     else:
       d_net += tf.gradients(pool, net, d_pool)[0]
   return [d_net, *[None] * len(pools)]
 
 
-def scale_channels(net: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
-  """net [N, H, W, C] · gate [N, 1, 1, C]."""
+def scale(net: tf.Tensor, gate: tf.Tensor) -> tf.Tensor:
+  """net [N, H, W, C] · gate [N, H or 1, W or 1, C]."""
   graph = tf.get_default_graph()
-  with graph.gradient_override_map({'Mul': 'ScaleChannels'}):
+  with graph.gradient_override_map({'Mul': 'Scale'}):
     return net * gate
 
 
-@register_gradient('ScaleChannels')
-def _scale_channels_gradient(
+@register_gradient('Scale')
+def _scale_gradient(
   op: tf.Operation, d_scaled: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the gradients of a product, with _sum_over_space for the gate."""
+  """Returns the gradients of a product, with _sum for the gate."""
   net, gate = op.inputs
-  return d_scaled * gate, _sum_over_space(d_scaled * net)
+  return d_scaled * gate, _sum(d_scaled * net, _narrow(gate))
+
+
+def shift(net: tf.Tensor, term: tf.Tensor) -> tf.Tensor:
+  """net [N, H, W, C or 1] + term [N, 1, 1, C]."""
+  graph = tf.get_default_graph()
+  with graph.gradient_override_map({'AddV2': 'Shift'}):
+    return net + term
+
+
+@register_gradient('Shift')
+def _shift_gradient(
+  op: tf.Operation, d_sum: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the gradients of a sum, with _sum for the term."""
+  net, term = op.inputs
+  d_net = d_sum if net.shape[3] == term.shape[3] else _sum(d_sum, CHANNELS)
+  return d_net, _sum(d_sum, SPACE)
+
+
+def _narrow(part: tf.Tensor) -> tuple[int, ...]:
+  """Returns the axes but the first in which a part of a map has length 1."""
+  return tuple(axis for axis in (1, 2, 3) if part.shape[axis] == 1)
 
 
 def _size(net: tf.Tensor, axes: Sequence[int]) -> tf.Tensor | int:
@@ -88,20 +109,32 @@ def _size(net: tf.Tensor, axes: Sequence[int]) -> tf.Tensor | int:
   return tf.cast(tf.reduce_prod(sides), net.dtype)
 
 
-def _sum_over_space(net: tf.Tensor) -> tf.Tensor:
-  """Σ net over H and W, by average pooling if the sides are static."""
-  sides = net.shape[1:3]
-  if not sides.is_fully_defined():
-    return tf.reduce_sum(net, SPACE, keepdims=True)
-  mean = tf.nn.avg_pool2d(net, sides.as_list(), 1, 'VALID')
-  return mean * _size(net, SPACE)
+def _sum(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
+  """Σ net, by average pooling if the axes are of space and static."""
+  window = [net.shape[axis] if axis in axes else 1 for axis in SPACE]
+  if 3 in axes or None in window:
+    return tf.reduce_sum(net, axes, keepdims=True)
+  return tf.nn.avg_pool2d(net, window, 1, 'VALID') * _size(net, axes)
 
 
-def _mean(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
-  """Σ net / size."""
-  # A pooling layer would take a third of the time, but it sums sequentially,
-  # not pairwise, with an error of 5e-4 of a ResNet-50's logits.
+def mean(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
+  """Σ net / size, over rows by average pooling if their length is static.
+
+  A pooling layer takes a third of the time, but it sums sequentially: over all
+  of space at once, its error is 5e-4 of a ResNet-50's logits.
+  """
+  height, width = net.shape[1:3]
+  if axes == (1,) and height:
+    return tf.nn.avg_pool2d(net, [height, 1], 1, 'VALID')
+  if axes in ((2,), SPACE) and width:
+    net = tf.nn.avg_pool2d(net, [1, width], 1, 'VALID')
+    if axes == (2,):
+      return net
   return tf.reduce_mean(net, axes, keepdims=True)
+
+
+# Operations that end a mean.
+_MEANS = ('Mean', 'AvgPool')
 
 
 def _max(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
@@ -137,4 +170,4 @@ def _norm(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
   )
 
 
-POOLS = {'avg': _mean, 'max': _max, 'lse': _logsumexp, 'lp': _norm}
+POOLS = {'avg': mean, 'max': _max, 'lse': _logsumexp, 'lp': _norm}

@@ -45,7 +45,7 @@ def scse_block(
   scores = layers.conv2d(net, 1, 1, scope='sse', bias=spatial_bias)
   spatial = tf.sigmoid(scores, name='spatial_gate')  # [N, H, W, 1]
   if combination == 'add':
-    gated = net * (channel + spatial)
+    gated = net * memory_ops.shift(spatial, channel)
   else:
     gated = tf.maximum(net * channel, net * spatial)
   return gated, (channel, spatial)

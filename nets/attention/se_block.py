@@ -58,7 +58,7 @@ def se_block(
     scopes=('bottleneck_fc', 'recover_fc'),
   )
   gate = EXCITATIONS[excitation](scores, name='gate')  # [N, 1, 1, C]
-  return memory_ops.scale_channels(net, gate), (gate,)
+  return memory_ops.scale(net, gate), (gate,)
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from benchmarks import plain_attention
 from nets.attention import memory_ops
 from nets.attention.attend import BLOCK, GATES, STAGE, attend
 from nets.attention.attention_factory import ATTENTION_MODULES, get_attention
-from nets.attention.memory_ops import CHANNELS, SPACE
+from nets.attention.memory_ops import CHANNELS, COLUMNS, ROWS, SPACE
 from tf_compat import tf
 
 # Channels that are a multiple of LANES or not; odd sides; a single pixel; a
@@ -68,7 +68,11 @@ def assert_alike(optimized, plain):
 @pytest.mark.slow
 @pytest.mark.parametrize('known', [True, False])
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
-@pytest.mark.parametrize('axes', [SPACE, CHANNELS], ids=['space', 'channels'])
+@pytest.mark.parametrize(
+  'axes',
+  [SPACE, CHANNELS, ROWS, COLUMNS],
+  ids=['space', 'channels', 'rows', 'columns'],
+)
 def test_pools(axes, shape, known):
   """Each pool alone, and all together."""
   assert set(memory_ops.POOLS) == set(PLAIN)
@@ -86,13 +90,37 @@ def test_pools(axes, shape, known):
 
 @pytest.mark.parametrize('known', [True, False])
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
-def test_scale_channels(shape, known):
-  def scaled(product):
-    return lambda net: [product(net, tf.sigmoid(net[:, :1, :1]))]
+def test_scale_and_shift(shape, known):
+  """By a value per channel, position, row and column."""
+  for axes in (SPACE, CHANNELS, ROWS, COLUMNS):
+
+    def combined(scale, shift, axes=axes):
+      def function(net):
+        part = tf.reduce_mean(net, axes, keepdims=True)
+        net = scale(net, tf.sigmoid(part))
+        return [net, shift(net, tf.sin(part)) if axes == SPACE else net]
+
+      return function
+
+    assert_alike(
+      outcome(combined(memory_ops.scale, memory_ops.shift), shape, known),
+      outcome(combined(tf.multiply, tf.add), shape, known),
+    )
+
+
+@pytest.mark.parametrize('known', [True, False])
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
+def test_shift_of_positions(shape, known):
+  def outer(shift):
+    def function(net):
+      places = tf.reduce_mean(net, CHANNELS, keepdims=True)
+      return [shift(places, tf.reduce_mean(net, SPACE, keepdims=True))]
+
+    return function
 
   assert_alike(
-    outcome(scaled(memory_ops.scale_channels), shape, known),
-    outcome(scaled(tf.multiply), shape, known),
+    outcome(outer(memory_ops.shift), shape, known),
+    outcome(outer(tf.add), shape, known),
   )
 
 
