@@ -95,6 +95,24 @@ def _shift_gradient(
   return d_net, _sum(d_sum, SPACE)
 
 
+def unconverted(net: tf.Tensor) -> tf.Tensor:
+  """Returns net for operations that grappler is not to convert to bfloat16.
+
+  TensorFlow computes a sigmoid in bfloat16 one value at a time. Grappler leaves
+  in float32 what follows an operation that it does not know; this one is free.
+  """
+  graph = tf.get_default_graph()
+  with graph.gradient_override_map({'Bitcast': 'Unconverted'}):
+    return tf.raw_ops.Bitcast(input=net, type=net.dtype)
+
+
+@register_gradient('Unconverted')
+def _unconverted_gradient(op: tf.Operation, d_net: tf.Tensor) -> tf.Tensor:
+  """Returns the gradient as it is."""
+  del op
+  return d_net
+
+
 def _narrow(part: tf.Tensor) -> tuple[int, ...]:
   """Returns the axes but the first in which a part of a map has length 1."""
   return tuple(axis for axis in (1, 2, 3) if part.shape[axis] == 1)

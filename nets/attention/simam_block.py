@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from nets.attention import layers, memory_ops
 from nets.attention.options import is_number
 from registry import Rule
-from tf_compat import tf
+from tf_compat import register_gradient, tf
 
 Positive = Annotated[
   float,
@@ -29,12 +30,48 @@ def simam_block(
 
   σ² has the divisor H · W - 1, or 1 for a single pixel.
   """
-  mean, variance = tf.nn.moments(net, [1, 2], keepdims=True)
-  pixels = tf.cast(tf.reduce_prod(tf.shape(net)[1:3]), tf.float64)
-  unbiased = variance * tf.cast(pixels / tf.maximum(pixels - 1, 1), net.dtype)
-  energy = tf.square(net - mean) / (4 * (unbiased + e_lambda))
-  gate = tf.sigmoid(energy + 0.5, name='gate')  # [N, H, W, C]
-  return net * gate, (gate,)
+  net = memory_ops.unconverted(net)
+  mean = memory_ops.mean(net, memory_ops.SPACE)
+  squares = tf.math.squared_difference(net, mean)
+  variance = memory_ops.mean(squares, memory_ops.SPACE) * _correction(net)
+  factor = 1 / (4 * (variance + e_lambda))
+  gate = tf.sigmoid(squares * factor + 0.5, name='gate')  # [N, H, W, C]
+  graph = tf.get_default_graph()
+  with graph.gradient_override_map({'IdentityN': 'SimAM'}):
+    gated, *_ = tf.identity_n([net * gate, net, mean, factor, gate])
+  return gated, (gate,)
+
+
+def _correction(net: tf.Tensor) -> tf.Tensor:
+  """H · W / (H · W - 1), or 1 for a single pixel."""
+  pixels = tf.cast(layers.side(net, 1) * layers.side(net, 2), tf.float64)
+  return tf.cast(pixels / tf.maximum(pixels - 1, 1), net.dtype)
+
+
+@register_gradient('SimAM')
+def _gradient(
+  op: tf.Operation, d_gated: tf.Tensor, *unused: tf.Tensor | None
+) -> list[tf.Tensor | None]:
+  """Returns the gradient of net, of the map as a whole.
+
+  With e = net - μ, f = 1 / (4 · (σ² + λ)) and p = e · d(e² · f):
+
+    d net = gate · d + 2f · (p - mean p) - 8f² · e · Σ(p · e) / (H · W - 1)
+
+  TensorFlow's own gradient would be twice as many passes over the map.
+  """
+  del unused
+  _, net, mean, factor, gate = op.inputs
+  d_gated = memory_ops.unconverted(d_gated)
+  centered = net - mean
+  product = tf.raw_ops.SigmoidGrad(y=gate, dy=d_gated) * net * centered
+  mean, through_variance = (
+    memory_ops.mean(term, memory_ops.SPACE)
+    for term in (product, product * centered)
+  )
+  through_variance *= -8 * tf.square(factor) * _correction(net)
+  d_net = gate * d_gated + product * (2 * factor) + centered * through_variance
+  return [None, d_net - 2 * factor * mean, None, None, None]
 
 
 def options_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any] | None:
