@@ -12,6 +12,7 @@ collection, so that they are neither initialized nor saved.
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 
 from tf_compat import tf
 
@@ -23,6 +24,8 @@ _KERNEL_AXES = {'Conv2D': 1, 'DepthwiseConv2dNative': 2}
 _MOVES = ('BatchToSpaceND',)
 # Operations that matter to gradients alone: each output is an input.
 _COPIES = ('Identity', 'IdentityN', 'StopGradient', 'PreventGradient')
+# An operation that keeps others in float32; see memory_ops.unconverted.
+_UNCONVERTED = 'Bitcast'
 
 
 def fold(
@@ -33,15 +36,16 @@ def fold(
   Args:
     images: what the network takes; all else that it reads are its variables.
     output: what it computes, for inference.
-    replace_all: whether to replace the norms that cannot be folded, too, by a
-      product and a sum, for formats without batch norm. That costs a pass over
-      memory.
+    replace_all: whether to write the copy for other formats. They lack batch
+      norm, so that those that cannot be folded become a product and a sum,
+      which costs a pass over memory, and what keeps values in float32.
 
   Returns:
     The output of the copy, and the operation that fills its variables, to be
     run whenever those of the network have changed.
   """
-  network = _Network(images, output)
+  copies = (*_COPIES, _UNCONVERTED) if replace_all else _COPIES
+  network = _Network(images, output, copies)
   for norm in network.norms():
     network.fold(norm, replace_all)
   return network.build()
@@ -50,8 +54,10 @@ def fold(
 class _Network:
   """The operations from images to an output, to be changed and copied."""
 
-  def __init__(self, images: tf.Tensor, output: tf.Tensor):
-    self._images = images
+  def __init__(
+    self, images: tf.Tensor, output: tf.Tensor, copies: Sequence[str]
+  ):
+    self._images, self._copies = images, copies
     self._output = self._source(output)
     self._operations = self._between()
     self._uses = collections.Counter([self._output.op.name])
@@ -137,9 +143,13 @@ class _Network:
 
   def _source(self, tensor: tf.Tensor) -> tf.Tensor:
     """Returns the tensor that a tensor is a copy of."""
-    while tensor is not self._images and _is_copy(tensor.op):
+    while tensor is not self._images and self._is_copy(tensor.op):
       tensor = tensor.op.inputs[tensor.value_index]
     return tensor
+
+  def _is_copy(self, op: tf.Operation) -> bool:
+    """Whether an operation does nothing for inference."""
+    return op.type in self._copies and not op.control_inputs
 
   def _layer(self, norm: tf.Operation) -> tf.Operation | None:
     """Returns the convolution that only a norm uses; None if there is none."""
@@ -172,11 +182,6 @@ class _Network:
     )
     self._outside[read.name] = read
     return read.name
-
-
-def _is_copy(op: tf.Operation) -> bool:
-  """Whether an operation does nothing for inference."""
-  return op.type in _COPIES and not op.control_inputs
 
 
 def _scale_and_offset(norm: tf.Operation) -> tuple[tf.Tensor, tf.Tensor]:

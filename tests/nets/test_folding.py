@@ -7,6 +7,7 @@ import pytest
 from network_lists import QUICK, STRUCTURES
 
 from nets import features, folding, nets_factory
+from nets.attention import memory_ops
 from nets.attention.attention_factory import ATTENTION_MODULES
 from tf_compat import few_runs, slim, tf
 
@@ -60,6 +61,10 @@ def copied(net):
   return slim.batch_norm(tf.stop_gradient(net))
 
 
+def unconverted(net):
+  return conv(memory_ops.unconverted(net))
+
+
 def before_conv(net):
   return slim.conv2d(slim.batch_norm(net, scale=True), 8, 3)
 
@@ -111,8 +116,8 @@ def difference(got, expected):
   ('build', 'left'),
   [
     (conv, 0), (scaled, 0), (depthwise, 0), (grouped, 0), (dilated, 0),
-    (shared_kernel, 0), (copied, 0), (before_conv, 1), (used_twice, 1),
-    (of_images, 1),
+    (shared_kernel, 0), (copied, 0), (unconverted, 0), (before_conv, 1),
+    (used_twice, 1), (of_images, 1),
   ],
 )  # fmt: skip
 def test_a_copy_computes_what_the_variables_say(graph, build, left):
@@ -125,7 +130,8 @@ def test_a_copy_computes_what_the_variables_say(graph, build, left):
   norms = [op for op in operations(kept) if 'Norm' in op]
   assert len(norms) == left
   assert not {'Identity', 'IdentityN', 'StopGradient'} & {*operations(kept)}
-  assert not [op for op in operations(every) if 'Norm' in op]
+  assert operations(kept).count('Bitcast') == (build is unconverted)
+  assert not {op for op in operations(every) if 'Norm' in op or op == 'Bitcast'}
   products = operations(every).count('Mul') - operations(kept).count('Mul')
   assert products == left
   assert tf.global_variables() == variables
