@@ -48,6 +48,8 @@ def fold(
   network = _Network(images, output, copies)
   for norm in network.norms():
     network.fold(norm, replace_all)
+  if not replace_all:
+    network.merge_gates()
   return network.build()
 
 
@@ -100,6 +102,22 @@ class _Network:
     node.input.extend([source, self._store(offset, norm)])
     node.attr['T'].CopyFrom(dtype)
 
+  def merge_gates(self) -> None:
+    """Computes net · sigmoid(scores) in one pass, if the shapes are equal.
+
+    SoftplusGrad is that product. Other formats do not know it.
+    """
+    for op in self._operations.values():
+      if op.type != 'Mul':
+        continue
+      net, gate = map(self._source, op.inputs)
+      if gate.op.type != 'Sigmoid':
+        net, gate = gate, net
+      if gate.op.type == 'Sigmoid' and self._is_gate(gate, net):
+        node = self._nodes[op.name]
+        node.op = 'SoftplusGrad'
+        node.input[:] = [net.name, *self._nodes.pop(gate.op.name).input]
+
   def build(self) -> tuple[tf.Tensor, tf.Operation]:
     """Returns the output of the copy, and the operation to fill it."""
     used = {name for node in self._nodes.values() for name in node.input}
@@ -113,6 +131,17 @@ class _Network:
       'folded',
     )
     return output, tf.group(*self._assigned)
+
+  def _is_gate(self, gate: tf.Tensor, net: tf.Tensor) -> bool:
+    """Whether a sigmoid is used for a product with an equal shape alone."""
+    # TensorFlow fuses x · sigmoid(x) itself.
+    return (
+      self._uses[gate.op.name] == 1
+      and gate.op.name in self._operations
+      and gate.shape.rank is not None
+      and gate.shape.as_list() == net.shape.as_list()
+      and self._source(gate.op.inputs[0]) is not net
+    )
 
   def _add(self, op: tf.Operation) -> None:
     """Adds an operation to the copy."""

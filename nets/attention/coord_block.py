@@ -32,8 +32,7 @@ def coord_block(
 ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
   """net · sigmoid(W_h · f_h) · sigmoid(W_w · f_w), f = _features(means)."""
   channels = net.shape[-1]
-  net, (rows,) = memory_ops.pool(net, memory_ops.ROWS, ['avg'])
-  net, (columns,) = memory_ops.pool(net, memory_ops.COLUMNS, ['avg'])
+  net, rows, columns = memory_ops.lines(net)
   sides = [layers.side(net, axis) for axis in (1, 2)]
   features = _features(
     tf.concat([rows, layers.swap_axes(columns)], 1),  # [N, H + W, 1, C]

@@ -35,8 +35,7 @@ def ela_block(
   Numbers that do not divide C are replaced by the greatest common divisor.
   """
   channels = net.shape[-1]
-  net, (rows,) = memory_ops.pool(net, memory_ops.ROWS, ['avg'])
-  net, (columns,) = memory_ops.pool(net, memory_ops.COLUMNS, ['avg'])
+  net, rows, columns = memory_ops.lines(net)
   rows, columns = layers.line_conv(
     [rows, layers.swap_axes(columns)],
     kernel_size,

@@ -48,6 +48,13 @@ def pool(
   return net, pools
 
 
+def lines(net: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Returns the map and its means of rows, [N, H, 1, C], and columns."""
+  net, (rows,) = pool(net, ROWS, ['avg'])
+  net, (columns,) = pool(net, COLUMNS, ['avg'])  # [N, 1, W, C]
+  return net, rows, columns
+
+
 @register_gradient('PooledMap')
 def _pooled_map_gradient(
   op: tf.Operation, d_net: tf.Tensor, *d_pools: tf.Tensor
@@ -162,8 +169,9 @@ def _max(net: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
   casts, counts, divides and multiplies full maps.
   """
   sides, channels = net.shape[1:3], net.shape[3]
-  if axes == SPACE and sides.is_fully_defined():
-    return tf.nn.max_pool2d(net, sides.as_list(), 1, 'VALID')
+  if 3 not in axes and sides.is_fully_defined():
+    window = [net.shape[axis] if axis in axes else 1 for axis in SPACE]
+    return tf.nn.max_pool2d(net, window, 1, 'VALID')
   if axes == CHANNELS and channels % LANES == 0:
     # Each pixel becomes a row of C / LANES pixels, pooled as one window.
     shape = tf.shape(net)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from nets.attention import layers
+from nets.attention import layers, memory_ops
 from nets.attention.options import Switch, is_kernel_size, shapes_of
 from registry import PositiveInt, Rule, is_int, one_of
 from tf_compat import tf
@@ -57,25 +57,24 @@ def scsa_block(
   another. gate='softmax' replaces σ by softmax over the positions of a line
   and over the channels.
   """
-  rows, columns = _line_gates(net, kernel_sizes, gate)
-  net = net * rows * columns
+  net, rows, columns = memory_ops.lines(net)
+  rows, columns = _line_gates(rows, columns, kernel_sizes, gate)
+  net = memory_ops.scale(memory_ops.scale(net, rows), columns)
   tokens = layers.group_norm(
     _pool(net, window_size, pool), groups=1, scope='norm'
   )
   scores = _channel_attention(tokens, heads, qkv_bias)
   activation = tf.sigmoid if gate == 'sigmoid' else tf.nn.softmax
   channel = activation(scores, name='gate')  # [N, 1, 1, C]
-  return net * channel, (rows, columns, channel)
+  return memory_ops.scale(net, channel), (rows, columns, channel)
 
 
 def _line_gates(
-  net: tf.Tensor, kernel_sizes: Sequence[int], gate: str
+  rows: tf.Tensor, columns: tf.Tensor, kernel_sizes: Sequence[int], gate: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns the gates of rows [N, H, 1, C] and columns [N, 1, W, C]."""
-  rows = tf.reduce_mean(net, 2, keepdims=True)
-  columns = layers.swap_axes(tf.reduce_mean(net, 1, keepdims=True))
-  rows, columns = _convolve([rows, columns], kernel_sizes)
-  groups = math.gcd(net.shape[-1], len(_PARTS))
+  groups = math.gcd(rows.shape[-1], len(_PARTS))
+  rows, columns = _convolve([rows, layers.swap_axes(columns)], kernel_sizes)
   rows = layers.group_norm(rows, groups, scope='norm_h')
   columns = layers.group_norm(columns, groups, scope='norm_w')
   if gate == 'softmax':

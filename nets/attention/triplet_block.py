@@ -34,8 +34,9 @@ def triplet_block(
     net, pooled = memory_ops.pool(net, memory_ops.CHANNELS, ['max', 'avg'])
     gates.append(_gate(tf.concat(pooled, 3), kernel_size, norm_epsilon, 'hw'))
   for scope, axis in _AXES.items():
-    pooled = [tf.reduce_max(net, axis), tf.reduce_mean(net, axis)]
-    gate = _gate(tf.stack(pooled, 3), kernel_size, norm_epsilon, scope)
+    net, pooled = memory_ops.pool(net, (axis,), ['max', 'avg'])
+    pooled = tf.stack([tf.squeeze(part, axis) for part in pooled], 3)
+    gate = _gate(pooled, kernel_size, norm_epsilon, scope)
     gates.append(tf.expand_dims(tf.squeeze(gate, 3), axis))
   total = gates[0] + gates[1] + (gates[2] if spatial else 0)
   gate = tf.multiply(total, 1 / len(gates), name='gate')  # [N, H, W, C]

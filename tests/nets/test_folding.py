@@ -146,6 +146,44 @@ def test_a_copy_computes_what_the_variables_say(graph, build, left):
       assert difference(got[1], expected) < 1e-5
 
 
+@pytest.mark.parametrize(
+  ('gate', 'merged'),
+  [
+    (lambda net: tf.sigmoid(conv(net)), True),
+    (lambda net: tf.identity(tf.sigmoid(net - 1)), True),
+    (lambda net: tf.sigmoid(net), False),
+    (lambda net: tf.sigmoid(tf.reduce_mean(net, [1, 2], keepdims=True)), False),
+    (lambda net: tf.sigmoid(tf.constant(0.5, tf.float32, net.shape)), False),
+    (lambda net: tf.sin(net), False),
+  ],
+)
+@pytest.mark.parametrize('first', [True, False])
+def test_gates_of_every_value_are_merged(graph, gate, merged, first):
+  images = tf.placeholder(tf.float32, SHAPE)
+  with slim.arg_scope([slim.batch_norm], is_training=False):
+    net = conv(images)
+    gates = gate(net)
+  output = tf.multiply(*((gates, net) if first else (net, gates)))
+  copy, fill = folding.fold(images, output)
+  exported, fill_exported = folding.fold(images, output, replace_all=True)
+  assert ('SoftplusGrad' in operations(copy)) == merged
+  assert 'SoftplusGrad' not in operations(exported)
+  values = np.random.default_rng(1).normal(0, 1, SHAPE).astype(np.float32)
+  with tf.Session() as session:
+    random_values(session)
+    session.run([fill, fill_exported])
+    expected, *got = session.run([output, copy, exported], {images: values})
+  assert difference(got[0], expected) < 1e-5
+  assert difference(got[1], expected) < 1e-5
+
+
+def test_a_gate_that_is_used_twice_is_kept(graph):
+  images = tf.placeholder(tf.float32, SHAPE)
+  gate = tf.sigmoid(images - 1)
+  copy, _ = folding.fold(images, images * gate + gate)
+  assert 'Sigmoid' in operations(copy)
+
+
 def test_a_check_of_the_images_is_not_dropped(graph):
   images = tf.placeholder(tf.float32, SHAPE)
   with tf.control_dependencies([tf.assert_positive(images)]):
