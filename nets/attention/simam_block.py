@@ -30,8 +30,8 @@ def simam_block(
 
   σ² has the divisor H · W - 1, or 1 for a single pixel.
   """
-  net = memory_ops.unconverted(net)
   mean = memory_ops.mean(net, memory_ops.SPACE)
+  net, mean = map(memory_ops.unconverted, (net, mean))
   squares = tf.math.squared_difference(net, mean)
   variance = memory_ops.mean(squares, memory_ops.SPACE) * _correction(net)
   factor = 1 / (4 * (variance + e_lambda))
