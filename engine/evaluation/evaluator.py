@@ -24,7 +24,6 @@ from engine.evaluation.metrics import TOP, Metrics
 from engine.evaluation.mistakes import Mistakes
 from engine.evaluation.predictions import PredictionsWriter
 from engine.evaluation.results import Result
-from engine.plots import curves
 from engine.run_dir import events, run_status
 from nets import folding
 from tf_compat import tf
@@ -243,6 +242,9 @@ class Evaluator:
     # A published checkpoint has no run folder, or one that is read-only.
     is_run = pathlib.Path(train_dir, 'job.json').exists()
     if is_run and os.access(train_dir, os.W_OK):
+      # It loads matplotlib, for which the first batch need not wait.
+      from engine.plots import curves
+
       run_status.register_eval_dir(train_dir, job.eval_dir)
       curves.draw(
         train_dir, run_status.results_files(train_dir), job.plot_format

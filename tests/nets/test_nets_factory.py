@@ -29,7 +29,7 @@ def test_spec_is_complete(name):
     (
       'x',
       None,
-      'Known: lenet, cifarnet, resnet_v1_18, _34, _50, .*, vgg_a, _16',
+      'Known: lenet, cifarnet, airbench_cifar, resnet_v1_18, _34, _50, .*, vgg_a, _16',
     ),
     ('lenet', 'cbam', "attention module 'cbam'.*Known: se_block, cbam_block"),
     ('lenet', 'se_block(ratio=0)', 'ratio=0'),

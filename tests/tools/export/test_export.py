@@ -20,6 +20,7 @@ KINDS = [*ATTENTION_MODULES]
 FAMILIES = (
   'lenet',
   'cifarnet',
+  'airbench_cifar',
   'resnet_v1_18',
   'resnet_v2_50',
   'resnet_cifar_20',
