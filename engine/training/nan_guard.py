@@ -1,14 +1,18 @@
-"""Stops training when the loss is no longer finite."""
+"""Stops training when the loss or a variable is not finite."""
 
 from __future__ import annotations
 
 import math
+import re
 
 from engine.checkpoints import store
 from engine.config.jobs import TrainJob
 from engine.training.step import TrainStep
 from errors import UserError
 from tf_compat import tf
+
+# The error of CheckNumerics, which TensorFlow surrounds by other text.
+_CHECK_FAILED = re.compile(r'(\S+) : Tensor had ')
 
 
 class NonFiniteError(UserError):
@@ -26,9 +30,9 @@ class NonFiniteError(UserError):
 
 
 def check_variables() -> tf.Operation:
-  """Builds an operation that raises if a variable has values that are not finite.
+  """Builds an operation that fails if a variable is not finite.
 
-  The InvalidArgumentError begins with the variable's name.
+  `non_finite_variable` tells which one from the InvalidArgumentError.
   """
   # One operation for each variable, so that large networks start fast.
   return tf.group(
@@ -38,6 +42,12 @@ def check_variables() -> tf.Operation:
       if variable.dtype.base_dtype.is_floating
     )
   )
+
+
+def non_finite_variable(error: tf.errors.InvalidArgumentError) -> str:
+  """Returns the name of the variable for which `check_variables` failed."""
+  found = _CHECK_FAILED.search(error.message)
+  return found[1] if found else 'A variable'
 
 
 class NanGuardHook(tf.train.SessionRunHook):

@@ -133,8 +133,7 @@ class SavingHook(tf.train.SessionRunHook):
     try:
       session.run(self._check)
     except tf.errors.InvalidArgumentError as error:
-      # "{{node …}} NAME : Tensor had NaN values".
-      name = error.message.split(' : Tensor had')[0].split()[-1]
+      name = nan_guard.non_finite_variable(error)
       raise NonFiniteError(
         f'{name} is not finite', step, self._job.train_dir
       ) from error
