@@ -36,9 +36,10 @@ def fold(
   Args:
     images: what the network takes; all else that it reads are its variables.
     output: what it computes, for inference.
-    replace_all: whether to write the copy for other formats. They lack batch
-      norm, so that those that cannot be folded become a product and a sum,
-      which costs a pass over memory, and what keeps values in float32.
+    replace_all: whether to write the copy for other formats, without what they
+      lack: batch norm, which becomes a product and a sum where it cannot be
+      folded, at the cost of a pass over memory; and what keeps values in
+      float32.
 
   Returns:
     The output of the copy, and the operation that fills its variables, to be
@@ -108,7 +109,7 @@ class _Network:
     SoftplusGrad is that product. Other formats do not know it.
     """
     for op in self._operations.values():
-      if op.type != 'Mul':
+      if op.type != 'Mul' or op.control_inputs:
         continue
       net, gate = map(self._source, op.inputs)
       if gate.op.type != 'Sigmoid':
@@ -133,7 +134,7 @@ class _Network:
     return output, tf.group(*self._assigned)
 
   def _is_gate(self, gate: tf.Tensor, net: tf.Tensor) -> bool:
-    """Whether a sigmoid is used for a product with an equal shape alone."""
+    """Whether a sigmoid of the net's shape is used by one operation alone."""
     # TensorFlow fuses x · sigmoid(x) itself.
     return (
       self._uses[gate.op.name] == 1

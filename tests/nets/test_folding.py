@@ -192,6 +192,15 @@ def test_a_check_of_the_images_is_not_dropped(graph):
     folding.fold(images, output)
 
 
+def test_a_check_before_a_product_with_a_gate_is_not_dropped(graph):
+  images = tf.placeholder(tf.float32, SHAPE)
+  gate = tf.sigmoid(images - 1)
+  with tf.control_dependencies([tf.assert_positive(images)]):
+    output = images * gate
+  with pytest.raises(ValueError, match='assert_positive'):
+    folding.fold(images, output)
+
+
 @pytest.mark.parametrize(
   ('name', 'attention'),
   [
