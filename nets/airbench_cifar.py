@@ -103,7 +103,7 @@ def airbench_cifar(
   """Builds the whitening convolution, three blocks, max pooling and the logits.
 
   Args:
-    images: [N, H, W, 3].
+    images: [N, H, W, 3 or 1]; gray ones count as three equal colors.
     num_classes: width of the logits; 0 or None returns the pooled features.
     is_training: unused; batch norm follows the arg scope.
     reuse: whether to reuse the variables created earlier under `scope`.
@@ -116,6 +116,8 @@ def airbench_cifar(
   end_points = {}
   with tf.variable_scope(scope, reuse=reuse):
     kernel = whitening_kernel()
+    if images.shape[3] == 1:
+      kernel = kernel.sum(2, keepdims=True)
     net = layers.conv2d(
       images,
       kernel.shape[-1],

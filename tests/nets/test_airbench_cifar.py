@@ -68,6 +68,21 @@ def test_biases_learn_64_times_as_fast(graph):
   )
 
 
+def test_gray_images_are_whitened_as_three_equal_colors(graph):
+  network_fn = get_network_fn('airbench_cifar', 10)
+  values = np.random.default_rng(3).normal(size=(2, 9, 9, 1))
+  gray = tf.constant(values, tf.float32)
+  whitened = []
+  for scope, images in (('gray', gray), ('color', tf.repeat(gray, 3, 3))):
+    with tf.variable_scope(scope):
+      _, end_points = network_fn(images)
+    whitened.append(end_points['whiten'])
+  with tf.Session(config=few_runs()) as session:
+    session.run(tf.global_variables_initializer())
+    of_gray, of_color = session.run(whitened)
+  np.testing.assert_allclose(of_gray, of_color, rtol=1e-4, atol=1e-3)
+
+
 def test_only_the_whitening_kernel_is_fixed_and_undecayed(graph):
   get_network_fn('airbench_cifar', 10, weight_decay=1.0)(
     tf.zeros([1, 32, 32, 3])
