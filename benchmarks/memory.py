@@ -4,7 +4,7 @@ Usage: .venv/bin/python benchmarks/memory.py --dataset_name=NAME
     --dataset_dir=DIR [--model_name=cifarnet] [--steps=2000]
 
 Trains with summaries every second and an evaluation every 200 steps, and prints
-the resident memory at each tenth of the run, then the number of event files.
+the resident memory at each tenth of the run, then the folder of each event file.
 """
 
 import argparse
@@ -48,13 +48,13 @@ def main() -> None:
       stderr=subprocess.PIPE,
       text=True,
     )  # fmt: skip
+    last = ''
     for line in process.stderr:
       if found := re.match(r'global step (\d+)/', line):
         print(f'| {found[1]} | {resident(process.pid):.0f} |', flush=True)
-      elif process.poll():
-        print(line, end='', file=sys.stderr)
+      last = line
     if process.wait():
-      sys.exit(f'training failed with code {process.returncode}')
+      sys.exit(f'training failed with code {process.returncode}: {last}')
     events = pathlib.Path(folder).rglob('events.out.tfevents.*')
     print(
       '\nEvent files:',
