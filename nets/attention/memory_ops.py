@@ -61,11 +61,11 @@ def _pooled_map_gradient(
 ) -> list[tf.Tensor | None]:
   """Returns the gradients of the map and its pools, summed in the first."""
   net, *pools = op.inputs
-  for pool, d_pool in zip(pools, d_pools, strict=True):
-    if pool.op.type in _MEANS:
-      d_net += d_pool / _size(net, _narrow(pool))
+  for part, d_part in zip(pools, d_pools, strict=True):
+    if part.op.type in _MEANS:
+      d_net += d_part / _size(net, _narrow(part))
     else:
-      d_net += tf.gradients(pool, net, d_pool)[0]
+      d_net += tf.gradients(part, net, d_part)[0]
   return [d_net, *[None] * len(pools)]
 
 
@@ -125,7 +125,7 @@ def _narrow(part: tf.Tensor) -> tuple[int, ...]:
   return tuple(axis for axis in (1, 2, 3) if part.shape[axis] == 1)
 
 
-def _size(net: tf.Tensor, axes: Sequence[int]) -> tf.Tensor | int:
+def _size(net: tf.Tensor, axes: Sequence[int]) -> tf.Tensor:
   """Returns the number of values that a pool reduces to one."""
   sides = [net.shape[axis] for axis in axes]
   if None in sides:
