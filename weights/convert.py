@@ -126,8 +126,9 @@ def _convert_weights(
 ) -> Converted:
   """Converts weights of the first architecture that they fit."""
   weights = tensor_files.read(path)
-  facts = {**_hub_facts(path), **weights.facts}
-  declared = _timm_name(source) or _hub_facts(path).get('architecture')
+  hub_facts = _hub_facts(path)
+  facts = {**hub_facts, **weights.facts}
+  declared = _timm_name(source) or hub_facts.get('architecture')
   refusals = []
   for architecture in recognition.candidates(weights, model_name, declared):
     named = recognition.name_classifier(weights, architecture)

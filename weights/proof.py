@@ -26,8 +26,8 @@ from weights.convert import Converted
 # Largest difference of a logit, as a fraction of the largest logit. float32,
 # summed in another order, differs by far less in trained weights.
 TOLERANCE = 1e-4
-# Weights may amplify rounding errors, so that logits differ by some times of what
-# a change of each pixel in its last bit does.
+# Weights may amplify rounding errors: logits may differ by this many times what a
+# change of each pixel in its last bit does to them.
 _TIMES_ROUNDING = 20
 # Project -> packages that can compute its networks.
 _PACKAGES = {
@@ -47,7 +47,8 @@ def difference(converted: Converted) -> float | None:
     converted: the converted weights.
 
   Raises:
-    UserError: if the logits differ by more than TOLERANCE.
+    UserError: if the logits differ by more than TOLERANCE, and by more than
+      rounding may change them.
   """
   package = _package(converted.origin.partition(':')[0])
   if converted.weights is None or package is None:

@@ -13,7 +13,7 @@ from weights.architectures import ARCHITECTURES, Architecture
 from weights.modules import Weights
 
 # Networks of timm -> one that has the same arrays. They blur a map before they
-# take every second pixel of it, so that they compute something else.
+# take every second pixel of it, so they compute something else.
 LOOKALIKES = {
   'resnetaa50': 'resnet50',
   'resnetblur18': 'resnet18',
@@ -54,8 +54,9 @@ def candidates(
     named = [entry for entry in table if entry.network == model_name]
     return _nearest(weights, named or table)
   likely = _by_name(weights, fitting)
-  if model_name in (None, *(entry.network for entry in likely)):
-    return [e for e in likely if model_name in (None, e.network)]
+  asked = [e for e in likely if model_name in (None, e.network)]
+  if asked:
+    return asked
   first = likely[0]
   raise UserError(
     f'{weights.source} holds weights of {first.network} ({first.name}), not '
@@ -133,7 +134,8 @@ def _bare(entry: Architecture) -> str:
 def doubt(
   weights: Weights, chosen: Architecture, declared: str | None
 ) -> str | None:
-  """Returns a warning if only a name could tell two architectures apart."""
+  """Returns a warning if the choice between two architectures was a guess."""
+  # Entries of the same arrays share the function that names their layers.
   others = [
     entry
     for entry in ARCHITECTURES.values()

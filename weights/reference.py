@@ -14,7 +14,7 @@ import safetensors.numpy
 
 from weights import modules
 
-# Our names of Keras' networks -> its function and options.
+# How our names of Keras' MobileNets end -> their width multiplier.
 _ALPHAS = {'075': 0.75, '050': 0.5, '025': 0.25, '140': 1.4, '035': 0.35}
 
 
