@@ -181,7 +181,8 @@ def _options(deterministic: bool) -> tf.data.Options:
   """Returns tf.data options, which also turn off a strategy's sharding."""
   options = tf.data.Options()
   options.deterministic = deterministic
-  # The first batch is made while TensorFlow still prepares the network.
+  # Reading starts with the iterator's initializer, not at the first step, which
+  # TensorFlow takes seconds to prepare.
   options.experimental_warm_start = True
   options.experimental_distribute.auto_shard_policy = (
     tf.data.experimental.AutoShardPolicy.OFF

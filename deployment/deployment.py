@@ -134,7 +134,8 @@ class Deployment:
       saver: the saver of all variables.
     """
     del is_new
-    # No other process initializes this one's variables: it waits for nothing.
+    # No other process initializes this one's variables, so the session does
+    # not look for uninitialized ones.
     missing = tf.constant([], tf.string)
     return tf.train.Scaffold(
       init_fn=lambda _, session: restore(session),

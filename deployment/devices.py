@@ -40,11 +40,11 @@ def session_config(
   # A second pass of all optimizations takes as long as the first, seconds for
   # large networks, and makes no step faster.
   rewrite.meta_optimizer_iterations = rewrite.ONE
-  # Networks have no loops, and branches only where they are switched off.
+  # Networks have no loops, and no branches that are worth the search.
   rewrite.loop_optimization = rewrite.OFF
   rewrite.experimental_conditional_code_motion = rewrite.OFF
   if cpu_only or not tf.config.list_physical_devices('GPU'):
-    # Swapping to the CPU and channels first are of use to GPUs alone.
+    # Only GPUs gain by swapping to the CPU and by moving channels first.
     rewrite.memory_optimization = rewrite.NO_MEM_OPT
     rewrite.layout_optimizer = rewrite.OFF
   rewriter = _REWRITERS.get(mixed_precision or '')
