@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 import safetensors.numpy
-from foreign import FOREIGN, fill
+from foreign import FOREIGN, tensors_of
 
 from engine.run_dir import results_csv
 
@@ -19,14 +19,8 @@ NAME = 'timm:mobilenetv2_035'
 @pytest.fixture
 def weights(tmp_path) -> pathlib.Path:
   """Returns a file of timm's smallest network, for 10 classes."""
-  entry = FOREIGN[NAME]
-  tensors = {
-    name: fill(name, shape, entry['gain'])
-    for name, shape in entry['keys']
-    if not name.endswith('num_batches_tracked')
-  }
   path = tmp_path / 'model.safetensors'
-  safetensors.numpy.save_file(tensors, path)
+  safetensors.numpy.save_file(tensors_of(FOREIGN[NAME]), path)
   return path
 
 

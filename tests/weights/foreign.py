@@ -41,14 +41,18 @@ def fill(name: str, shape: list[int], gain: float) -> np.ndarray:
   return z * np.float32(gain * np.sqrt(2 / np.prod(shape[1:])))
 
 
-def weights_of(name: str, entry) -> Weights:
-  """Returns the weights of an entry."""
-  tensors = {
+def tensors_of(entry) -> dict[str, np.ndarray]:
+  """Returns the state dict of an entry."""
+  return {
     key: fill(key, shape, entry['gain'])
     for key, shape in entry['keys']
     if not key.endswith('num_batches_tracked')
   }
-  content, names = modules.from_pytorch(tensors)
+
+
+def weights_of(name: str, entry) -> Weights:
+  """Returns the weights of an entry."""
+  content, names = modules.from_pytorch(tensors_of(entry))
   return Weights(name, 'pytorch', content, names)
 
 

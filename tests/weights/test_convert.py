@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 import safetensors.numpy
-from foreign import FOREIGN, fill
+from foreign import FOREIGN, tensors_of
 
 from engine.checkpoints import store
 from errors import UserError
@@ -24,12 +24,7 @@ SMALL = 'timm:mobilenetv2_035'
 @pytest.fixture(scope='module')
 def tensors() -> dict[str, np.ndarray]:
   """A state dict of the smallest network."""
-  entry = FOREIGN[SMALL]
-  return {
-    name: fill(name, shape, entry['gain'])
-    for name, shape in entry['keys']
-    if not name.endswith('num_batches_tracked')
-  }
+  return tensors_of(FOREIGN[SMALL])
 
 
 @pytest.fixture

@@ -6,24 +6,20 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
-from foreign import FOREIGN, fill
+from foreign import FOREIGN, tensors_of
 
 from errors import UserError
-from weights import convert, modules, recognition
+from weights import convert, modules, recognition, tensor_files
 from weights.modules import Weights
 
 TF = 'timm:tf_mobilenetv3_small_100'
 PYTORCH = 'timm:mobilenetv3_small_100'
 
 
-def weights_of(name: str, source: str) -> Weights:
+def zeros_of(name: str, source: str) -> Weights:
   """Returns weights of an architecture, all of them 0."""
   content, names = modules.from_pytorch(
-    {
-      key: np.zeros(shape, np.float32)
-      for key, shape in FOREIGN[name]['keys']
-      if not key.endswith('num_batches_tracked')
-    }
+    {key: np.zeros(shape, np.float32) for key, shape in FOREIGN[name]['keys']}
   )
   return Weights(source, 'pytorch', content, names)
 
@@ -42,7 +38,7 @@ def weights_of(name: str, source: str) -> Weights:
 def test_a_name_tells_networks_of_the_same_arrays_apart(
   source, facts, declared, expected, is_doubtful
 ):
-  weights = dataclasses.replace(weights_of(TF, source), facts=facts)
+  weights = dataclasses.replace(zeros_of(TF, source), facts=facts)
   first, *_ = recognition.candidates(weights, None, declared)
   assert first.name == expected
   doubt = recognition.doubt(weights, first, declared)
@@ -52,22 +48,17 @@ def test_a_name_tells_networks_of_the_same_arrays_apart(
 
 
 def test_a_network_that_only_looks_like_another_is_refused():
-  weights = weights_of('timm:resnet18', 'resnetblur18-8a.pth')
+  weights = zeros_of('timm:resnet18', 'resnetblur18-8a.pth')
   with pytest.raises(UserError, match='arrays of resnet18 but computes someth'):
     recognition.candidates(weights, None, None)
-  weights = weights_of('timm:resnet18', 'my_resnet18.pth')
+  weights = zeros_of('timm:resnet18', 'my_resnet18.pth')
   first, *_ = recognition.candidates(weights, None, None)
   assert first.name == 'timm:resnet18'
 
 
 @pytest.fixture(scope='module')
 def tensors() -> dict[str, np.ndarray]:
-  entry = FOREIGN['timm:mobilenetv2_035']
-  return {
-    name: fill(name, shape, entry['gain'])
-    for name, shape in entry['keys']
-    if not name.endswith('num_batches_tracked')
-  }
+  return tensors_of(FOREIGN['timm:mobilenetv2_035'])
 
 
 @pytest.mark.parametrize(
@@ -133,8 +124,7 @@ def test_published_densenets_are_read_under_their_old_names():
   entry = FOREIGN['timm:densenet121']
   name = 'features.denseblock1.denselayer1.norm1.weight'
   assert name in dict(entry['keys'])
-  from weights.tensor_files import _OLD_DENSENET
-
+  pattern = tensor_files._OLD_DENSENET
   old = 'features.denseblock1.denselayer1.norm.1.weight'
-  assert _OLD_DENSENET.sub(r'\1', old) == name
-  assert all(_OLD_DENSENET.sub(r'\1', key) == key for key, _ in entry['keys'])
+  assert pattern.sub(r'\1', old) == name
+  assert all(pattern.sub(r'\1', key) == key for key, _ in entry['keys'])

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from foreign import FOREIGN, fill
+from foreign import FOREIGN, tensors_of
 
 from errors import UserError
 from weights import convert, tensor_files, torch_files
@@ -56,11 +56,9 @@ def torch():
 
 @pytest.fixture
 def state(torch):
-  entry = FOREIGN[SMALL]
   return {
-    name: torch.from_numpy(np.array(fill(name, shape, entry['gain'])))
-    for name, shape in entry['keys']
-    if not name.endswith('num_batches_tracked')
+    name: torch.from_numpy(np.array(value))
+    for name, value in tensors_of(FOREIGN[SMALL]).items()
   }
 
 
