@@ -1,4 +1,4 @@
-"""What the logging hook reports of the loss."""
+"""What the logging hook reports of the loss, and when summaries are written."""
 
 import math
 import types
@@ -6,7 +6,7 @@ import types
 import pytest
 
 from engine.run_dir import progress_csv
-from engine.training.hooks import LoggingHook
+from engine.training.hooks import LoggingHook, SummaryHook
 
 
 @pytest.fixture
@@ -76,3 +76,27 @@ def test_rows_have_the_means_since_the_row_before(train_job, tmp_path):
   assert rows['step'].tolist() == [3, 6]
   assert rows['cross_entropy'].tolist() == [2, 5]
   assert rows['accuracy'].tolist() == pytest.approx([0.2, 0.5])
+
+
+@pytest.mark.parametrize(('seconds', 'expected'), [(600, [2]), (1, [2, 4])])
+def test_the_first_step_does_not_wait_for_summaries(
+  train_job, monkeypatch, seconds, expected
+):
+  """Steps of 0.6 seconds."""
+  now = 100.0
+  clock = types.SimpleNamespace(monotonic=lambda: now)
+  monkeypatch.setattr('engine.training.hooks.time', clock)
+  step = types.SimpleNamespace(train_op='step', summary='summary')
+  written, started = [], []
+  writer = types.SimpleNamespace(
+    add_summary=lambda _, number: written.append(number),
+    add_session_log=lambda _, number: started.append(number),
+  )
+  hook = SummaryHook(train_job(save_summaries_secs=seconds), step, writer)
+  for number in range(1, 6):
+    fetches = hook.before_run(None).fetches
+    results = {**dict.fromkeys(fetches), 'step': number}
+    hook.after_run(None, types.SimpleNamespace(results=results))
+    now += 0.6
+  assert written == expected
+  assert started == [1]
