@@ -52,9 +52,10 @@ def _correction(net: tf.Tensor) -> tf.Tensor:
 def _gradient(
   op: tf.Operation, d_gated: tf.Tensor, *unused: tf.Tensor | None
 ) -> list[tf.Tensor | None]:
-  """Returns the gradient of net, of the map as a whole.
+  """Returns the whole gradient of the map as that of net.
 
-  With e = net - μ, f = 1 / (4 · (σ² + λ)) and p = e · d(e² · f):
+  The other inputs depend on net alone, so they get none. With e = net - μ,
+  f = 1 / (4 · (σ² + λ)) and p = e · d(e² · f):
 
     d net = gate · d + 2f · (p - mean p) - 8f² · e · Σ(p · e) / (H · W - 1)
 
