@@ -321,7 +321,7 @@ def _timm_mobilenets() -> Iterable[Architecture]:
     ('small_minimal_100', 'small_minimalistic', small, 1031848),
   ):
     last = f'blocks.{len(repetitions)}.0.'
-    # Both have it in common, by which recognition.doubt tells that arrays agree.
+    # Both entries share it: recognition.doubt knows equal arrays by this.
     layers = layer_names.timm_mobilenet(
       repetitions, (f'{last}conv', f'{last}bn1')
     )
