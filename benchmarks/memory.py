@@ -42,7 +42,7 @@ def main() -> None:
         f'--dataset_name={options.dataset_name}',
         f'--dataset_dir={options.dataset_dir}',
         f'--max_number_of_steps={options.steps}', '--save_summaries_secs=1',
-        '--eval_every_n_steps=200', f'--log_every_n_steps={options.steps // 10}',
+        '--eval_every_n_steps=200', f'--log_every_n_steps={max(1, options.steps // 10)}',
       ],
       stdout=subprocess.DEVNULL,
       stderr=subprocess.PIPE,

@@ -135,6 +135,7 @@ def _fetch_timm(name: str) -> pathlib.Path:
       f'https://huggingface.co/timm/{name} into {folder}.'
     ) from error
   # Its clients log each request and each retry.
+  disabled = logging.root.manager.disable
   logging.disable(logging.WARNING)
   try:
     for file in ('config.json', path.name):
@@ -148,7 +149,7 @@ def _fetch_timm(name: str) -> pathlib.Path:
       f'{folder}.{hint}'
     ) from error
   finally:
-    logging.disable(logging.NOTSET)
+    logging.disable(disabled)
   return path
 
 

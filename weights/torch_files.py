@@ -18,6 +18,9 @@ from errors import UserError
 # A state dict inside a checkpoint of training.
 _STATE_DICTS = 'state_dict', 'model', 'model_state_dict', 'net'
 
+# Its weights-only loader takes names of harmless classes.
+_OLDEST_TORCH = 2, 6
+
 
 @dataclasses.dataclass(frozen=True)
 class Content:
@@ -38,7 +41,7 @@ def load(path: pathlib.Path) -> Content:
   """Loads a file.
 
   Raises:
-    UserError: if PyTorch is not installed, or refuses the file.
+    UserError: if PyTorch is not installed or too old, or refuses the file.
   """
   try:
     import torch
@@ -48,6 +51,12 @@ def load(path: pathlib.Path) -> Content:
       'where it is installed, save safetensors: safetensors.torch.save_file('
       "torch.load(path, weights_only=True), 'weights.safetensors')."
     ) from error
+  version = tuple(map(int, re.findall(r'\d+', torch.__version__)[:2]))
+  if version < _OLDEST_TORCH:
+    raise UserError(
+      f'PyTorch {torch.__version__} is installed, and reading {path} without '
+      f'running code needs {".".join(map(str, _OLDEST_TORCH))} or newer.'
+    )
   # timm keeps the flags of training beside the weights: an object of values.
   harmless = torch.serialization.safe_globals(
     [(types.SimpleNamespace, 'argparse.Namespace')]

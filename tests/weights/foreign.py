@@ -1,6 +1,6 @@
 """Weights of PyTorch's networks, and the logits that PyTorch computes with them.
 
-foreign.json.gz is the contract's, see its FOREIGN.md. pytorch.json.gz is of the same
+foreign.json.gz is the contract's. pytorch.json.gz is of the same
 form, for the networks of the table whose logits that lacks, and again for those
 that amplify rounding there. Its logits were computed in float64 by timm 1.0.31,
 torchvision 0.29.1 and, for CBAM, by torchvision's ResNets with modules that give
@@ -28,7 +28,7 @@ PYTORCH = _read('pytorch.json.gz')
 
 
 def fill(name: str, shape: list[int], gain: float) -> np.ndarray:
-  """Returns the values of a tensor by its name, as FOREIGN.md defines them."""
+  """Returns the values of a tensor by its name, as the contract defines them."""
   rng = np.random.default_rng(zlib.crc32(name.encode()))
   z = rng.standard_normal(shape).astype(np.float32)
   kind = name.rpartition('.')[2]
