@@ -7,6 +7,7 @@ in 3.29 seconds on a single GPU, Jordan, 2024: https://arxiv.org/abs/2404.00498
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,14 @@ def identity_kernel(
   return tf.concat([tf.constant(identity, dtype), random], 3)
 
 
+def _gelu(net: tf.Tensor) -> tf.Tensor:
+  """net · (1 + erf(net / √2)) / 2 (arXiv:1606.08415).
+
+  tf.nn.gelu computes the same by erfc, which ONNX lacks.
+  """
+  return 0.5 * net * (1 + tf.erf(net * math.sqrt(0.5)))
+
+
 def _bias(net: tf.Tensor, scope: str = 'biases') -> tf.Tensor:
   """net + BIAS_SCALE · variable, one for each channel."""
   biases = slim.model_variable(
@@ -80,7 +89,7 @@ def _bias(net: tf.Tensor, scope: str = 'biases') -> tf.Tensor:
 def _norm(net: tf.Tensor) -> tf.Tensor:
   """Returns gelu(batch_norm(net) + bias)."""
   net = slim.batch_norm(net, center=False, scale=False, activation_fn=None)
-  return tf.compat.v2.nn.gelu(_bias(net))
+  return _gelu(_bias(net))
 
 
 def _block(net: tf.Tensor, depth: int, scope: str) -> tf.Tensor:
@@ -129,7 +138,7 @@ def airbench_cifar(
       scope='whiten',
     )
     net = slim.bias_add(net, scope='whiten')
-    net = end_points['whiten'] = tf.compat.v2.nn.gelu(net)
+    net = end_points['whiten'] = _gelu(net)
     for index, depth in enumerate(WIDTHS, 1):
       block = f'block{index}'
       net = _block(net, depth, block)
