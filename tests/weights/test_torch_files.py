@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -134,3 +136,10 @@ def test_a_tensor_larger_than_its_file_is_refused(torch, tmp_path):
   torch.save({'fc.weight': torch.zeros(1).expand(1 << 40)}, path)
   with pytest.raises(UserError, match='holds 4194304 MB of arrays'):
     tensor_files.read(path)
+
+
+def test_an_older_pytorch_is_refused_in_a_line(monkeypatch, tmp_path):
+  older = types.SimpleNamespace(__version__='2.5.1+cpu')
+  monkeypatch.setitem(sys.modules, 'torch', older)
+  with pytest.raises(UserError, match=r'^PyTorch 2.5.1\+cpu .*2\.6 or newer\.'):
+    torch_files.load(tmp_path / 'model.pth')
