@@ -8,7 +8,8 @@ Prints a Markdown table of the median turn, in seconds:
   check    reading flags, other modules, checking the records
   build    building the graph
   session  initializing variables and saving step 0, or restoring a checkpoint
-  step     the first step or batch, for which TensorFlow optimizes the graph
+  step     the first step, batch or image, for which TensorFlow optimizes the
+           graph; of export, writing a SavedModel and comparing it
   total    all of them
 Every turn is a process of its own on a few tiny photos of 10 classes.
 """
@@ -67,6 +68,30 @@ PROGRAMS = {
       'session': ('engine.evaluation.evaluator', 'Evaluator._restore'),
     },
     ('engine.evaluation.metrics', 'Metrics.update'),
+  ),
+  'predict': Program(
+    'predict.py',
+    {
+      'build': ('tools.prediction.model', '_Checkpoint._build'),
+      'session': ('tools.prediction.model', '_Checkpoint._restore'),
+    },
+    ('tools.export.proof', 'check_finite'),
+  ),
+  'visualize': Program(
+    'visualize_attention.py',
+    {
+      'build': ('tools.visualization.grad_cam', 'GradCam._build'),
+      'session': ('tools.visualization.grad_cam', 'GradCam.restore'),
+    },
+    ('tools.visualization.visualize', '_write'),
+  ),
+  'export': Program(
+    'export_model.py',
+    {
+      'build': ('tools.export.network', 'Network._build'),
+      'session': ('tools.export.network', 'Network._restore'),
+    },
+    ('tools.export.export', '_describe'),
   ),
 }
 PHOTOS = 64
@@ -132,7 +157,7 @@ def _timed(
 
 @contextlib.contextmanager
 def records() -> Iterator[str]:
-  """Yields a folder of records of noise, in 10 classes."""
+  """Yields a folder of photos of noise and of their records, in 10 classes."""
   import numpy as np
   from PIL import Image
 
@@ -154,26 +179,43 @@ def records() -> Iterator[str]:
       check=True,
       stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    yield f'{folder}/data'
+    yield folder
 
 
 def measure(
-  network: str, programs: list[str], data: str, batch: int
+  network: str, programs: list[str], noise: str, batch: int
 ) -> dict[str, dict[str, float]]:
   """Returns program -> the seconds of each phase of one run."""
   found = {}
   with tempfile.TemporaryDirectory() as folder:
+    records = ['--dataset_name=noise', f'--dataset_dir={noise}/data']
+    # All but training read the checkpoint of step 0.
+    checkpoint = f'--checkpoint_path={folder}/run'
     flags = {
-      'train': [f'--train_dir={folder}/run', f'--model_name={network}'],
-      # The checkpoint of step 0.
-      'eval': [f'--checkpoint_path={folder}/run', f'--eval_dir={folder}/eval'],
-    }
+      'train': [
+        f'--train_dir={folder}/run', f'--model_name={network}', *records,
+        f'--batch_size={batch}',
+      ],
+      'eval': [
+        checkpoint, f'--eval_dir={folder}/eval', *records,
+        f'--batch_size={batch}',
+      ],
+      'predict': [
+        checkpoint, f'--images={noise}/photos', f'--batch_size={batch}',
+      ],
+      'visualize': [
+        checkpoint, *records, '--num_images=1',
+        f'--output_file={folder}/grid.png',
+      ],
+      'export': [
+        checkpoint, *records, '--formats=saved_model',
+        f'--output_dir={folder}/export',
+      ],
+    }  # fmt: skip
     for program in programs:
       output = subprocess.run(
         [
           sys.executable, __file__, '--one', program, *flags[program],
-          '--dataset_name=noise', f'--dataset_dir={data}',
-          f'--batch_size={batch}',
         ],
         check=True,
         stdout=subprocess.PIPE,
@@ -196,13 +238,13 @@ def main() -> None:
   parser.add_argument('--batch', type=int, default=8)
   parser.add_argument('--turns', type=int, default=3)
   options = parser.parse_args()
-  # Evaluation reads the checkpoint that training writes.
+  # The others read the checkpoint that training writes.
   programs = [p for p in PROGRAMS if p == 'train' or p in options.programs]
   turns = {network: [] for network in options.networks}
-  with records() as data:
+  with records() as noise:
     for _ in range(options.turns):
       for network in options.networks:
-        turns[network].append(measure(network, programs, data, options.batch))
+        turns[network].append(measure(network, programs, noise, options.batch))
   print('| network | program |', ' | '.join(PHASES), '|')
   print('|---|---|' + '---:|' * len(PHASES))
   for network, found in turns.items():

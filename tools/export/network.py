@@ -32,23 +32,14 @@ class Network:
   """
 
   def __init__(self, setup: Setup[ExportJob]):
-    self._setup, job = setup, setup.job
-    side = setup.image_size
+    self._setup = setup
     self._graph = tf.Graph()
     self._session = tf.Session(
       graph=self._graph, config=devices.session_config(cpu_only=True)
     )
     with self._graph.as_default():
-      images = tf.placeholder(
-        tf.float32, [None, side, side, setup.channels], IMAGES
-      )
-      logits, _ = setup.network_fn(is_training=False)(images)
-      tf.nn.softmax(logits, name=PROBABILITIES)
-      checkpoint = setup.checkpoint or ''
-      mapping = restoring.evaluating(
-        job.model_name, checkpoint, bool(job.moving_average_decay)
-      )
-      restoring.restorer(mapping)(self._session, checkpoint)
+      self._build()
+      self._restore()
 
   def __enter__(self) -> Network:
     return self
@@ -59,6 +50,22 @@ class Network:
   def probabilities(self, images: np.ndarray) -> np.ndarray:
     """Returns [N, num_classes] for preprocessed images [N, H, W, C]."""
     return self._session.run(f'{PROBABILITIES}:0', {f'{IMAGES}:0': images})
+
+  def _build(self) -> None:
+    """Builds the network, from IMAGES to PROBABILITIES."""
+    side = self._setup.image_size
+    shape = [None, side, side, self._setup.channels]
+    images = tf.placeholder(tf.float32, shape, IMAGES)
+    logits, _ = self._setup.network_fn(is_training=False)(images)
+    tf.nn.softmax(logits, name=PROBABILITIES)
+
+  def _restore(self) -> None:
+    """Restores the weights, or their moving averages, as evaluation does."""
+    job, checkpoint = self._setup.job, self._setup.checkpoint or ''
+    mapping = restoring.evaluating(
+      job.model_name, checkpoint, bool(job.moving_average_decay)
+    )
+    restoring.restorer(mapping)(self._session, checkpoint)
 
   def frozen(self) -> tf.GraphDef:
     """Returns the graph from `pixels` to `probabilities`, in constants."""

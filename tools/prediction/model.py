@@ -96,6 +96,18 @@ class _Checkpoint:
 
   def batches(self, images: Images) -> Iterator[Batch]:
     """Yields the outputs of images, in their order."""
+    job = self._setup.job
+    with tf.Graph().as_default(), _session() as session:
+      iterator, outputs, fill = self._build(images)
+      self._restore(session)
+      session.run(fill)
+      for values in _run(session, iterator, outputs, images, job.batch_size):
+        yield Batch(*values)
+
+  def _build(
+    self, images: Images
+  ) -> tuple[tf.data.Iterator, Sequence[tf.Tensor], tf.Operation]:
+    """Builds the graph: its input, the outputs, and what folds batch norm."""
     setup, job = self._setup, self._setup.job
     preprocess = get_preprocessing(
       job.preprocessing,
@@ -103,28 +115,28 @@ class _Checkpoint:
       fast=job.fast_preprocessing,
     )
     shape = setup.image_size, setup.image_size, setup.channels
-    with tf.Graph().as_default(), _session() as session:
-      inputs = _inputs(images, preprocess, shape, job.batch_size)
-      iterator = tf.data.make_initializable_iterator(inputs)
-      numbers, pixels = iterator.get_next()
-      logits, _ = setup.network_fn(is_training=False)(pixels)
-      logits, fill = folding.fold(pixels, logits)
-      # By logits, since the softmax of low ones is 0 and zeros have no order.
-      best = tf.nn.top_k(logits, min(job.top, setup.num_classes))
-      shares = tf.gather(tf.nn.softmax(logits), best.indices, batch_dims=1)
-      vectors = (
-        features.of_logits(logits)
-        if job.embeddings
-        else tf.zeros([tf.size(numbers), 0])
-      )
-      mapping = restoring.evaluating(
-        job.model_name, self.path, bool(job.moving_average_decay)
-      )
-      restoring.restorer(mapping)(session, self.path)
-      session.run(fill)
-      outputs = numbers, best.indices, shares, vectors
-      for values in _run(session, iterator, outputs, images, job.batch_size):
-        yield Batch(*values)
+    inputs = _inputs(images, preprocess, shape, job.batch_size)
+    iterator = tf.data.make_initializable_iterator(inputs)
+    numbers, pixels = iterator.get_next()
+    logits, _ = setup.network_fn(is_training=False)(pixels)
+    logits, fill = folding.fold(pixels, logits)
+    # By logits, since the softmax of low ones is 0 and zeros have no order.
+    best = tf.nn.top_k(logits, min(job.top, setup.num_classes))
+    shares = tf.gather(tf.nn.softmax(logits), best.indices, batch_dims=1)
+    vectors = (
+      features.of_logits(logits)
+      if job.embeddings
+      else tf.zeros([tf.size(numbers), 0])
+    )
+    return iterator, (numbers, best.indices, shares, vectors), fill
+
+  def _restore(self, session: tf.Session) -> None:
+    """Restores the weights, or their moving averages, as evaluation does."""
+    job = self._setup.job
+    mapping = restoring.evaluating(
+      job.model_name, self.path, bool(job.moving_average_decay)
+    )
+    restoring.restorer(mapping)(session, self.path)
 
 
 class _Exported:
