@@ -820,3 +820,8 @@ class CompareJob(TrainJob):
     'is reported. 0 disables it.',
     lower=0,
   )
+  equal_time: bool = option(
+    False,
+    'Also train each variant for as long as the first one takes: in fewer '
+    'steps if its step takes longer.',
+  )

@@ -7,11 +7,12 @@ it can be stopped, resumed and inspected like any other.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import files
 from engine import console
@@ -80,6 +81,8 @@ def compare(
     comparison = _Comparison(job, explicit, setups, seeds, signals)
     comparison.train()
     comparison.time()
+    if job.equal_time and comparison.match_times():
+      comparison.train()
     return comparison.finish()
 
 
@@ -95,16 +98,22 @@ class _Comparison:
     signals: Signals,
   ) -> None:
     self._job, self._explicit = job, explicit
-    self._setups, self._signals = setups, signals
+    self._setups, self._signals = {**setups}, signals
+    self._seeds = seeds
     self._folder = plan.comparison_folder(job)
     self._costs = {v: _complexity(setup) for v, setup in setups.items()}
     self._dataset, self._split = plan.evaluation_split(job)
-    # All variants with the first seed before any with the second, so that the
-    # results of an interrupted comparison can be compared.
-    self._runs = [
-      Run(v, seed, self._folder / v.folder / f'seed_{seed}')
-      for seed in seeds
-      for v in setups
+    self._runs = self._runs_of(setups)
+
+  def _runs_of(self, variants: Iterable[Variant]) -> list[Run]:
+    """Returns the runs of variants.
+
+    All variants with the first seed come before any with the second, so that the
+    results of an interrupted comparison can be compared.
+    """
+    return [
+      Run(variant, seed, self._folder / variant.folder / f'seed_{seed}')
+      for seed, variant in itertools.product(self._seeds, variants)
     ]
 
   def train(self) -> None:
@@ -137,6 +146,25 @@ class _Comparison:
       content = {'steps': steps, 'median_seconds': seconds}
       files.write_json(self._folder / _STEP_TIMES_FILE, content)
 
+  def match_times(self) -> bool:
+    """Adds the runs of equal time; returns whether the steps are timed."""
+    seconds = self._step_seconds()
+    first, *others = self._setups
+    if not seconds:
+      return False
+    steps = self._setups[first].job.max_number_of_steps
+    for variant in others:
+      matched = dataclasses.replace(variant, equal_time=True)
+      ratio = seconds[first.name] / seconds[variant.name]
+      self._setups[matched] = plan.resolve_variant(
+        *plan.limited(self._job, self._explicit, max(1, round(steps * ratio))),
+        matched,
+        self._seeds[0],
+      )
+      self._costs[matched] = self._costs[variant]
+    self._runs += self._runs_of(v for v in self._setups if v.equal_time)
+    return True
+
   def finish(self) -> Summary:
     """Writes and prints the final table."""
     rows = self._write()
@@ -156,8 +184,12 @@ class _Comparison:
 
   def _train_flags(self, run: Run) -> dict[str, object]:
     """Returns the flags of train_image_classifier.py for a run."""
-    job = plan.train_job(self._job, run.variant, run.seed, str(run.train_dir))
-    names = {*self._explicit}.intersection(vars(job)) | {
+    shared, explicit = self._job, self._explicit
+    if run.variant.equal_time:
+      steps = self._setups[run.variant].job.max_number_of_steps
+      shared, explicit = plan.limited(shared, explicit, steps)
+    job = plan.train_job(shared, run.variant, run.seed, str(run.train_dir))
+    names = {*explicit}.intersection(vars(job)) | {
       'train_dir',
       *plan.SET_PER_RUN,
     }
@@ -228,14 +260,15 @@ class _Comparison:
     if not content or content['steps'] != self._job.timing_steps:
       return {}
     seconds = content['median_seconds']
-    names = {v.name for v in self._setups}
+    names = {v.name for v in self._setups if not v.equal_time}
     return seconds if names <= seconds.keys() else {}
 
   def _write(self) -> list[Row]:
     """Writes table and plot of the results so far, and returns the rows."""
     seconds = self._step_seconds()
     rows = [
-      self._row(variant, seconds.get(variant.name)) for variant in self._setups
+      self._row(variant, setup.job.max_number_of_steps, seconds)
+      for variant, setup in self._setups.items()
     ]
     job = next(iter(self._setups.values())).job
     title = (
@@ -246,7 +279,9 @@ class _Comparison:
     _draw(rows, title, self._folder / _PLOT, job.plot_format)
     return rows
 
-  def _row(self, variant: Variant, step_seconds: float | None) -> Row:
+  def _row(
+    self, variant: Variant, steps: int, seconds: Mapping[str, float]
+  ) -> Row:
     """Returns the costs and results of a variant."""
     runs = [run for run in self._runs if run.variant == variant]
     results = {run.seed: run.result(self._split) for run in runs}
@@ -255,7 +290,10 @@ class _Comparison:
       name=variant.name,
       parameters=parameters,
       multiply_adds=multiply_adds,
-      step_seconds=step_seconds,
+      step_seconds=seconds.get(
+        dataclasses.replace(variant, equal_time=False).name
+      ),
+      steps=steps,
       accuracies={
         seed: result['metrics']['Accuracy'] if result else None
         for seed, result in results.items()

@@ -36,7 +36,9 @@ _EXAMPLES = {
 }
 
 # Options that may change when a comparison is resumed.
-_MAY_CHANGE = ('train_dir', 'attention_modules', 'seeds', 'timing_steps')
+_MAY_CHANGE = (
+  'train_dir', 'attention_modules', 'seeds', 'timing_steps', 'equal_time',
+)  # fmt: skip
 
 # More digits do not fit in TensorFlow's 64 bits.
 _SEED_DIGITS = 18
@@ -51,16 +53,20 @@ class Variant:
   Attributes:
     module: value of --attention_module; None for no attention.
     placement: value of --attention_placement; None for the module's default.
+    equal_time: whether it is trained for as long as the first variant takes, in
+      place of for as many steps.
   """
 
   module: str | None
   placement: str | None
+  equal_time: bool = False
 
   @property
   def name(self) -> str:
-    """'none', 'cbam_block', 'cbam_block(ratio=16)@class'."""
+    """'none', 'cbam_block(ratio=16)@class', 'cbam_block, equal time'."""
     at = f'@{self.placement}' if self.placement else ''
-    return f'{self.module or "none"}{at}'
+    time = ', equal time' if self.equal_time else ''
+    return f'{self.module or "none"}{at}{time}'
 
   @property
   def folder(self) -> str:
@@ -152,6 +158,10 @@ def complete_job(
   resolve.check_data_dir(
     job, {'options': recorded}, str(folder / COMPARISON_FILE)
   )
+  if job.equal_time and not job.timing_steps:
+    raise UserError(
+      '--timing_steps=0 contradicts --equal_time, for which steps are timed.'
+    )
   if not (job.max_number_of_steps or job.num_epochs):
     raise UserError(
       '--max_number_of_steps or --num_epochs is required: every run must end.'
@@ -235,6 +245,14 @@ def parse_seeds(text: str) -> list[int]:
       'such as 1,2,3.'
     )
   return seeds
+
+
+def limited(
+  job: CompareJob, explicit: Collection[str], steps: int
+) -> tuple[CompareJob, frozenset[str]]:
+  """Returns a job of a number of steps, and the options set by flags."""
+  job = dataclasses.replace(job, max_number_of_steps=steps, num_epochs=None)
+  return job, frozenset({*explicit, 'max_number_of_steps'} - {'num_epochs'})
 
 
 def train_job(

@@ -5,12 +5,14 @@ import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
 
+from scipy import stats
 from tabulate import tabulate
 
 import files
 from engine.run_dir import csv_log
 
 CSV, MARKDOWN = 'comparison.csv', 'comparison.md'
+_DIFFERENCE = 'difference', 'difference_low', 'difference_high'
 
 # Heading -> alignment of the column in Markdown.
 _COLUMNS = {
@@ -18,8 +20,12 @@ _COLUMNS = {
   'parameters': 'right',
   'multiply-adds': 'right',
   'step': 'right',
+  'steps': 'right',
   'accuracy': 'left',
+  'difference': 'left',
 }
+
+CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Row:
     parameters: number of trainable parameters.
     multiply_adds: multiply-adds of one image.
     step_seconds: median duration of a training step; None if not measured.
+    steps: number of training steps of a run.
     accuracies: seed -> accuracy, None if the run is not evaluated yet.
     diverged: seeds of the runs that diverged.
     train_dirs: folders of the runs.
@@ -40,6 +47,7 @@ class Row:
   parameters: int
   multiply_adds: int
   step_seconds: float | None
+  steps: int
   accuracies: Mapping[int, float | None]
   diverged: Sequence[int] = ()
   train_dirs: Sequence[pathlib.Path] = ()
@@ -59,28 +67,46 @@ class Row:
     """Sample standard deviation of the accuracies; None for fewer than two."""
     return statistics.stdev(self.done) if len(self.done) > 1 else None
 
+  def difference(self, other: 'Row') -> tuple[float, float, float] | None:
+    """Compares the mean accuracy with that of another variant.
+
+    Returns:
+      The difference and the ends of its 95 % confidence interval, which is
+      Welch's (Biometrika 34, 1947), of unequal variances; None if it is not
+      known: of fewer than two runs each, or of equal accuracies in each.
+    """
+    deviations = self.deviation, other.deviation
+    if None in deviations or not any(deviations):
+      return None
+    test = stats.ttest_ind(self.done, other.done, equal_var=False)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return self.mean - other.mean, low, high
+
 
 def write(rows: Sequence[Row], title: str, folder: pathlib.Path) -> None:
   """Writes comparison.csv and comparison.md into a folder."""
-  cells = [_csv_cells(row) for row in rows]
+  cells = [_csv_cells(row, rows[0]) for row in rows]
   csv_log.write(folder / CSV, list(cells[0]), cells)
   text = '\n'.join([f'{title}:', '', *lines(rows), '', _legend(rows)])
   files.write_text(folder / MARKDOWN, text + '\n')
 
 
-def _csv_cells(row: Row) -> dict[str, str | int | float | None]:
+def _csv_cells(row: Row, first: Row) -> dict[str, str | int | float | None]:
   """Returns column -> value; None if it is not known yet."""
   seconds = row.step_seconds
+  difference = _difference(row, first) or (None, None, None)
   seeds = {f'accuracy_seed_{s}': value for s, value in row.accuracies.items()}
   return {
     'attention': row.name,
     'parameters': row.parameters,
     'multiply_adds': row.multiply_adds,
     'step_ms': None if seconds is None else f'{1000 * seconds:.3f}',
+    'steps': row.steps,
     'runs': len(row.done),
     'diverged': len(row.diverged),
     'accuracy_mean': row.mean,
     'accuracy_std': row.deviation,
+    **dict(zip(_DIFFERENCE, difference, strict=True)),
     **seeds,
   }
 
@@ -88,7 +114,7 @@ def _csv_cells(row: Row) -> dict[str, str | int | float | None]:
 def lines(rows: Sequence[Row]) -> list[str]:
   """Returns the lines of the table in Markdown."""
   text = tabulate(
-    [_markdown_cells(row) for row in rows],
+    [_markdown_cells(row, rows[0]) for row in rows],
     list(_COLUMNS),
     tablefmt='pipe',
     colalign=list(_COLUMNS.values()),
@@ -97,7 +123,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
   return text.splitlines()
 
 
-def _markdown_cells(row: Row) -> list[str]:
+def _markdown_cells(row: Row, first: Row) -> list[str]:
   """Returns a variant's cells, in the order of _COLUMNS."""
   seconds = row.step_seconds
   return [
@@ -105,8 +131,23 @@ def _markdown_cells(row: Row) -> list[str]:
     f'{row.parameters:,}',
     f'{row.multiply_adds / 1e6:,.2f} M',
     '' if seconds is None else f'{1000 * seconds:.1f} ms',
+    f'{row.steps:,}',
     _accuracy(row),
+    _interval(_difference(row, first)),
   ]
+
+
+def _difference(row: Row, first: Row) -> tuple[float, float, float] | None:
+  """Compares a variant with the first one, unless it is that."""
+  return None if row is first else row.difference(first)
+
+
+def _interval(difference: tuple[float, float, float] | None) -> str:
+  """'+0.0123 (-0.0011 to +0.0257)'."""
+  if difference is None:
+    return ''
+  mean, low, high = difference
+  return f'{mean:+.4f} ({low:+.4f} to {high:+.4f})'
 
 
 def _accuracy(row: Row) -> str:
@@ -126,7 +167,8 @@ def _legend(rows: Sequence[Row]) -> str:
   seeds = ', '.join(map(str, rows[0].accuracies))
   return (
     'Accuracy: mean and standard deviation over seeds '
-    f'{seeds}, of the last checkpoint. Multiply-adds: of one image. Step: '
-    'median duration of a training step, input included; the steps of all '
-    'variants are interleaved.'
+    f'{seeds}, of the last checkpoint. Difference: from the mean of '
+    f'{rows[0].name}, with its {CONFIDENCE:.0%} confidence interval. '
+    'Multiply-adds: of one image. Step: median duration of a training step, '
+    'input included; the steps of all variants are interleaved.'
   )

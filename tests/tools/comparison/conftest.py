@@ -89,7 +89,7 @@ def make_rows():
 
   def make(*accuracies):
     return [
-      Row(f'kind_{n}', 1000, 2_000_000, 0.1, dict(enumerate(values)))
+      Row(f'kind_{n}', 1000, 2_000_000, 0.1, 50, dict(enumerate(values)))
       for n, values in enumerate(accuracies)
     ]
 

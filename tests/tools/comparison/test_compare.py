@@ -115,6 +115,43 @@ def test_steps_are_timed_once_after_all_runs(compare, tmp_path):
   )
 
 
+def test_variants_get_the_time_of_the_first_in_steps_of_their_own(
+  compare, logged, monkeypatch, tmp_path
+):
+  seconds = {'none': 0.1, 'se_block(ratio=4)@class': 0.125}
+  monkeypatch.setattr(
+    compare_lib.step_timing, 'measure', lambda *_, **__: seconds
+  )
+  options = {
+    'max_number_of_steps': None, 'num_epochs': 2, 'batch_size': 60,
+    'timing_steps': 1,
+  }  # fmt: skip
+  compare(**options)
+  steps = (
+    compare_lib.compare(
+      CompareJob(train_dir=str(tmp_path / 'runs'), equal_time=True),
+      {'train_dir', 'equal_time'},
+    )
+    .rows[0]
+    .steps
+  )
+  calls = [f for p, f in logged() if p == 'train_image_classifier.py']
+  assert [f.get('num_epochs') for f in calls] == ['2.0'] * 4 + [None] * 2
+  assert [f.get('max_number_of_steps') for f in calls] == [None] * 4 + [
+    str(round(0.8 * steps))
+  ] * 2
+  assert [f['seed'] for f in calls[4:]] == ['1', '2']
+  assert len({f['train_dir'] for f in calls}) == 6
+  *_, row = table(tmp_path / 'runs')
+  assert row['attention'] == 'se_block(ratio=4)@class, equal time'
+  assert (row['steps'], row['step_ms']) == (str(round(0.8 * steps)), '125.000')
+  assert row['runs'] == '2'
+  compare_lib.compare(
+    CompareJob(train_dir=str(tmp_path / 'runs')), {'train_dir'}
+  )
+  assert logged() == []
+
+
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
@@ -129,6 +166,7 @@ def test_steps_are_timed_once_after_all_runs(compare, tmp_path):
       {'attention_placement': 'class'},
       r'use --attention_modules instead, such as',
     ),
+    ({'equal_time': True}, r'--timing_steps=0 contradicts --equal_time'),
     ({'seeds': '1,1'}, r'--seeds=1,1: must be different integers'),
     ({'seeds': '1;2'}, r'--seeds=1;2'),
     ({'seeds': ''}, r'--seeds='),
