@@ -62,6 +62,8 @@ class Training:
     for line in self._process.stderr:
       if found := re.match(r'global step (\d+)/', line):
         self.step = int(found[1])
+      else:
+        sys.stderr.write(line)
 
 
 @contextlib.contextmanager
@@ -78,10 +80,10 @@ def beside(
       [
         sys.executable, str(ROOT / 'eval_image_classifier_loop.py'),
         f'--checkpoint_path={folder}', f'--eval_dir={eval_dir}',
-        '--eval_interval_secs=1', *flags,
+        # It ends by itself if this program is killed.
+        '--eval_interval_secs=1', '--eval_timeout_secs=60', *flags,
       ],
       stdout=subprocess.DEVNULL,
-      stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
       while not lines(results):
@@ -89,6 +91,8 @@ def beside(
           sys.exit(f'the loop failed with code {process.returncode}.')
         time.sleep(0.1)
       yield results
+      if process.poll() is not None:
+        sys.exit(f'the loop ended with code {process.returncode}.')
     finally:
       process.kill()
       process.wait()
@@ -123,6 +127,7 @@ def main() -> None:
             before, step, began = lines(results), training.step, time.time()
             time.sleep(options.seconds)
             steps, seconds = training.step - step, time.time() - began
+            training.wait_for(step + 1)
             speeds[side].append(steps * options.batch_size / seconds)
             counts[side].append(lines(results) - before)
     finally:

@@ -73,15 +73,22 @@ def compare(
     plan.parse_variants(job.attention_modules),
     plan.parse_seeds(job.seeds),
   )
+  if job.equal_time and len(variants) < 2:
+    raise UserError(
+      '--equal_time compares with the first variant: name two or more in '
+      '--attention_modules, or omit it.'
+    )
   setups = {
     v: plan.resolve_variant(job, explicit, v, seeds[0]) for v in variants
   }
   with lock.exclusive(plan.comparison_folder(job)), Signals() as signals:
     plan.record_options(job, explicit)
     comparison = _Comparison(job, explicit, setups, seeds, signals)
+    # Where the steps are timed already, the table shows all runs at once.
+    comparison.match_times()
     comparison.train()
     comparison.time()
-    if job.equal_time and comparison.match_times():
+    if comparison.match_times():
       comparison.train()
     return comparison.finish()
 
@@ -120,6 +127,8 @@ class _Comparison:
     """Trains and evaluates the missing runs; writes the table after each."""
     self._write()
     for number, run in enumerate(self._runs, start=1):
+      if self._signals.received:
+        return
       if self._is_done(run):
         continue
       console.say(f'Run {number} of {len(self._runs)}: {run}.')
@@ -127,9 +136,8 @@ class _Comparison:
         self._execute(run, 'train_image_classifier.py', self._train_flags(run))
       if not self._signals.received and not self._is_done(run):
         self._execute(run, 'eval_image_classifier.py', self._eval_flags(run))
-      if self._signals.received:
-        return
-      self._write()
+      if not self._signals.received:
+        self._write()
 
   def time(self) -> None:
     """Times training steps of all variants, unless they are timed already."""
@@ -147,22 +155,23 @@ class _Comparison:
       files.write_json(self._folder / _STEP_TIMES_FILE, content)
 
   def match_times(self) -> bool:
-    """Adds the runs of equal time; returns whether the steps are timed."""
+    """Adds the runs of --equal_time; returns whether there are any."""
     seconds = self._step_seconds()
-    first, *others = self._setups
-    if not seconds:
+    if not (self._job.equal_time and seconds):
       return False
-    steps = self._setups[first].job.max_number_of_steps
+    first, *others = [v for v in self._setups if not v.steps]
     for variant in others:
-      matched = dataclasses.replace(variant, equal_time=True)
       ratio = seconds[first.name] / seconds[variant.name]
-      self._setups[matched] = plan.resolve_variant(
-        *plan.limited(self._job, self._explicit, max(1, round(steps * ratio))),
-        matched,
-        self._seeds[0],
-      )
-      self._costs[matched] = self._costs[variant]
-    self._runs += self._runs_of(v for v in self._setups if v.equal_time)
+      steps = max(1, round(_steps(self._setups[first]) * ratio))
+      matched = dataclasses.replace(variant, steps=steps)
+      if matched not in self._setups:
+        self._setups[matched] = plan.resolve_variant(
+          *plan.limited(self._job, self._explicit, steps),
+          matched,
+          self._seeds[0],
+        )
+        self._costs[matched] = self._costs[variant]
+    self._runs = self._runs_of(self._setups)
     return True
 
   def finish(self) -> Summary:
@@ -185,9 +194,8 @@ class _Comparison:
   def _train_flags(self, run: Run) -> dict[str, object]:
     """Returns the flags of train_image_classifier.py for a run."""
     shared, explicit = self._job, self._explicit
-    if run.variant.equal_time:
-      steps = self._setups[run.variant].job.max_number_of_steps
-      shared, explicit = plan.limited(shared, explicit, steps)
+    if run.variant.steps:
+      shared, explicit = plan.limited(shared, explicit, run.variant.steps)
     job = plan.train_job(shared, run.variant, run.seed, str(run.train_dir))
     names = {*explicit}.intersection(vars(job)) | {
       'train_dir',
@@ -260,20 +268,21 @@ class _Comparison:
     if not content or content['steps'] != self._job.timing_steps:
       return {}
     seconds = content['median_seconds']
-    names = {v.name for v in self._setups if not v.equal_time}
+    names = {v.name for v in self._setups if not v.steps}
     return seconds if names <= seconds.keys() else {}
 
   def _write(self) -> list[Row]:
     """Writes table and plot of the results so far, and returns the rows."""
     seconds = self._step_seconds()
     rows = [
-      self._row(variant, setup.job.max_number_of_steps, seconds)
+      self._row(variant, _steps(setup), seconds)
       for variant, setup in self._setups.items()
     ]
-    job = next(iter(self._setups.values())).job
+    first = next(iter(self._setups.values()))
+    job = first.job
     title = (
-      f'{job.model_name} on {self._dataset}, {job.max_number_of_steps:,} steps '
-      f'with batch size {job.batch_size}, evaluated on {self._split}'
+      f'{job.model_name} on {self._dataset}, {_steps(first):,} steps with batch '
+      f'size {job.batch_size}, evaluated on {self._split}'
     )
     table.write(rows, title, self._folder)
     _draw(rows, title, self._folder / _PLOT, job.plot_format)
@@ -290,9 +299,7 @@ class _Comparison:
       name=variant.name,
       parameters=parameters,
       multiply_adds=multiply_adds,
-      step_seconds=seconds.get(
-        dataclasses.replace(variant, equal_time=False).name
-      ),
+      step_seconds=seconds.get(dataclasses.replace(variant, steps=None).name),
       steps=steps,
       accuracies={
         seed: result['metrics']['Accuracy'] if result else None
@@ -312,6 +319,14 @@ def _draw(
     from tools.comparison import plot
 
     plot.draw(rows, title, path, plot_format)
+
+
+def _steps(setup: Setup[TrainJob]) -> int:
+  """Returns the number of training steps."""
+  steps = setup.job.max_number_of_steps
+  if not steps:
+    raise ValueError('plan.complete_job requires a number of steps or epochs.')
+  return steps
 
 
 def _complexity(setup: Setup[TrainJob]) -> tuple[int, int]:

@@ -53,25 +53,26 @@ class Variant:
   Attributes:
     module: value of --attention_module; None for no attention.
     placement: value of --attention_placement; None for the module's default.
-    equal_time: whether it is trained for as long as the first variant takes, in
-      place of for as many steps.
+    steps: number of steps that take as long as the runs of the first variant;
+      None for as many steps as those.
   """
 
   module: str | None
   placement: str | None
-  equal_time: bool = False
+  steps: int | None = None
 
   @property
   def name(self) -> str:
     """'none', 'cbam_block(ratio=16)@class', 'cbam_block, equal time'."""
     at = f'@{self.placement}' if self.placement else ''
-    time = ', equal time' if self.equal_time else ''
+    time = ', equal time' if self.steps else ''
     return f'{self.module or "none"}{at}{time}'
 
   @property
   def folder(self) -> str:
     """The name as a folder name: 'cbam_block_ratio=16_class'."""
-    return re.sub(r'[^\w.=-]+', '_', self.name).strip('_')
+    name = re.sub(r'[^\w.=-]+', '_', self.name).strip('_')
+    return f'{name}_{self.steps}_steps' if self.steps else name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +150,11 @@ def complete_job(
   }
   job = dataclasses.replace(job, **paths)
   recorded = _recorded_options(folder)
+  if recorded.get('recipe') and 'recipe' not in explicit:
+    raise UserError(
+      f'{folder} was started with --recipe={recorded["recipe"]}, whose values '
+      f'{COMPARISON_FILE} does not hold: set it again.'
+    )
   _refuse_changed_options(job, explicit, recorded)
   inherited = {n: value for n, value in recorded.items() if n not in explicit}
   try:
@@ -160,7 +166,13 @@ def complete_job(
   )
   if job.equal_time and not job.timing_steps:
     raise UserError(
-      '--timing_steps=0 contradicts --equal_time, for which steps are timed.'
+      '--timing_steps=0 times no steps, which --equal_time needs: set '
+      '--timing_steps=20, or omit --equal_time.'
+    )
+  if job.equal_time and job.early_stop_patience:
+    raise UserError(
+      f'--early_stop_patience={job.early_stop_patience} ends runs at any step, '
+      'which contradicts --equal_time: omit one of them.'
     )
   if not (job.max_number_of_steps or job.num_epochs):
     raise UserError(

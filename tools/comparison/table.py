@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import statistics
+import warnings
 from collections.abc import Mapping, Sequence
 
 from scipy import stats
@@ -37,7 +38,7 @@ class Row:
     parameters: number of trainable parameters.
     multiply_adds: multiply-adds of one image.
     step_seconds: median duration of a training step; None if not measured.
-    steps: number of training steps of a run.
+    steps: number of training steps of a run that does not stop early.
     accuracies: seed -> accuracy, None if the run is not evaluated yet.
     diverged: seeds of the runs that diverged.
     train_dirs: folders of the runs.
@@ -78,9 +79,12 @@ class Row:
     deviations = self.deviation, other.deviation
     if None in deviations or not any(deviations):
       return None
-    test = stats.ttest_ind(self.done, other.done, equal_var=False)
+    with warnings.catch_warnings():
+      # SciPy doubts a variance of 0, which is that of equal accuracies.
+      warnings.simplefilter('ignore', RuntimeWarning)
+      test = stats.ttest_ind(self.done, other.done, equal_var=False)
     low, high = test.confidence_interval(CONFIDENCE)
-    return self.mean - other.mean, low, high
+    return statistics.fmean(self.done) - statistics.fmean(other.done), low, high
 
 
 def write(rows: Sequence[Row], title: str, folder: pathlib.Path) -> None:
@@ -165,10 +169,14 @@ def _accuracy(row: Row) -> str:
 def _legend(rows: Sequence[Row]) -> str:
   """Returns a sentence that explains the columns."""
   seeds = ', '.join(map(str, rows[0].accuracies))
+  first = rows[0].name
+  equal_time = ''
+  if any(row.steps != rows[0].steps for row in rows):
+    equal_time = f'Equal time: the steps take as long as those of {first}. '
   return (
     'Accuracy: mean and standard deviation over seeds '
     f'{seeds}, of the last checkpoint. Difference: from the mean of '
-    f'{rows[0].name}, with its {CONFIDENCE:.0%} confidence interval. '
+    f'{first}, with its {CONFIDENCE:.0%} confidence interval. {equal_time}'
     'Multiply-adds: of one image. Step: median duration of a training step, '
     'input included; the steps of all variants are interleaved.'
   )

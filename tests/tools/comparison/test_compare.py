@@ -120,7 +120,7 @@ def test_variants_get_the_time_of_the_first_in_steps_of_their_own(
 ):
   seconds = {'none': 0.1, 'se_block(ratio=4)@class': 0.125}
   monkeypatch.setattr(
-    compare_lib.step_timing, 'measure', lambda *_, **__: seconds
+    compare_lib.step_timing, 'measure', lambda *_, **__: {**seconds}
   )
   options = {
     'max_number_of_steps': None, 'num_epochs': 2, 'batch_size': 60,
@@ -150,6 +150,28 @@ def test_variants_get_the_time_of_the_first_in_steps_of_their_own(
     CompareJob(train_dir=str(tmp_path / 'runs')), {'train_dir'}
   )
   assert logged() == []
+  assert len(table(tmp_path / 'runs')) == 3
+  # Other times make other runs.
+  seconds['se_block(ratio=4)@class'] = 0.2
+  compare_lib.compare(
+    CompareJob(train_dir=str(tmp_path / 'runs'), timing_steps=2),
+    {'train_dir', 'timing_steps'},
+  )
+  assert [
+    f['max_number_of_steps']
+    for p, f in logged()
+    if p == 'train_image_classifier.py'
+  ] == [str(round(0.5 * steps))] * 2
+  text = (tmp_path / 'runs' / 'comparison.md').read_text()
+  assert 'the steps take as long as those of none' in text
+
+
+def test_a_recipe_is_given_again_to_resume(compare, programs, tmp_path):
+  del programs
+  compare(recipe='scratch')
+  job = CompareJob(train_dir=str(tmp_path / 'runs'))
+  with pytest.raises(UserError, match=r'--recipe=scratch.*set it again'):
+    compare_lib.compare(job, {'train_dir'})
 
 
 @pytest.mark.parametrize(
@@ -166,7 +188,20 @@ def test_variants_get_the_time_of_the_first_in_steps_of_their_own(
       {'attention_placement': 'class'},
       r'use --attention_modules instead, such as',
     ),
-    ({'equal_time': True}, r'--timing_steps=0 contradicts --equal_time'),
+    ({'equal_time': True}, r'set --timing_steps=20'),
+    (
+      {'equal_time': True, 'timing_steps': 1, 'attention_modules': 'none'},
+      r'name two or more',
+    ),
+    (
+      {
+        'equal_time': True,
+        'timing_steps': 1,
+        'early_stop_patience': 2,
+        'eval_every_n_steps': 10,
+      },
+      r'--early_stop_patience=2 ends runs at any step',
+    ),
     ({'seeds': '1,1'}, r'--seeds=1,1: must be different integers'),
     ({'seeds': '1;2'}, r'--seeds=1;2'),
     ({'seeds': ''}, r'--seeds='),

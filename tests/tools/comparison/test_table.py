@@ -57,6 +57,14 @@ def test_the_difference_from_the_first_has_the_interval_of_welch(
   assert float(second['difference_low']) == pytest.approx(0.2 - half, abs=1e-6)
 
 
+def test_one_variant_of_equal_accuracies_has_a_difference(make_rows):
+  first, second = make_rows([0.5, 0.5], [0.6, 0.7])
+  # One degree of freedom, where t is 12.706205.
+  assert second.difference(first) == pytest.approx(
+    (0.15, 0.15 - 12.706205 * 0.05, 0.15 + 12.706205 * 0.05), abs=1e-6
+  )
+
+
 @pytest.mark.parametrize(
   'accuracies',
   [[[0.5], [0.6, 0.7]], [[0.5, 0.5], [0.6, 0.6]], [[0.5, 0.6], []]],
