@@ -164,6 +164,16 @@ def complete_job(
   resolve.check_data_dir(
     job, {'options': recorded}, str(folder / COMPARISON_FILE)
   )
+  _check_equal_time(job)
+  if not (job.max_number_of_steps or job.num_epochs):
+    raise UserError(
+      '--max_number_of_steps or --num_epochs is required: every run must end.'
+    )
+  return job, frozenset({*explicit, *recorded} - {'train_dir'})
+
+
+def _check_equal_time(job: CompareJob) -> None:
+  """Raises UserError if another option contradicts --equal_time."""
   if job.equal_time and not job.timing_steps:
     raise UserError(
       '--timing_steps=0 times no steps, which --equal_time needs: set '
@@ -174,11 +184,6 @@ def complete_job(
       f'--early_stop_patience={job.early_stop_patience} ends runs at any step, '
       'which contradicts --equal_time: omit one of them.'
     )
-  if not (job.max_number_of_steps or job.num_epochs):
-    raise UserError(
-      '--max_number_of_steps or --num_epochs is required: every run must end.'
-    )
-  return job, frozenset({*explicit, *recorded} - {'train_dir'})
 
 
 def _recorded_options(folder: pathlib.Path) -> dict[str, Any]:
