@@ -11,7 +11,7 @@ with momentum, with batch norm's updates. Peers:
             tf_slim.nets; else this project's network without folded batch norm,
             with attention as plain formulas (plain_attention.py)
   keras     keras.applications of Keras 3, without and with XLA
-  timm      the same network of timm in PyTorch, channels last, run eagerly
+  timm      timm's network of that name in PyTorch, channels last, run eagerly
   inductor  the same, compiled by torch.compile; inference only
   openvino  this project's ONNX file in OpenVINO; inference only
 

@@ -33,12 +33,15 @@ ABSL = {'alsologtostderr', 'flagfile', 'help'}
 # Flags of other programs that the pages run.
 OTHERS = {
   'scripts/test.sh': {'all'},
-  'benchmarks/attention.py': {'model_name', 'batch_size'},
+  'benchmarks/attention.py': {
+    'batch_size', 'kinds', 'model_name', 'precisions', 'repeats',
+  },
   'benchmarks/deployment.py': {'steps'},
   'benchmarks/input_pipeline.py': {
     'clock', 'parts', 'photos', 'seconds', 'turns',
   },
   'benchmarks/networks.py': {'parts', 'seconds', 'turns'},
+  'benchmarks/start_up.py': {'programs'},
   'tensorboard': {'logdir'},
   'tests/campaign/campaign.py': {
     'inputs_per_kill', 'jobs', 'minutes', 'only', 'seed',
