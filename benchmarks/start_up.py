@@ -52,6 +52,8 @@ class Program(NamedTuple):
   received: tuple[str, str]
 
 
+_RESTORE = 'engine.checkpoints.restore', 'restore_for_inference'
+
 PROGRAMS = {
   'train': Program(
     'train_image_classifier.py',
@@ -73,7 +75,7 @@ PROGRAMS = {
     'predict.py',
     {
       'build': ('tools.prediction.model', '_Checkpoint._build'),
-      'session': ('tools.prediction.model', '_Checkpoint._restore'),
+      'session': _RESTORE,
     },
     ('tools.export.proof', 'check_finite'),
   ),
@@ -81,7 +83,7 @@ PROGRAMS = {
     'visualize_attention.py',
     {
       'build': ('tools.visualization.grad_cam', 'GradCam._build'),
-      'session': ('tools.visualization.grad_cam', 'GradCam.restore'),
+      'session': _RESTORE,
     },
     ('tools.visualization.visualize', '_write'),
   ),
@@ -89,7 +91,7 @@ PROGRAMS = {
     'export_model.py',
     {
       'build': ('tools.export.network', 'Network._build'),
-      'session': ('tools.export.network', 'Network._restore'),
+      'session': _RESTORE,
     },
     ('tools.export.export', '_describe'),
   ),

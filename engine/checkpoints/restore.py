@@ -274,6 +274,14 @@ def evaluating(
   return names | averaged
 
 
+def restore_for_inference(
+  session: tf.Session, model_name: str, checkpoint: str, use_averages: bool
+) -> None:
+  """Restores the network of the default graph; see `evaluating`."""
+  mapping = evaluating(model_name, checkpoint, use_averages)
+  restorer(mapping)(session, checkpoint)
+
+
 def restorer(mapping: Mapping[tf.Variable, str]) -> Restore:
   """Returns a function (session, checkpoint) that restores variables.
 

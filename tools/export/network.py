@@ -39,7 +39,12 @@ class Network:
     )
     with self._graph.as_default():
       self._build()
-      self._restore()
+      restoring.restore_for_inference(
+        self._session,
+        setup.job.model_name,
+        setup.checkpoint or '',
+        bool(setup.job.moving_average_decay),
+      )
 
   def __enter__(self) -> Network:
     return self
@@ -58,14 +63,6 @@ class Network:
     images = tf.placeholder(tf.float32, shape, IMAGES)
     logits, _ = self._setup.network_fn(is_training=False)(images)
     tf.nn.softmax(logits, name=PROBABILITIES)
-
-  def _restore(self) -> None:
-    """Restores the weights, or their moving averages, as evaluation does."""
-    job, checkpoint = self._setup.job, self._setup.checkpoint or ''
-    mapping = restoring.evaluating(
-      job.model_name, checkpoint, bool(job.moving_average_decay)
-    )
-    restoring.restorer(mapping)(self._session, checkpoint)
 
   def frozen(self) -> tf.GraphDef:
     """Returns the graph from `pixels` to `probabilities`, in constants."""

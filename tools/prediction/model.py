@@ -99,7 +99,9 @@ class _Checkpoint:
     job = self._setup.job
     with tf.Graph().as_default(), _session() as session:
       iterator, outputs, fill = self._build(images)
-      self._restore(session)
+      restoring.restore_for_inference(
+        session, job.model_name, self.path, bool(job.moving_average_decay)
+      )
       session.run(fill)
       for values in _run(session, iterator, outputs, images, job.batch_size):
         yield Batch(*values)
@@ -129,14 +131,6 @@ class _Checkpoint:
       else tf.zeros([tf.size(numbers), 0])
     )
     return iterator, (numbers, best.indices, shares, vectors), fill
-
-  def _restore(self, session: tf.Session) -> None:
-    """Restores the weights, or their moving averages, as evaluation does."""
-    job = self._setup.job
-    mapping = restoring.evaluating(
-      job.model_name, self.path, bool(job.moving_average_decay)
-    )
-    restoring.restorer(mapping)(session, self.path)
 
 
 class _Exported:

@@ -103,10 +103,12 @@ class GradCam:
     """Restores the weights, or their moving averages, as evaluation does."""
     with self._graph.as_default():
       job = self._setup.job
-      mapping = restore.evaluating(
-        job.model_name, checkpoint, bool(job.moving_average_decay)
+      restore.restore_for_inference(
+        self._session,
+        job.model_name,
+        checkpoint,
+        bool(job.moving_average_decay),
       )
-      restore.restorer(mapping)(self._session, checkpoint)
 
   @property
   def gates(self) -> dict[str, tuple[int, int]]:
