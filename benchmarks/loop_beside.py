@@ -80,8 +80,9 @@ def beside(
       [
         sys.executable, str(ROOT / 'eval_image_classifier_loop.py'),
         f'--checkpoint_path={folder}', f'--eval_dir={eval_dir}',
+        '--eval_interval_secs=1', '--max_num_batches=20',
         # It ends by itself if this program is killed.
-        '--eval_interval_secs=1', '--eval_timeout_secs=60', *flags,
+        '--eval_timeout_secs=60', *flags,
       ],
       stdout=subprocess.DEVNULL,
     )  # fmt: skip
