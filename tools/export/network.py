@@ -35,7 +35,8 @@ class Network:
     self._setup = setup
     self._graph = tf.Graph()
     self._session = tf.Session(
-      graph=self._graph, config=devices.session_config(cpu_only=True)
+      graph=self._graph,
+      config=devices.session_config(cpu_only=True, single_images=True),
     )
     with self._graph.as_default():
       self._build()

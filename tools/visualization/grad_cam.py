@@ -90,7 +90,7 @@ class GradCam:
     self._session = tf.Session(
       setup.job.master,
       graph=self._graph,
-      config=devices.session_config(xla=setup.job.xla),
+      config=devices.session_config(xla=setup.job.xla, single_images=True),
     )
 
   def __enter__(self) -> GradCam:
