@@ -41,7 +41,8 @@ OTHERS = {
     'clock', 'parts', 'photos', 'seconds', 'turns',
   },
   'benchmarks/networks.py': {'parts', 'seconds', 'turns'},
-  'benchmarks/start_up.py': {'programs'},
+  'benchmarks/loop_beside.py': {'seconds', 'turns'},
+  'benchmarks/start_up.py': {'networks', 'programs'},
   'tensorboard': {'logdir'},
   'tests/campaign/campaign.py': {
     'inputs_per_kill', 'jobs', 'minutes', 'only', 'seed',
