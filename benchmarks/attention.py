@@ -146,7 +146,7 @@ def measure(
   for step in steps.values():
     step()
     step()
-  turns = {side: [] for side in sides}
+  turns: dict[str, list[float]] = {side: [] for side in sides}
   for turn in range(options.repeats):
     order = random.Random(turn).sample(sides, len(sides))
     for side in order:

@@ -24,6 +24,7 @@ takes longer than a turn to settle; Keras offers only that.
 
 import argparse
 import contextlib
+import functools
 import io
 import multiprocessing
 import os
@@ -43,7 +44,7 @@ QUALITY = 100  # gives about 100 KB, as ImageNet: enlarging leaves little detail
 BATCH = 32
 SMALL = 32
 CLASSES = 10
-THREADS = os.cpu_count()
+THREADS = os.cpu_count() or 1
 
 # A side of a comparison opens a context that prepares a turn and cleans up. Each
 # call of its step does a part of the work and returns the number of items.
@@ -237,8 +238,13 @@ def photos(folder: pathlib.Path, options: argparse.Namespace) -> dict:
         if fast and (name, is_training) == ('inception', False):
           continue  # It has no fast form.
         sides[f'{side}, fast' if fast else side] = pipeline(
-          lambda name=name, is_training=is_training, fast=fast: preprocessing(
-            data, name, is_training, options.image_size, fast=fast
+          functools.partial(
+            preprocessing,
+            data,
+            name,
+            is_training,
+            options.image_size,
+            fast=fast,
           )
         )
   return sides
@@ -256,13 +262,12 @@ def small(folder: pathlib.Path, options: argparse.Namespace) -> dict:
   for name in ('cifarnet', 'lenet'):
     for is_training in (True, False):
       side = f'{name}, {"training" if is_training else "evaluation"}'
-      settings = name, is_training
       sides[side] = pipeline(
-        lambda settings=settings: preprocessing(data, *settings, SMALL, batch),
+        functools.partial(preprocessing, data, name, is_training, SMALL, batch),
         batch,
       )
       sides[f'{side}, a record at a time'] = pipeline(
-        lambda settings=settings: one_at_a_time(data, *settings, batch), batch
+        functools.partial(one_at_a_time, data, name, is_training, batch), batch
       )
   return sides
 
@@ -298,7 +303,7 @@ def conversion(folder: pathlib.Path, options: argparse.Namespace) -> dict:
 def processor_seconds() -> float:
   """Returns the mean time per processor of this process and ended children."""
   times = os.times()
-  return sum(times[:4]) / os.cpu_count()
+  return sum(times[:4]) / THREADS
 
 
 CLOCKS = {'wall': time.perf_counter, 'processor': processor_seconds}
@@ -319,7 +324,7 @@ def speed(side: Side, seconds: float, clock: Callable[[], float]) -> float:
 def compare(sides: dict[str, Side], options: argparse.Namespace) -> None:
   """Prints each side's median speed, and its median ratio to the first side."""
   clock = CLOCKS[options.clock]
-  speeds = {name: [] for name in sides}
+  speeds: dict[str, list[float]] = {name: [] for name in sides}
   for _ in range(options.turns):
     for name, side in sides.items():
       speeds[name].append(speed(side, options.seconds, clock))

@@ -12,7 +12,6 @@ those without a loop, and the number of evaluations in a turn.
 import argparse
 import contextlib
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from benchmarks import training_log
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -32,18 +35,16 @@ class Training:
 
   def __init__(self, options: argparse.Namespace, folder: str):
     self.step = 0
-    self._process = subprocess.Popen(
-      [
-        sys.executable, str(ROOT / 'train_image_classifier.py'),
-        f'--train_dir={folder}', f'--model_name={options.model_name}',
-        f'--dataset_name={options.dataset_name}',
-        f'--dataset_dir={options.dataset_dir}',
-        f'--batch_size={options.batch_size}', '--max_number_of_steps=1000000',
-        '--save_interval_secs=5', '--log_every_n_steps=1',
-      ],
-      stderr=subprocess.PIPE,
-      text=True,
-    )  # fmt: skip
+    self._process = training_log.start(
+      train_dir=folder,
+      model_name=options.model_name,
+      dataset_name=options.dataset_name,
+      dataset_dir=options.dataset_dir,
+      batch_size=options.batch_size,
+      max_number_of_steps=1_000_000,
+      save_interval_secs=5,
+      log_every_n_steps=1,
+    )
     threading.Thread(target=self._follow, daemon=True).start()
 
   def wait_for(self, step: int) -> None:
@@ -59,11 +60,8 @@ class Training:
 
   def _follow(self) -> None:
     """Reads the step from each line of the log."""
-    for line in self._process.stderr:
-      if found := re.match(r'global step (\d+)/', line):
-        self.step = int(found[1])
-      else:
-        sys.stderr.write(line)
+    for step in training_log.steps(self._process):
+      self.step = step
 
 
 @contextlib.contextmanager
@@ -116,8 +114,8 @@ def main() -> None:
   parser.add_argument('--seconds', type=float, default=30, help='of each turn')
   parser.add_argument('--turns', type=int, default=3)
   options = parser.parse_args()
-  speeds = {side: [] for side in SIDES}
-  counts = {side: [] for side in SIDES}
+  speeds: dict[str, list[float]] = {side: [] for side in SIDES}
+  counts: dict[str, list[int]] = {side: [] for side in SIDES}
   with tempfile.TemporaryDirectory() as folder:
     training = Training(options, folder)
     try:

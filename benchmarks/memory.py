@@ -10,17 +10,19 @@ the resident memory at each tenth of the run, then the folder of each event file
 import argparse
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from benchmarks import training_log
 
 
 def resident(pid: int) -> float:
   """Returns the resident memory of a process, in MB."""
   status = pathlib.Path(f'/proc/{pid}/status').read_text()
-  return int(re.search(r'VmRSS:\s+(\d+) kB', status)[1]) * 1024 / 1e6
+  (kilobytes,) = re.findall(r'VmRSS:\s+(\d+) kB', status)
+  return int(kilobytes) * 1024 / 1e6
 
 
 def main() -> None:
@@ -35,26 +37,20 @@ def main() -> None:
   options = parser.parse_args()
   print('| step | resident MB |\n|---:|---:|')
   with tempfile.TemporaryDirectory() as folder:
-    process = subprocess.Popen(
-      [
-        sys.executable, str(ROOT / 'train_image_classifier.py'),
-        f'--train_dir={folder}', f'--model_name={options.model_name}',
-        f'--dataset_name={options.dataset_name}',
-        f'--dataset_dir={options.dataset_dir}',
-        f'--max_number_of_steps={options.steps}', '--save_summaries_secs=1',
-        '--eval_every_n_steps=200', f'--log_every_n_steps={max(1, options.steps // 10)}',
-      ],
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.PIPE,
-      text=True,
-    )  # fmt: skip
-    last = ''
-    for line in process.stderr:
-      if found := re.match(r'global step (\d+)/', line):
-        print(f'| {found[1]} | {resident(process.pid):.0f} |', flush=True)
-      last = line
-    if process.wait():
-      sys.exit(f'training failed with code {process.returncode}: {last}')
+    training = training_log.start(
+      train_dir=folder,
+      model_name=options.model_name,
+      dataset_name=options.dataset_name,
+      dataset_dir=options.dataset_dir,
+      max_number_of_steps=options.steps,
+      save_summaries_secs=1,
+      eval_every_n_steps=200,
+      log_every_n_steps=max(1, options.steps // 10),
+    )
+    for step in training_log.steps(training):
+      print(f'| {step} | {resident(training.pid):.0f} |', flush=True)
+    if training.wait():
+      sys.exit(f'training failed with code {training.returncode}.')
     events = pathlib.Path(folder).rglob('events.out.tfevents.*')
     print(
       '\nEvent files:',

@@ -5,7 +5,10 @@ tests/nets/attention/, their speed in benchmarks/attention.py. The variables are
 the same, so that either can read the other's checkpoints.
 """
 
+from collections.abc import Callable
+
 from nets.attention import layers
+from nets.attention.attention_factory import Gated
 from nets.attention.options import DEFAULT_RATIO, hidden_units
 from tf_compat import tf
 
@@ -49,4 +52,7 @@ def cbam_block(
   return net * spatial, (channel, spatial)
 
 
-MODULES = {'se_block': se_block, 'cbam_block': cbam_block}
+MODULES: dict[str, Callable[..., Gated]] = {
+  'se_block': se_block,
+  'cbam_block': cbam_block,
+}

@@ -101,7 +101,8 @@ PHOTOS = 64
 
 def time_phases(name: str, arguments: list[str]) -> None:
   """Runs a program until its first step, and prints the seconds of each phase."""
-  program, seconds = PROGRAMS[name], {}
+  program = PROGRAMS[name]
+  seconds: dict[str, float] = {}
   began = time.time() - float(os.environ['BENCHMARK_BEGAN'])
   start = time.perf_counter() - began
   _replace(('tf_compat', '_import'), _timed(seconds, 'import'))
@@ -242,7 +243,9 @@ def main() -> None:
   options = parser.parse_args()
   # The others read the checkpoint that training writes.
   programs = [p for p in PROGRAMS if p == 'train' or p in options.programs]
-  turns = {network: [] for network in options.networks}
+  turns: dict[str, list[dict[str, dict[str, float]]]] = {
+    network: [] for network in options.networks
+  }
   with records() as noise:
     for _ in range(options.turns):
       for network in options.networks:

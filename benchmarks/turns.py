@@ -59,25 +59,29 @@ class Worker:
       text=True,
       env={**os.environ, 'KERAS_BACKEND': 'tensorflow'},
     )
+    assert self._process.stdin
+    assert self._process.stdout
+    self._command = command
+    self._input, self._output = self._process.stdin, self._process.stdout
     if self._answer() != 'ready':
       raise RuntimeError(f'{command} did not start: see its message above.')
 
   def turn(self, seconds: float) -> Measured:
     """Runs a turn."""
-    self._process.stdin.write(f'{seconds}\n')
-    self._process.stdin.flush()
+    self._input.write(f'{seconds}\n')
+    self._input.flush()
     answer = self._answer()
     if not answer:
-      raise RuntimeError(f'{self._process.args} ended: see its message above.')
+      raise RuntimeError(f'{self._command} ended: see its message above.')
     return Measured(*map(float, answer.split()))
 
   def close(self) -> None:
     with contextlib.suppress(BrokenPipeError):
-      self._process.stdin.close()
+      self._input.close()
     self._process.wait()
 
   def _answer(self) -> str:
-    return self._process.stdout.readline().strip()
+    return self._output.readline().strip()
 
 
 def measure(
@@ -88,7 +92,7 @@ def measure(
   try:
     for side, command in commands.items():
       workers[side] = Worker(command)
-    found = {side: [] for side in commands}
+    found: dict[str, list[Measured]] = {side: [] for side in commands}
     for _ in range(turns):
       for side, worker in workers.items():
         found[side].append(worker.turn(seconds))
