@@ -22,7 +22,7 @@ fi
 photos=$1
 out=$2
 shift 2
-weights=keras:MobileNetV2
+weights=
 if [[ $# -gt 0 && $1 != -* ]]; then
   weights=$1
   shift
@@ -40,14 +40,29 @@ fail() {
   exit 2
 }
 
+# absolute PATH: prints it as a path from the root.
+absolute() {
+  printf '%s/%s\n' "$(cd "$(dirname "$1")" && pwd)" "$(basename "$1")"
+}
+
+# check FILE VALUE: fails if FILE says that OUT was made from another value.
+check() {
+  if [[ -f $1 && $(cat "$1") != "$2" ]]; then
+    fail "$out was made from $(cat "$1"), not $2: name another folder OUT"
+  fi
+}
+
 [[ -e $photos ]] || fail "no folder, archive or list $photos"
-source=$(cd "$(dirname "$photos")" && pwd)/$(basename "$photos")
-if [[ -f $out/photos.txt && $(cat "$out/photos.txt") != "$source" ]]; then
-  fail "$out was made from $(cat "$out/photos.txt"), not $source: name" \
-    "another folder OUT"
+source=$(absolute "$photos")
+if [[ -z $weights ]]; then
+  weights=$(cat "$out/weights.txt" 2> /dev/null || echo keras:MobileNetV2)
+elif [[ -e $weights ]]; then
+  weights=$(absolute "$weights")
 fi
+check "$out/photos.txt" "$source"
+check "$out/weights.txt" "$weights"
 mkdir -p "$out"
-printf '%s\n' "$source" > "$out/photos.txt"
+named=$weights
 if [[ $weights == *:* && ! -e $weights ]]; then
   if [[ ! -f $out/weights/job.json ]]; then
     run import_weights.py "--weights=$weights" "--output_dir=$out/weights"
@@ -59,6 +74,9 @@ if [[ ! -f $out/data/dataset.json ]]; then
   run download_and_convert_data.py --dataset_name=photos \
     "--source_dir=$photos" "--dataset_dir=$out/data" --resume
 fi
+# A mistaken command has failed by now.
+printf '%s\n' "$source" > "$out/photos.txt"
+printf '%s\n' "$named" > "$out/weights.txt"
 run train_image_classifier.py "--train_dir=$out/run" \
   "--checkpoint_path=$weights" --dataset_name=photos \
   "--dataset_dir=$out/data" --recipe=fine_tune --eval_every_n_epochs=1 "$@"

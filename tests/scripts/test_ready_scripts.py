@@ -152,7 +152,7 @@ def test_fine_tune_converts_once(python):
   assert not any(line.endswith('convert_data.py') for line in python.logged())
 
 
-def test_fine_tune_refuses_other_photos_and_none(python):
+def test_fine_tune_refuses_other_photos_and_weights(python):
   photos, other = python.root.parent / 'photos', python.root.parent / 'other'
   out = python.root.parent / 'out'
   photos.mkdir()
@@ -162,6 +162,9 @@ def test_fine_tune_refuses_other_photos_and_none(python):
   result = python.run('fine_tune.sh', other, out)
   assert result.returncode == 2
   assert f'was made from {photos}, not {other}' in result.stderr
+  result = python.run('fine_tune.sh', photos, out, 'timm:resnet50')
+  assert result.returncode == 2
+  assert 'was made from keras:MobileNetV2, not timm:resnet50' in result.stderr
   result = python.run('fine_tune.sh', 'none', 'fresh')
   assert result.returncode == 2
   assert 'no folder, archive or list none' in result.stderr
