@@ -207,6 +207,8 @@ class _Comparison:
     """Returns the flags of eval_image_classifier.py for a run."""
     return {
       'checkpoint_path': run.train_dir,
+      'dataset_dir': self._job.dataset_dir,
+      'file_pattern': self._job.file_pattern,
       'dataset_split_name': self._split,
       'batch_size': self._job.eval_batch_size,
       'skip_bad_records': self._job.skip_bad_records,
@@ -285,7 +287,7 @@ class _Comparison:
       f'size {job.batch_size}, evaluated on {self._split}'
     )
     table.write(rows, title, self._folder)
-    _draw(rows, title, self._folder / _PLOT, job.plot_format)
+    _draw(rows, title, self._split, self._folder / _PLOT, job.plot_format)
     return rows
 
   def _row(
@@ -311,14 +313,18 @@ class _Comparison:
 
 
 def _draw(
-  rows: Sequence[Row], title: str, path: pathlib.Path, plot_format: str
+  rows: Sequence[Row],
+  title: str,
+  split: str,
+  path: pathlib.Path,
+  plot_format: str,
 ) -> None:
   """Draws the plot; logs a failure, which must not end a comparison."""
   with plot_style.log_failure(path):
     # Matplotlib takes half a second to import.
     from tools.comparison import plot
 
-    plot.draw(rows, title, path, plot_format)
+    plot.draw(rows, title, split, path, plot_format)
 
 
 def _steps(setup: Setup[TrainJob]) -> int:

@@ -19,6 +19,7 @@ from engine.run_dir import run_status
 from errors import UserError
 from nets.attention import attention_factory
 from options import kinds_of
+from weights import sources
 
 COMPARISON_FILE = 'comparison.json'
 
@@ -38,12 +39,13 @@ _EXAMPLES = {
 # Options that may change when a comparison is resumed.
 _MAY_CHANGE = (
   'train_dir', 'attention_modules', 'seeds', 'timing_steps', 'equal_time',
+  'eval_batch_size',
 )  # fmt: skip
 
 # More digits do not fit in TensorFlow's 64 bits.
 _SEED_DIGITS = 18
 
-_PATHS = ('dataset_dir', 'checkpoint_path')
+_PATHS = ('dataset_dir', 'checkpoint_path', 'teacher_checkpoint')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,7 @@ def complete_job(
       '--train_dir for the comparison.'
     )
   paths: dict[str, Any] = {
-    n: os.path.abspath(getattr(job, n)) for n in _PATHS if getattr(job, n)
+    n: _absolute(getattr(job, n)) for n in _PATHS if getattr(job, n)
   }
   job = dataclasses.replace(job, **paths)
   recorded = _recorded_options(folder)
@@ -170,6 +172,12 @@ def complete_job(
       '--max_number_of_steps or --num_epochs is required: every run must end.'
     )
   return job, frozenset({*explicit, *recorded} - {'train_dir'})
+
+
+def _absolute(path: str) -> str:
+  """Returns an absolute path; a name of weights to import is none."""
+  is_name = sources.is_source(path) and not os.path.exists(path)
+  return path if is_name else os.path.abspath(path)
 
 
 def _check_equal_time(job: CompareJob) -> None:
@@ -210,7 +218,8 @@ def _refuse_changed_options(
       continue
     requested = getattr(job, name)
     before = recorded.get(name, field.default)
-    if requested != before:
+    has_moved = name == 'dataset_dir' and not os.path.isdir(before or '')
+    if requested != before and not has_moved:
       raise UserError(
         f'{job.train_dir} was started with --{name}={before}, not {requested}: '
         'continue with that value, or choose another --train_dir.'

@@ -41,6 +41,7 @@ Spread = tuple[np.ndarray, np.ndarray, np.ndarray]
 def draw(
   rows: Sequence[Row],
   title: str,
+  split: str,
   path: str | os.PathLike[str],
   plot_format: str = PNG,
 ) -> None:
@@ -49,12 +50,14 @@ def draw(
   Args:
     rows: rows of the table, one per variant.
     title: text above the panels.
+    split: the split whose accuracies are drawn.
     path: the PNG file to write.
     plot_format: also draw it in this format.
   """
+  accuracies = functools.partial(_accuracies, split=split)
   panels = [
     (panel, name)
-    for read, name in ((_accuracies, 'accuracy'), (_losses, 'training loss'))
+    for read, name in ((accuracies, 'accuracy'), (_losses, 'training loss'))
     if (panel := [_spread([*_series(row, read)]) for row in rows])
     != [None] * len(rows)
   ]
@@ -217,14 +220,14 @@ def _losses(train_dir: os.PathLike[str]) -> Series:
   return steps[::stride], curves.smoothed(losses[indices])[::stride]
 
 
-def _accuracies(train_dir: os.PathLike[str]) -> Series:
-  """Reads the accuracies during training; empty for a single evaluation."""
+def _accuracies(train_dir: os.PathLike[str], split: str) -> Series:
+  """Reads the accuracies on a split; empty for a single evaluation."""
   by_step = {
     row['global_step']: row['Accuracy']
     for row in results_csv.read(
       os.path.join(train_dir, 'eval', results_csv.FILE)
     )
-    if {'global_step', 'Accuracy'} <= row.keys()
+    if {'global_step', 'Accuracy'} <= row.keys() and row.get('split') == split
   }
   steps = sorted(by_step) if len(by_step) > 1 else []
   return np.array(steps, int), np.array([by_step[step] for step in steps])

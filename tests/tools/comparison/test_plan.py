@@ -1,6 +1,7 @@
 """Variants, seeds and options of a comparison."""
 
 import json
+import shutil
 
 import pytest
 
@@ -24,6 +25,42 @@ def test_a_changed_comparison_needs_another_folder(compare, tmp_path):
   (tmp_path / 'runs' / 'model.ckpt-3.index').touch()
   with pytest.raises(UserError, match='checkpoints of a single run'):
     compare()
+
+
+@pytest.mark.usefixtures('programs')
+def test_a_comparison_goes_on_where_its_data_have_moved(
+  compare, digits, tmp_path
+):
+  data = tmp_path / 'data'
+  shutil.copytree(digits, data)
+  compare(seeds='1', attention_modules='none', dataset_dir=str(data))
+  with pytest.raises(UserError, match='started with --dataset_dir='):
+    compare(seeds='1', attention_modules='none')
+  data.rename(tmp_path / 'moved')
+  compare(
+    seeds='1,2',
+    attention_modules='none',
+    dataset_dir=str(tmp_path / 'moved'),
+    eval_batch_size=7,
+  )
+  log = (tmp_path / 'programs' / 'log').read_text().splitlines()
+  program, flags = json.loads(log[-1])
+  assert program == 'eval_image_classifier.py'
+  assert flags['dataset_dir'] == str(tmp_path / 'moved')
+  assert flags['batch_size'] == '7'
+
+
+@pytest.mark.parametrize(
+  ('path', 'absolute'),
+  [
+    ('keras:MobileNetV2', 'keras:MobileNetV2'),
+    ('my/run', '/work/my/run'),
+    ('/runs/model.ckpt-3', '/runs/model.ckpt-3'),
+  ],
+)
+def test_names_of_weights_are_no_paths(path, absolute, monkeypatch):
+  monkeypatch.setattr('os.getcwd', lambda: '/work')
+  assert plan._absolute(path) == absolute
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.run_dir import results_csv
 from tools.comparison import plot
 
 
@@ -13,7 +14,7 @@ from tools.comparison import plot
 )
 def test_incomplete_results_are_drawn(make_rows, accuracies, tmp_path):
   path = tmp_path / 'plot.png'
-  plot.draw(make_rows(*accuracies), 'a title', path)
+  plot.draw(make_rows(*accuracies), 'a title', 'test', path)
   with Image.open(path) as image:
     assert image.width == 900
 
@@ -31,10 +32,28 @@ def draw(make_rows, monkeypatch):
     monkeypatch.setattr(
       plot.plot_style, 'save', lambda figure, *_: figures.append(figure)
     )
-    plot.draw(rows, 'a title', 'plot.png')
+    plot.draw(rows, 'a title', 'test', 'plot.png')
     return figures[0]
 
   return draw
+
+
+def test_curves_are_those_of_the_split(tmp_path):
+  for step, split, accuracy in (
+    (10, 'test', 0.1), (20, 'test', 0.2), (20, 'train', 0.9),
+  ):  # fmt: skip
+    (tmp_path / 'eval').mkdir(exist_ok=True)
+    results_csv.append(
+      tmp_path / 'eval' / results_csv.FILE,
+      time='2026-01-01T00:00:00+00:00',
+      global_step=step,
+      checkpoint='model.ckpt',
+      split=split,
+      count=10,
+      metrics={'Accuracy': accuracy},
+    )
+  steps, accuracies = plot._accuracies(tmp_path, 'test')
+  assert (steps.tolist(), accuracies.tolist()) == ([10, 20], [0.1, 0.2])
 
 
 def test_there_is_one_legend_that_names_every_variant_once(draw):
