@@ -19,6 +19,11 @@ from tools.export.network import Network
 
 # Largest difference of a probability in float32, computed in another order.
 TOLERANCE = 1e-4
+# Runs a script with the packages of this process: -I leaves out those of the user.
+_RUN = (
+  'import runpy, sys; sys.path[:] = sys.argv[2:]; '
+  'runpy.run_path(sys.argv[1], run_name="__main__")'
+)
 RUNTIMES = {
   'saved_model': 'TensorFlow',
   'tflite': 'LiteRT',
@@ -156,8 +161,10 @@ def run(
     UserError: if its runtime cannot run it.
   """
   script = pathlib.Path(runtimes.__file__)
+  project = script.parents[2]
+  paths = [p for p in sys.path if p and pathlib.Path(p).resolve() != project]
   result = subprocess.run(
-    [sys.executable, '-I', script],
+    [sys.executable, '-I', '-c', _RUN, script, *paths],
     input='\n'.join([kind, str(path), str(expected.folder)]),
     env=_environment(),
     capture_output=True,
