@@ -54,6 +54,7 @@ class Section:
 
   Attributes:
     run: the run.
+    name: the name of its folder; its path if several have that name.
     heading: network, attention and data set.
     charts: its curves.
     metrics: name and value.
@@ -64,6 +65,7 @@ class Section:
   """
 
   run: Run
+  name: str
   heading: str
   charts: Sequence[charts.Chart]
   metrics: Sequence[tuple[str, str, float]]
@@ -104,13 +106,14 @@ def report(job: ReportJob, explicit: Collection[str] = frozenset()) -> Report:
   name = FILE if len(runs) == 1 else FILE_OF_SEVERAL
   path = job.output or os.path.join(runs[0].folder, name)
   _check_output(path)
-  sections = [_section(run, job) for run in runs]
+  sections = [
+    _section(run, name, job)
+    for run, name in zip(runs, _names(runs), strict=True)
+  ]
   page = render(sections)
   files.write_text(path, page)
   notes = [
-    f'{section.run.name}: {note}'
-    for section in sections
-    for note in section.notes
+    f'{section.name}: {note}' for section in sections for note in section.notes
   ]
   for note in notes:
     console.say(note)
@@ -130,7 +133,7 @@ def _check_output(path: str) -> None:
   resolve.check_writable(os.path.dirname(path) or '.', '--output')
 
 
-def _section(run: Run, job: ReportJob) -> Section:
+def _section(run: Run, name: str, job: ReportJob) -> Section:
   """Collects what a page tells about a run, and notes what is missing."""
   notes: list[str] = []
   results = run.results
@@ -159,7 +162,8 @@ def _section(run: Run, job: ReportJob) -> Section:
       notes.append(f'no pictures of mistakes: {error}')
   return Section(
     run=run,
-    heading=curves.title(run.job) or run.name,
+    name=name,
+    heading=curves.title(run.job) or name,
     charts=charts.of_run(run),
     metrics=tables.metrics(results) if results else [],
     bins=_bins(content),
@@ -167,6 +171,14 @@ def _section(run: Run, job: ReportJob) -> Section:
     pictures=shown,
     notes=notes,
   )
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+  """Returns the names of the folders; their paths if a name is not unique."""
+  names = [run.name for run in runs]
+  if len({*names}) == len(names):
+    return names
+  return [str(run.folder) for run in runs]
 
 
 def evaluate_command(run: Run) -> str:

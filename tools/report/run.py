@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import datetime
 import os
 import pathlib
 import shlex
@@ -128,15 +127,15 @@ class Run:
 
   @property
   def seconds(self) -> float | None:
-    """Time from the first to the last row of progress.csv; None if unknown."""
-    try:
-      first, last = (
-        datetime.datetime.fromisoformat(str(self.history['time'][place]))
-        for place in (0, -1)
-      )
-    except (IndexError, ValueError):
+    """Time of the steps, without pauses and evaluations; None if unknown."""
+    images = self.job.get('images_per_step')
+    steps = np.diff(self.history['step'], prepend=0)
+    speeds = self.history['images_per_second']
+    known = np.isfinite(speeds) & (speeds > 0)
+    if not images or not steps[known].sum():
       return None
-    return (last - first).total_seconds()
+    seconds = images * (steps[known] / speeds[known]).sum()
+    return float(seconds * steps.sum() / steps[known].sum())
 
   def checkpoint(self) -> str | None:
     """Returns the checkpoint that was evaluated, wherever the run is now."""
@@ -152,10 +151,11 @@ class Run:
   def command(self) -> str:
     """Returns the command of the training, for a shell.
 
-    It has the options that differ from their defaults, but for steps that follow
-    from epochs: training refuses both.
+    It has the options that differ from their defaults, those of a recipe in its
+    place, but for steps that follow from epochs: training refuses both.
     """
     derived = {s for e, s in resolve.IN_EPOCHS.items() if self.options.get(e)}
+    derived.add('recipe')
     words = ['python', 'train_image_classifier.py']
     for field in dataclasses.fields(TrainJob):
       value = self.options.get(field.name, field.default)

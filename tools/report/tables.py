@@ -100,7 +100,7 @@ def settings(run: Run) -> Iterator[tuple[str, str]]:
   reason = run.finished['reason'] if run.finished else 'not finished'
   yield 'ended by', _REASONS.get(reason, reason)
   if run.seconds is not None:
-    yield 'time', duration(run.seconds)
+    yield 'time of the steps', duration(run.seconds)
   for option, name in _SETTINGS.items():
     if options.get(option) not in (None, ''):
       yield name, text(options[option])

@@ -13,7 +13,7 @@ import pytest
 
 from engine.config.jobs import ReportJob
 from engine.evaluation import calibration
-from engine.run_dir import run_status
+from engine.run_dir import progress_csv, run_status
 from errors import UserError
 from tools.report import pictures
 from tools.report import report as report_lib
@@ -149,6 +149,32 @@ def test_the_command_of_a_run_starts_it_again(make_run):
     '--num_epochs=2.0',
     f'--train_dir={folder}',
   ]
+
+
+def test_the_command_has_the_values_of_a_recipe_in_its_place(make_run):
+  run = run_lib.read(make_run(recipe='scratch', label_smoothing=0.0))
+  assert '--recipe' not in run.command()
+
+
+def test_the_time_of_a_run_has_no_pauses(make_run):
+  folder = make_run()
+  for step, speed in ((10, None), (20, 64.0), (40, 32.0)):
+    progress_csv.append(
+      folder / 'later.csv', step, 1.0, 0.1, images_per_second=speed
+    )
+  (folder / 'later.csv').replace(folder / progress_csv.FILE)
+  # 10 steps of one second and 20 of two; the first ten as long as the mean.
+  seconds = run_lib.read(folder).seconds
+  assert seconds == pytest.approx(50 * 40 / 30)
+
+
+def test_runs_of_equal_names_are_told_apart(make_run, report, tmp_path):
+  for name in ('birds', 'cats'):
+    (tmp_path / name).mkdir()
+  runs = make_run('birds/run'), make_run('cats/run')
+  _, text = report(*runs)
+  rows = Page(text).tables['comparison-table']
+  assert rows[0] == ['', *map(str, runs)]
 
 
 def test_an_evaluation_without_its_checkpoint_has_no_pictures(
