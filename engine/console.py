@@ -1,4 +1,4 @@
-"""The output of a job on stderr: lines, or a progress bar on a terminal.
+"""The output of a job: its report, and lines or a progress bar on stderr.
 
 Packages below engine/ log warnings instead; take_logs() prints them here.
 """
@@ -18,6 +18,12 @@ def say(text: str) -> None:
   """Prints a line to stderr, above the progress bar if there is one."""
   tqdm.tqdm.write(text, file=sys.stderr)
   sys.stderr.flush()
+
+
+def report(text: str) -> None:
+  """Prints to stdout; escapes characters that its encoding lacks."""
+  encoding = sys.stdout.encoding
+  print(text.encode(encoding, 'backslashreplace').decode(encoding))
 
 
 @functools.cache

@@ -32,7 +32,7 @@ def import_weights(job: ImportJob, explicit: Collection[str]) -> None:
   result = imported.import_weights(job)
   for note in result.converted.notes:
     console.say(note)
-  print('\n'.join(_report(result)))
+  console.report('\n'.join(_report(result)))
 
 
 def _report(result: Import) -> list[str]:

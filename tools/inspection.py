@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import pathlib
 import statistics
-import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from datasets import dataset_factory, manifest
@@ -96,7 +95,7 @@ def inspect(job: InspectJob, explicit: Collection[str] = frozenset()) -> Report:
     for split in dataset_factory.splits(name, job.dataset_dir, pattern)
   }
   report = Report(splits, tuple(_duplicates(splits.values())))
-  _print('\n'.join(_lines(name, report)))
+  console.report('\n'.join(_lines(name, report)))
   if job.output:
     contact_sheet.draw(
       next(iter(splits.values())).dataset,
@@ -106,7 +105,7 @@ def inspect(job: InspectJob, explicit: Collection[str] = frozenset()) -> Report:
       job.output,
       job.plot_format,
     )
-    _print(f'contact sheet: {job.output}')
+    console.report(f'contact sheet: {job.output}')
   return report
 
 
@@ -181,12 +180,6 @@ def _duplicates(splits: Iterable[Split]) -> Iterator[tuple[str, ...]]:
   for names in first_records.values():
     if len(names) > 1:
       yield tuple(names)
-
-
-def _print(text: str) -> None:
-  """Prints to stdout; escapes characters that its encoding lacks."""
-  encoding = sys.stdout.encoding
-  print(text.encode(encoding, 'backslashreplace').decode(encoding))
 
 
 def _lines(name: str, report: Report) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import tabulate
 
 import files
+from engine import console
 from errors import UserError
 
 
@@ -181,7 +182,7 @@ def _table() -> Iterator[Write]:
   yield write
   if rows:
     headings = ['file', *map(str, range(1, len(rows[0])))]
-    print(tabulate.tabulate(rows, headings))
+    console.report(tabulate.tabulate(rows, headings))
 
 
 @contextmanager

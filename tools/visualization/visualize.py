@@ -48,7 +48,7 @@ def visualize(
   grid = _grid_path(job, checkpoint)
   if job.output_dir:
     resolve.check_writable(job.output_dir, '--output_dir')
-  resolve.check_writable(os.path.dirname(grid), '--output_file')
+  _check_grid(grid)
   sources = list(images.read_images(setup))
   with GradCam(setup, job.end_point) as network:
     points = choose_gates(job.points, network.gates)
@@ -89,6 +89,16 @@ def _grid_path(job: VisualizeJob, checkpoint: str) -> str:
   """Returns the absolute path of the grid."""
   folder = job.output_dir or os.path.dirname(os.path.abspath(checkpoint))
   return os.path.abspath(job.output_file or os.path.join(folder, GRID))
+
+
+def _check_grid(path: str) -> None:
+  """Raises UserError unless a PNG file can be written to a path."""
+  if os.path.isdir(path) or not path.lower().endswith('.png'):
+    raise UserError(
+      f'--output_file={path}: must be a .png file; --plot_format draws it in '
+      'another format, too.'
+    )
+  resolve.check_writable(os.path.dirname(path), '--output_file')
 
 
 def choose_gates(

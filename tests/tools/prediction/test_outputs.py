@@ -1,5 +1,7 @@
 """Links of images into folders of their classes."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,17 @@ def test_links_appear_when_all_are_made(tmp_path):
     interrupt()
   assert [*tmp_path.iterdir()] == [folder]
   assert not [*folder.iterdir()]
+
+
+def test_a_file_name_that_is_no_text_is_escaped_in_the_table(
+  monkeypatch,
+):
+  stdout = io.TextIOWrapper(io.BytesIO(), 'utf-8')
+  monkeypatch.setattr('sys.stdout', stdout)
+  with outputs._table() as write:
+    write(predicted('caf\udce9.jpg', 'cat'))
+  stdout.flush()
+  assert b'caf\\udce9.jpg' in stdout.buffer.getvalue()
 
 
 def test_many_images_of_the_same_name_do_not_search_for_their_numbers(

@@ -168,6 +168,8 @@ def empty_file(folder):
     ({'num_classes': 5}, r'--num_classes=5 contradicts the 10 classes'),
     ({'attention_module': 'se_block'}, r'contradicts the checkpoints'),
     ({'output_file': lambda f: f'{f}/words/x/a.png'}, r'Cannot write to'),
+    ({'output_file': str}, r'must be a \.png file; --plot_format'),
+    ({'output_file': lambda f: f'{f}/a.svg'}, r'must be a \.png file'),
   ],
 )
 def test_wrong_options_are_refused_before_anything_is_written(
