@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from datasets import record_order
 from engine.config import resolve
 from engine.config.jobs import TrainJob
 from engine.config.resolve import Setup
 from engine.optimization import schedules
 from nets import nets_factory
+from preprocessing.augmentation import BATCH, get_augmentations
 
 # Option -> a value that is far above all usual ones, and a usual one.
 _HIGH = {'learning_rate': (10, 0.01), 'weight_decay': (1, 0.00004)}
@@ -48,6 +50,7 @@ def of_training(setup: Setup[TrainJob], explicit: Collection[str]) -> list[str]:
     *_of_idle(setup.job, explicit),
     *_of_schedule(setup),
     *_of_data(setup),
+    *_of_batches(setup),
     *_of_evaluation(setup.job, explicit),
   ]
 
@@ -86,6 +89,12 @@ def _of_schedule(setup: Setup[TrainJob]) -> Iterator[str]:
     job, setup.dataset.num_records, resolve.images_per_step(setup)
   )
   last = job.max_number_of_steps
+  if falls and not last and span.warmup >= span.total:
+    yield (
+      f'--learning_rate_decay_type={job.learning_rate_decay_type} falls within '
+      f'{span.total} steps, fewer than the {span.warmup} of --warmup_epochs, as '
+      'the run has no end: set --num_epochs.'
+    )
   if last and span.warmup >= last:
     yield (
       f'--warmup_epochs={job.warmup_epochs:g} are {span.warmup} steps, and the '
@@ -119,6 +128,32 @@ def _of_data(setup: Setup[TrainJob]) -> Iterator[str]:
       f'--labels_offset={job.labels_offset} drops the class '
       f'{", ".join(map(repr, dropped))} of {dataset.name}: it is meant for a '
       'background class; 0 keeps all classes.'
+    )
+
+
+def _of_batches(setup: Setup[TrainJob]) -> Iterator[str]:
+  job, dataset = setup.job, setup.dataset
+  augmentations = get_augmentations(job.augment)
+  if job.batch_size == 1 and augmentations.at(BATCH):
+    yield (
+      f'--augment={job.augment} mixes the images of a batch, and '
+      '--batch_size=1 leaves it nothing to mix: 2 or more is sensible.'
+    )
+  if not job.balanced_sampling:
+    return
+  if job.class_weights in ('balanced', 'effective'):
+    yield (
+      f'--class_weights={job.class_weights} beside --balanced_sampling makes rare '
+      'classes count more that are read as often already: omit one of the two.'
+    )
+  counts = setup.class_counts
+  repeats = dataset.num_records // (len(counts) * min(counts))
+  buffer = record_order.shuffle_buffer(dataset)
+  if not job.cache and repeats * job.batch_size > buffer < dataset.num_records:
+    yield (
+      f'--balanced_sampling reads a record of the rarest class {repeats:,} times '
+      f'in a row, and the {buffer:,} records that are shuffled at once leave '
+      'copies of it in a batch: --cache shuffles all records.'
     )
 
 

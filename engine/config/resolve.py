@@ -215,6 +215,11 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
     job = _fine_tuning(job, explicit, checkpoint)
   check_data_dir(job, recorded, source)
   job, dataset = read_data(job, job.dataset_split_name)
+  if job.report:
+    # The report evaluates on it at the end.
+    dataset_factory.evaluation_split(
+      job.dataset_name, job.dataset_dir or '', job.file_pattern
+    )
   setup = _setup(job, dataset, 'train_image_size')
   if recorded:
     _check_classes(setup, recorded, job.train_dir)
@@ -289,19 +294,22 @@ def _with_class_balance(setup: Setup[TrainJob]) -> Setup[TrainJob]:
   )
 
 
-def evaluation(job: EvalJob, explicit: Collection[str]) -> Setup[EvalJob]:
+def evaluation(
+  job: EvalJob, explicit: Collection[str], is_recorded: bool = True
+) -> Setup[EvalJob]:
   """Resolves an evaluation; options not set come from the checkpoint's job.
 
   Args:
     job: the job that the flags describe.
     explicit: the options set by flags.
+    is_recorded: whether job.json, if there is one, is that of the checkpoints.
 
   Raises:
     UserError: for wrong input.
   """
   _check_paths(job)
   _check_devices(job)
-  job, recorded, folder = _complete_from_checkpoint(job, explicit)
+  job, recorded, folder = _complete_from_checkpoint(job, explicit, is_recorded)
   eval_dir = job.eval_dir or str(folder / 'eval')
   job = dataclasses.replace(job, eval_dir=eval_dir)
   setup = _on_records(job, recorded, folder)
@@ -425,14 +433,14 @@ def import_checkpoint(
 
 
 def _complete_from_checkpoint(
-  job: CheckpointJobT, explicit: Collection[str]
+  job: CheckpointJobT, explicit: Collection[str], is_recorded: bool = True
 ) -> tuple[CheckpointJobT, Mapping[str, Any] | None, pathlib.Path]:
   """Returns the job completed from job.json, its content or None, its folder."""
   grpc_server.check_master(job.master)
   job = import_checkpoint(job, explicit)
   _check_pattern(job.checkpoint_path, 'checkpoint_path', bool(job.master))
   folder = store.folder_of(job.checkpoint_path)
-  recorded = job_file.read(folder)
+  recorded = job_file.read(folder) if is_recorded else None
   if recorded:
     names: Collection[str] = precedence.INHERITED_BY_EVALUATION
     if 'dataset_name' in explicit and (

@@ -114,8 +114,12 @@ class ContinuousEvaluation:
       'dataset_split_name': None,
       'eval_image_size': job.train_image_size,
     }
-    evaluation = resolve.evaluation(EvalJob(**options), frozenset(options))
-    return cls(evaluation, job, job.train_dir, '--train_dir')
+    resolved = resolve.evaluation(
+      EvalJob(**options), frozenset(options), is_recorded=setup.is_resumed
+    )
+    evaluation = cls(resolved, job, job.train_dir, '--train_dir')
+    evaluation._continue_count(setup.start_step)
+    return evaluation
 
   def __enter__(self) -> ContinuousEvaluation:
     try:
@@ -137,6 +141,17 @@ class ContinuousEvaluation:
 
   def __exit__(self, *error: object) -> None:
     self._lock.close()
+
+  def _continue_count(self, last: int) -> None:
+    """Counts the evaluations after the best one, up to the last step so far."""
+    if self._best:
+      steps = {
+        row.get('global_step', 0)
+        for row in results_csv.read(self._results)
+        if row.get('split') == self._criterion['split']
+      }
+      best = self._best['global_step']
+      self._since_best = sum(best < step <= last for step in steps)
 
   def is_evaluated(self, step: int) -> bool:
     """Whether a step was evaluated on the split; its best is then saved."""

@@ -64,9 +64,15 @@ def _of_averages(
   name = options['model_name']
   if trained - accuracy < _GAP or name not in NETWORKS:
     return None
+  if options.get('trainable_scopes') and options.get('freeze_batch_norm'):
+    return None
   scope = NETWORKS[name].arg_scope(0.0)
   decays = [each['decay'] for each in scope.values() if 'decay' in each]
-  decay = options.get('batch_norm_decay') or max(decays, default=0)
+  if not decays:
+    return None
+  decay = options.get('batch_norm_decay')
+  if decay is None:
+    decay = max(decays)
   updates = result.global_step * (options.get('accumulate_steps') or 1)
   held = decay**updates
   if held < _STALE:
@@ -99,7 +105,8 @@ def _of_accuracies(
   trained: float, evaluated: float, chance: float
 ) -> str | None:
   """Compares the accuracies of training and evaluation."""
-  near = _NEAR_CHANCE * chance
+  # Of two classes, 1.5 times the accuracy of guessing is far above it.
+  near = min(_NEAR_CHANCE * chance, chance + 0.1 * (1 - chance))
   if trained < near and evaluated < near:
     return (
       f'Accuracy is {trained:.3f} in training, near the {chance:.3f} of '

@@ -2,6 +2,7 @@
 
 import pytest
 
+from datasets import record_order
 from engine.config import advice, resolve
 
 
@@ -74,6 +75,24 @@ def test_usual_options_need_no_advice(warnings):
       'such as 1000',
     ),
     ({'best_metric': 'loss'}, '--best_metric=loss does nothing', 'such as 1000'),
+    (
+      {
+        'learning_rate_decay_type': 'cosine', 'warmup_epochs': 5.0,
+        'max_number_of_steps': None,
+      },
+      '--learning_rate_decay_type=cosine falls within',
+      'set --num_epochs',
+    ),
+    (
+      {'augment': 'cutmix', 'batch_size': 1},
+      '--augment=cutmix mixes the images of a batch',
+      '2 or more is sensible',
+    ),
+    (
+      {'class_weights': 'effective', 'balanced_sampling': True},
+      '--class_weights=effective beside --balanced_sampling',
+      'omit one of the two',
+    ),
   ],
 )  # fmt: skip
 def test_a_value_that_is_hardly_meant_is_named_with_a_sensible_one(
@@ -82,6 +101,16 @@ def test_a_value_that_is_hardly_meant_is_named_with_a_sensible_one(
   (warning,) = warnings(**options)
   assert value in warning
   assert sensible in warning
+
+
+def test_copies_of_a_record_that_fill_the_buffer_are_told(
+  warnings, monkeypatch
+):
+  assert warnings(balanced_sampling=True, batch_size=4) == []
+  monkeypatch.setattr(record_order, 'shuffle_buffer', lambda dataset: 3)
+  (warning,) = warnings(balanced_sampling=True, batch_size=4)
+  assert '--cache shuffles all records' in warning
+  assert warnings(balanced_sampling=True, batch_size=4, cache=True) == []
 
 
 def test_what_is_evaluated_within_training_may_have_patience(warnings):

@@ -57,18 +57,22 @@ def read_problem(checkpoint):
   return None if is_whole else 'bad checksum'
 
 
+def evaluating_setup(folder, split='test', eval_dir='eval'):
+  return types.SimpleNamespace(
+    num_classes=2,
+    job=types.SimpleNamespace(
+      eval_dir=str(folder / eval_dir), plot_format='png'
+    ),
+    dataset=types.SimpleNamespace(name='digits', split=split),
+  )
+
+
 @pytest.fixture
 def evaluation(tmp_path):
   """evaluation(**options) -> a ContinuousEvaluation of tmp_path."""
 
   def make(split='test', eval_dir='eval', **options):
-    setup = types.SimpleNamespace(
-      num_classes=2,
-      job=types.SimpleNamespace(
-        eval_dir=str(tmp_path / eval_dir), plot_format='png'
-      ),
-      dataset=types.SimpleNamespace(name='digits', split=split),
-    )
+    setup = evaluating_setup(tmp_path, split, eval_dir)
     job = EvalLoopJob(**options)
     return continuous.ContinuousEvaluation(setup, job, tmp_path)
 
@@ -295,6 +299,27 @@ def test_auroc_of_too_many_classes_is_refused(evaluation, monkeypatch):
   monkeypatch.setattr(continuous, 'MAX_CLASSES', 1)
   with pytest.raises(UserError, match=r'macro_auroc.* not for 2: choose'):
     evaluation(best_metric='macro_auroc')
+
+
+def test_a_resumed_training_goes_on_counting(evaluation, tmp_path, monkeypatch):
+  with evaluation(early_stop_patience=3) as evaluating:
+    for step, right in ((1, 5), (2, 9), (3, 7), (4, 7), (9, 7)):
+      evaluating.check(save(tmp_path, step, right))
+  run_status.reset(str(tmp_path))
+  resolved = evaluating_setup(tmp_path)
+  monkeypatch.setattr(
+    continuous.resolve, 'evaluation', lambda *_, **given: resolved
+  )
+  job = EvalLoopJob(early_stop_patience=3)
+  job = types.SimpleNamespace(
+    **vars(job), train_dir=str(tmp_path), train_image_size=None
+  )
+  setup = types.SimpleNamespace(job=job, is_resumed=True, start_step=4)
+  with continuous.ContinuousEvaluation.within(setup) as evaluating:
+    # After the best there were those of steps 3 and 4.
+    assert not evaluating.patience_exhausted
+    evaluating.check(save(tmp_path, 5, 8))
+    assert evaluating.patience_exhausted
 
 
 def test_an_early_stop_is_requested_once(evaluation, tmp_path, capsys):

@@ -12,7 +12,13 @@ def advise(tmp_path):
   """advise(training's accuracies, evaluation's) -> the line on a finished run."""
 
   def advise(
-    trained, evaluated, split='validation', step=30, losses=None, **more
+    trained,
+    evaluated,
+    split='validation',
+    step=30,
+    losses=None,
+    num_classes=10,
+    **more,
   ):
     options = {
       'model_name': 'lenet', 'attention_module': None, 'dataset_name': 'digits',
@@ -32,7 +38,7 @@ def advise(tmp_path):
       split=split,
       metrics={'Accuracy': evaluated},
     )
-    return diagnosis.of_run(result, 10)
+    return diagnosis.of_run(result, num_classes)
 
   return advise
 
@@ -60,6 +66,12 @@ def test_what_accuracies_say(advise, trained, evaluated, words):
   assert line is None if words is None else words in line
 
 
+def test_two_classes_are_guessed_by_half(advise):
+  line = advise([0.97], 0.72, num_classes=2)
+  assert 'knows its training images by heart' in line
+  assert 'near the 0.500 of guessing: a' in advise([0.5], 0.52, num_classes=2)
+
+
 def test_unfinished_runs_and_the_training_split_say_nothing(advise):
   assert advise(RISING, 0.1, step=20) is None
   assert advise(RISING, 0.1, split='train') is None
@@ -80,6 +92,21 @@ def test_moving_averages_that_are_too_slow(advise, evaluated, decay, words):
     RISING, evaluated, model_name='inception_v1', batch_norm_decay=decay
   )
   assert line is None if words is None else words in line
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {
+      'model_name': 'inception_v1',
+      'trainable_scopes': 'InceptionV1/Logits',
+      'freeze_batch_norm': True,
+    },
+    {'model_name': 'lenet', 'batch_norm_decay': 0.99},
+  ],
+)
+def test_averages_that_do_not_move_are_not_too_slow(advise, options):
+  assert 'knows its training images by heart' in advise(RISING, 0.3, **options)
 
 
 def test_moving_averages_follow_each_batch_of_a_step(advise):
