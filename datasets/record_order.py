@@ -72,8 +72,8 @@ def shuffled(
 ) -> tf.data.Dataset:
   """Returns a worker's records in random order, pass after pass, forever.
 
-  Workers divide the files among them if their number divides evenly and classes
-  are not balanced. Otherwise, each reads all records and keeps every n-th.
+  Workers divide the files among them if their number divides evenly, each has
+  records and classes are not balanced. Otherwise, each reads all records and keeps every n-th.
 
   Args:
     dataset: the split to read.
@@ -89,7 +89,7 @@ def shuffled(
   workers, worker = shard
   balance = order.balance
   # The records of a class take turns only in an order that stays.
-  is_divided = len(dataset.files) % workers == 0 and not balance
+  is_divided = not balance and _divides(dataset.files, workers)
   own = dataset.files[worker::workers] if is_divided else dataset.files
   buffer = dataset.num_records if cache else shuffle_buffer(dataset)
   first, skipped = 0, 0
@@ -168,6 +168,16 @@ def _seeds(seed: int, number: tf.Tensor) -> tf.Tensor:
     tf.stack([tf.constant(seed, tf.int64), number]),
     maxval=tf.int64.max,
     dtype=tf.int64,
+  )
+
+
+def _divides(files: Sequence[str], workers: int) -> bool:
+  """Whether as many files, and some records, are left for each worker."""
+  if len(files) % workers or workers == 1:
+    return workers == 1
+  return all(
+    any(map(record_files.uncompressed_size, files[worker::workers]))
+    for worker in range(workers)
   )
 
 

@@ -371,6 +371,12 @@ def test_each_record_goes_to_one_worker(tmp_path, shards):
   assert sorted(seen) == list(range(24))
 
 
+def test_a_worker_of_empty_files_reads_records(tmp_path):
+  dataset = write(tmp_path, range(4), [], range(4, 8), [])
+  data = read(dataset, 1, is_training=True, shard=(2, 1), num_readers=2, seed=0)
+  assert len({*values(data, 4)}) == 4
+
+
 def test_evaluation_shards_keep_the_index_of_the_whole(tmp_path):
   dataset = write(tmp_path, range(5), range(5, 9))
   got = batches(read(dataset, shard=(2, 1)), 1)[0]
