@@ -182,12 +182,33 @@ def _find(
     hint = f'; {count} are not in a class folder' if count else ''
     raise UserError(f'No photos of classes in {source}{hint}: {_LAYOUTS}.')
   warn_of_strays(source, photos)
+  _warn_of_subfolders(source, entries, has_splits)
   if has_splits:
     _warn_of_empty_splits(source, tree.folders, tops)
   parts = [folder.split('/') for folder in tree.folders]
   depth = 1 if has_splits else 0
   classes = {part[depth] for part in parts if len(part) == depth + 1}
   return entries, classes - {entry.label for entry in entries}
+
+
+def _warn_of_subfolders(
+  source: pathlib.Path, entries: Iterable[Entry], has_splits: bool
+) -> None:
+  """Warns of a class whose photos are all in subfolders, as those of classes."""
+  subfolders: dict[str, set[str]] = {}
+  depth = 2 if has_splits else 1
+  for entry in entries:
+    inner = entry.path.split('/')[depth:-1]
+    subfolders.setdefault(entry.label, set()).add(inner[0] if inner else '')
+  for label, names in subfolders.items():
+    if len(names) > 1 and '' not in names:
+      logging.warning(
+        '%s: the folders %s in %s are one class, %s.',
+        source,
+        some(sorted(names)),
+        label,
+        label,
+      )
 
 
 def _warn_of_split_names(

@@ -208,13 +208,22 @@ def _folder(source: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
   """Returns the folder of the photos: the list's, or one in it.
 
   Raises:
-    UserError: if no photo exists.
+    UserError: if no photo exists, or several folders have some.
   """
-  for folder in _folders(source):
-    if any(_locate(folder, name) for name in names[:_SNIFFED]):
-      if folder != source.parent:
-        logging.warning('%s: its photos are in %s.', source, folder)
-      return folder
+  found = [
+    folder
+    for folder in _folders(source)
+    if any(_locate(folder, name) for name in names[:_SNIFFED])
+  ]
+  if found and found[0] != source.parent:
+    if len(found) > 1:
+      raise UserError(
+        f'{source}: its photos may be in {found[0].name} or {found[1].name}: '
+        'write the folder before each path, or move the list into it.'
+      )
+    logging.warning('%s: its photos are in %s.', source, found[0])
+  if found:
+    return found[0]
   if any(_locate(source.parent, name) for name in names):
     return source.parent
   raise UserError(

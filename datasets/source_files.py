@@ -29,17 +29,36 @@ def find(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path:
 
 
 def find_any(folder: pathlib.Path, names: Sequence[str]) -> pathlib.Path | None:
-  """Returns what `find` does, or None if none of the files exists."""
+  """Returns what `find` does, or None if none of the files exists.
+
+  Raises:
+    UserError: if `folder` has none of them, and several subfolders do.
+  """
   if not folder.is_dir():
     raise UserError(
       f'{folder} is not a folder. Pass the folder of the originals with '
       f'--source_dir. {OWN_NAME}'
     )
   subfolders = sorted(path for path in folder.iterdir() if path.is_dir())
-  candidates = (
-    parent / name for parent in [folder, *subfolders] for name in names
-  )
-  return next((path for path in candidates if path.is_file()), None)
+  found = [
+    path
+    for parent in [folder, *subfolders]
+    if (path := _first_file(parent, names))
+  ]
+  if len(found) > 1 and found[0].parent != folder:
+    raise UserError(
+      f'{found[0].name} is in several folders of {folder}, '
+      f'{found[0].parent.name} and {found[1].parent.name}: pass one of them '
+      'with --source_dir.'
+    )
+  return found[0] if found else None
+
+
+def _first_file(
+  folder: pathlib.Path, names: Sequence[str]
+) -> pathlib.Path | None:
+  paths = map(folder.joinpath, names)
+  return next(filter(pathlib.Path.is_file, paths), None)
 
 
 def pair(

@@ -10,6 +10,8 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from absl import logging
+
 from datasets import photo
 from datasets.example_features import ExampleFeatures
 from datasets.photo_folder import MAX_SHARDS, VALIDATION_FRACTION
@@ -146,6 +148,18 @@ def _label(builder: Any, name: str) -> Any:
   return label
 
 
+def _is_labeled(items: Items) -> bool:
+  """Whether the first image of a split has a label; warns if it has none."""
+  label = next((item.label for item in items[:1]), 0)
+  if label < 0:
+    logging.warning(
+      '%s: its split %s has no labels, and is left out.',
+      items.builder.name,
+      items.split,
+    )
+  return label >= 0
+
+
 def _splits(
   tfds: Any, builder: Any, fraction: float | None
 ) -> dict[str, Items]:
@@ -166,7 +180,8 @@ def _splits(
         f'{builder.name!r} has its own splits ({", ".join(sizes)}): omit '
         '--validation_fraction.'
       )
-    return {s: Items(tfds, builder, s, 0, n) for s, n in sizes.items()}
+    splits = {s: Items(tfds, builder, s, 0, n) for s, n in sizes.items()}
+    return {s: items for s, items in splits.items() if _is_labeled(items)}
   count = sizes['train']
   fraction = VALIDATION_FRACTION if fraction is None else fraction
   start = count - round(count * fraction)

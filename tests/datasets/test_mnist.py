@@ -32,6 +32,14 @@ def test_round_trip(tmp_path, name, separator, compress, below):
     assert (our_labels == labels).all()
 
 
+def test_originals_of_two_sets_are_not_mixed(tmp_path):
+  for name in ('fashion_mnist', 'mnist'):
+    write_idx(tmp_path / 'in' / name)
+  with pytest.raises(UserError, match=r'several.* fashion_mnist and mnist: pa'):
+    convert('mnist', str(tmp_path / 'out'), str(tmp_path / 'in'))
+  convert('mnist', str(tmp_path / 'out'), str(tmp_path / 'in' / 'mnist'))
+
+
 @pytest.mark.parametrize('form', ['zip', 'tar', 'gztar'])
 def test_an_archive_of_the_files(tmp_path, form):
   splits = write_idx(tmp_path / 'in' / 'below', compress=form == 'zip')

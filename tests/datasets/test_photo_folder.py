@@ -397,6 +397,34 @@ def test_the_photos_of_a_list_may_be_in_a_folder_beside_it(tmp_path, warnings):
   assert warnings == [f'{source}: its photos are in {tmp_path / "in/train"}.']
 
 
+def test_photos_of_a_list_that_may_be_in_two_folders_are_refused(tmp_path):
+  names = [f'{folder}/{n}.jpg' for folder in ('test', 'train') for n in '01']
+  write_tree(
+    tmp_path / 'in', {n: photo_bytes(seed=i) for i, n in enumerate(names)}
+  )
+  source = tmp_path / 'in/labels.csv'
+  source.write_text('id,label\n0,cat\n1,dog\n')
+  with pytest.raises(UserError, match=r'may be in test or train: write the fo'):
+    convert_birds(tmp_path, source)
+
+
+def test_classes_below_what_is_taken_as_classes_are_told(tmp_path, warnings):
+  photos = {
+    f'{top}/{name}/{n}.jpg': photo_bytes(seed=n)
+    for top in ('seg_test', 'seg_train')
+    for name in ('sea', 'street')
+    for n in range(3)
+  }
+  photos['seg_train/2.jpg'] = photo_bytes(seed=7)
+  write_tree(tmp_path / 'in', photos)
+  convert_birds(tmp_path)
+  assert (
+    f'{tmp_path / "in"}: the folders sea, street in seg_test are one class, '
+    'seg_test.'
+  ) in warnings
+  assert not any('in seg_train' in warning for warning in warnings)
+
+
 def test_a_column_that_is_chosen_among_several_is_named(tmp_path, warnings):
   write_tree(tmp_path / 'in', birds(2))
   rows = [f'{path},{path.split("/")[0]},7\n' for path in birds(2)]

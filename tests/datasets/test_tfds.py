@@ -19,6 +19,7 @@ class Builder:
 
   name = 'birds'
   prepared = False
+  unlabeled = ()
 
   def __init__(self, splits, features):
     self.images = {
@@ -41,7 +42,8 @@ class Builder:
     assert not shuffle_files
     name, start, end = re.fullmatch(r'(\w+)\[(\d+):(\d+)\]', split).groups()
     for number in range(int(start), int(end)):
-      yield {'image': self.images[name][number], 'label': number % 3}
+      label = -1 if name in self.unlabeled else number % 3
+      yield {'image': self.images[name][number], 'label': label}
 
 
 FEATURES = {
@@ -91,6 +93,14 @@ def test_images_keep_their_bytes_and_the_set_is_found(tmp_path, install):
     assert [e['image/encoded'] for e in examples] == built.images[split]
     labels = [e['image/class/label'] for e in examples]
     assert labels == [n % 3 for n in range(len(labels))]
+
+
+def test_a_split_without_labels_is_left_out(tmp_path, install, warnings):
+  built = install({'train': 12, 'validation': 4, 'test': 5})
+  built.unlabeled = ('test',)
+  summary = convert(NAME, str(tmp_path / 'out'))
+  assert summary.splits == {'train': 12, 'validation': 4}
+  assert 'birds: its split test has no labels, and is left out.' in warnings
 
 
 def test_the_last_part_of_a_single_split_is_for_validation(tmp_path, install):
