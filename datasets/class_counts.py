@@ -15,9 +15,12 @@ from datasets.bad_records import walk
 from datasets.dataset import Dataset
 from datasets.example_features import UnusableError
 
-# The counts of each record file, with its size and time, which reveal changes.
+# The counts of each record file, with its size and time and the number of classes,
+# which reveal changes.
 FILE = 'class_counts.json'
-_KINDS = {str: {'bytes': int, 'time': int, 'counts': {str: int}}}
+_KINDS = {
+  str: {'bytes': int, 'time': int, 'classes?': int, 'counts': {str: int}}
+}
 _REMEDY = 'Delete it, and the records will be counted again.'
 
 
@@ -44,9 +47,10 @@ def count(
   updated = dict(known)
   total: np.ndarray = np.zeros(dataset.num_classes, np.int64)
   for file in dataset.files:
-    name, state = os.path.basename(file), _state(file)
+    name = os.path.basename(file)
+    state = {**_state(file), 'classes': dataset.num_classes}
     entry = known.get(name)
-    if entry is None or {key: entry[key] for key in state} != state:
+    if entry is None or {key: entry.get(key) for key in state} != state:
       counts = _count_file(file, dataset.num_classes, progress)
       updated[name] = {
         **state,

@@ -148,6 +148,10 @@ def _open(name: str, dataset_dir: str, file_pattern: str | None) -> _Folder:
   pattern = file_pattern or (manifest.file_pattern if manifest else '')
   files = _find(name, path, pattern)
   manifest = manifest or _describe(name, path)
+  labels = manifests.read_labels(path) if name not in DATASETS else None
+  if labels and not manifest.complete and max(labels) >= manifest.num_classes:
+    # dataset.json only caches counts: a class may have been added since.
+    manifest = dataclasses.replace(manifest, num_classes=max(labels) + 1)
   if pattern != manifest.file_pattern:
     manifest = _with_pattern(manifest, path, pattern, files)
   return _Folder(path, manifest, files)

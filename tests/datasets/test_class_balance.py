@@ -1,6 +1,7 @@
 """Counting the records of each class, and reading each class as often."""
 
 import collections
+import dataclasses
 import itertools
 import json
 
@@ -56,6 +57,13 @@ def test_records_are_counted_once(tmp_path):
   changed = class_counts.count(dataset, read.append)
   assert changed.tolist() == [6, 0, 2, 2]
   assert sum(read) == 19
+
+
+def test_records_are_counted_again_for_more_classes(tmp_path):
+  dataset = write(tmp_path, LABELS)
+  fewer = dataclasses.replace(dataset, num_classes=3)
+  assert class_counts.count(fewer).tolist() == list(COUNTS[:3])
+  assert class_counts.count(dataset).tolist() == list(COUNTS)
 
 
 def test_a_record_without_a_label_is_left_out(tmp_path):

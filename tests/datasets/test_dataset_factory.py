@@ -88,6 +88,13 @@ def test_labels_txt_names_the_classes(tmp_path):
   assert names == ('nought', '1', '2', 'tre', '4', '5', '6', '7', '8', '9')
 
 
+def test_labels_txt_may_be_corrected(tmp_path):
+  write(tmp_path, 'birds_train.tfrecord', 2)
+  for text, classes in (('0:a\n1:b\n', 2), ('0:a\n1:b\n2:c\n', 3)):
+    (tmp_path / 'labels.txt').write_text(text)
+    assert get_dataset('birds', 'train', str(tmp_path)).num_classes == classes
+
+
 def test_missing_shards_cause_a_warning_only(tmp_path, monkeypatch):
   warnings = []
   monkeypatch.setattr(
