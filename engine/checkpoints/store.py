@@ -337,7 +337,9 @@ def saver(
       [
         plain_path(path)
         for path in in_folder(train_dir)
-        if step_of(path) <= resumed_from
+        # Copies under other names are the user's.
+        if re.fullmatch(rf'{re.escape(PREFIX)}-\d+', os.path.basename(path))
+        and step_of(path) <= resumed_from
       ]
     )
   return made

@@ -133,11 +133,21 @@ def _columns(
 ) -> Sequence[str]:
   """Returns the header, or the layout as wide as the rows if it is damaged."""
   header = _header(lines[0]) if lines else []
-  widths = [line.count(b',') + 1 for line in lines[1:]]
+  widths = [width for line in lines[1:] if (width := _width(line))]
   width = statistics.mode(widths or [len(header)])
   if len(header) == width and {*header} <= {*itertools.chain(*layouts)}:
     return header
   return next((each for each in layouts if len(each) == width), header)
+
+
+def _width(line: bytes) -> int:
+  """Returns the number of cells of a line, 0 if it is damaged."""
+  if b'"' not in line:
+    return line.count(b',') + 1
+  try:
+    return len(next(csv.reader([line.decode()], strict=True)))
+  except (ValueError, csv.Error):
+    return 0
 
 
 def _header(line: bytes) -> list[str]:

@@ -72,6 +72,19 @@ def test_a_missing_checkpoint_names_its_neighbours(tmp_path):
     store.find(str(tmp_path / 'model.ckpt-3'))
 
 
+def test_a_resumed_run_deletes_no_copies_of_checkpoints(tmp_path):
+  for name in ('keep-1', 'model.ckpt-1', 'model.ckpt-2', 'vgg_16.ckpt'):
+    save(tmp_path / name, w=np.zeros(3))
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.get_variable('w', initializer=np.zeros(3))
+    session.run(tf.global_variables_initializer())
+    saver = store.saver(str(tmp_path), keep=1, resumed_from=2)
+    saver.save(session, str(tmp_path / 'model.ckpt'), 3, write_meta_graph=False)
+  left = {pathlib.Path(path).name for path in store.in_folder(tmp_path)}
+  # A save deletes one checkpoint, the oldest.
+  assert left == {'keep-1', 'model.ckpt-2', 'model.ckpt-3', 'vgg_16.ckpt'}
+
+
 def test_one_name_can_fill_two_variables(graph, tmp_path):
   path = save(tmp_path / 'x', w=np.float32(3))
   one, two = (tf.get_variable(name, []) for name in ('one', 'two'))

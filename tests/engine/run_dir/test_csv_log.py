@@ -113,6 +113,12 @@ def test_a_damaged_header_costs_no_row_and_is_mended(path, header):
   )
 
 
+def test_commas_in_quotes_are_no_columns(path):
+  row = {'time': '1', 'step': '2', 'loss': 'runs/a,b'}
+  csv_log.append(path, row, LAYOUTS)
+  assert csv_log.read(path, layouts=LAYOUTS) == [row]
+
+
 def test_a_header_of_another_layout_is_no_damage(path):
   path.parent.mkdir()
   path.write_text('time,step,loss\n1,2,3\n')
