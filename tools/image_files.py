@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from datasets import photo, text_files
+from datasets import archive, photo, text_files
 from errors import UserError
 from options import expand_path
 
@@ -47,7 +47,8 @@ def _path(text: str) -> pathlib.Path:
 def _files_in(path: pathlib.Path) -> Iterable[pathlib.Path]:
   """Returns the file itself, the files of a list, or a folder's images."""
   if os.path.isdir(path):
-    photos = (p for p in path.rglob('*') if p.suffix.lower() in photo.SUFFIXES)
+    paths = map(path.joinpath, archive.list_files(path))
+    photos = (p for p in paths if p.suffix.lower() in photo.SUFFIXES)
     # Opening a pipe would wait for its writer; a link that leads nowhere fails.
     return sorted(p for p in photos if p.is_file() or not p.exists())
   if not os.path.isfile(path):

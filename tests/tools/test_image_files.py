@@ -27,6 +27,14 @@ def test_folders_are_searched_and_sorted(photo, tmp_path):
   assert [str(path) for path in found] == paths[:2]
 
 
+def test_linked_folders_are_searched_and_hidden_files_are_not(photo, tmp_path):
+  photo(tmp_path / 'elsewhere' / '1.png')
+  photo(tmp_path / 'photos' / '._2.png')
+  (tmp_path / 'photos' / 'link').symlink_to(tmp_path / 'elsewhere')
+  found = image_files.find(str(tmp_path / 'photos'))
+  assert found == [tmp_path / 'photos' / 'link' / '1.png']
+
+
 def test_a_link_that_leads_nowhere_is_not_left_out(photo, tmp_path):
   photo(tmp_path / 'a.png')
   (tmp_path / 'b.png').symlink_to('missing.png')
