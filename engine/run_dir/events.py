@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tabulate
 from PIL import Image
 
@@ -17,6 +18,9 @@ from tf_compat import tf
 # Of TensorBoard's plugins for text and for hyperparameters.
 _HPARAMS, _SESSION = 'hparams', '_hparams_/session_start_info'
 _HPARAMS_VERSION = 0
+
+# Buckets of a histogram, as in tf.summary.histogram of TensorFlow 2.
+_BUCKETS = 30
 
 
 def scalars(**values: float) -> tf.Summary:
@@ -37,6 +41,34 @@ def image(tag: str, png: bytes) -> tf.Summary:
     encoded_image_string=png, width=width, height=height
   )
   return tf.Summary(value=[tf.Summary.Value(tag=tag, image=picture)])
+
+
+def histograms(values: Mapping[str, np.ndarray]) -> tf.Summary:
+  """Returns histograms with buckets of equal width, as TensorFlow 2 draws them.
+
+  Values that are not finite count as 0.
+  """
+  return tf.Summary(
+    value=[
+      tf.Summary.Value(tag=tag, histo=_histogram(array))
+      for tag, array in values.items()
+    ]
+  )
+
+
+def _histogram(array: np.ndarray) -> tf.HistogramProto:
+  # Float64: the span of float32 values may exceed float32.
+  numbers = np.nan_to_num(np.float64(array), nan=0, posinf=0, neginf=0)
+  counts, edges = np.histogram(numbers, _BUCKETS)
+  return tf.HistogramProto(
+    min=numbers.min(),
+    max=numbers.max(),
+    num=numbers.size,
+    sum=numbers.sum(),
+    sum_squares=np.square(numbers).sum(),
+    bucket_limit=edges[1:],
+    bucket=counts,
+  )
 
 
 def options(values: Mapping[str, Any]) -> tf.Summary:

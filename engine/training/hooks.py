@@ -12,7 +12,7 @@ from engine import console
 from engine.config.jobs import TrainJob
 from engine.run_dir import events, progress_csv
 from engine.training.step import TrainStep
-from tf_compat import tf
+from tf_compat import slim, tf
 
 
 def is_due(before: int, step: int, every: int) -> bool:
@@ -147,9 +147,12 @@ class LoggingHook(tf.train.SessionRunHook):
 
 
 class SummaryHook(tf.train.SessionRunHook):
-  """Writes summaries at the second step, then every --save_summaries_secs.
+  """Writes the graph and summaries at the second step, then summaries in turn.
 
-  Summaries of large networks take seconds; the first step does not wait for them.
+  They are due every --save_summaries_secs. Those of large networks take seconds,
+  so the first step does not wait for them. Those of a step's batch come from the
+  graph; the histograms of the weights are made here, since operations for each
+  variable make large networks start slowly.
   TensorFlow's own hook may read the initial value of the global step, which in
   a worker waits for a broadcast that the other workers do not take part in.
   """
@@ -158,6 +161,10 @@ class SummaryHook(tf.train.SessionRunHook):
     self, job: TrainJob, step: TrainStep, writer: tf.summary.FileWriter
   ):
     self._graph, self._writer = step, writer
+    self._weights = {
+      f'weights/{variable.op.name}': variable
+      for variable in slim.get_model_variables()
+    }
     self._seconds, self._due = max(1, job.save_summaries_secs), 0.0
     self._started = False
 
@@ -165,6 +172,7 @@ class SummaryHook(tf.train.SessionRunHook):
     fetches = {'step': self._graph.train_op}
     if self._started and time.monotonic() >= self._due:
       fetches['summary'] = self._graph.summary
+      fetches['weights'] = self._weights
     return tf.train.SessionRunArgs(fetches)
 
   def after_run(self, run_context, run_values):
@@ -175,7 +183,10 @@ class SummaryHook(tf.train.SessionRunHook):
       self._writer.add_session_log(start, step)
       self._started = True
     if 'summary' in values:
+      if not self._due:
+        self._writer.add_graph(run_context.session.graph)
       self._writer.add_summary(values['summary'], step)
+      self._writer.add_summary(events.histograms(values['weights']), step)
       self._due = time.monotonic() + self._seconds
 
 

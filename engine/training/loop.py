@@ -157,7 +157,7 @@ def _run(
     # The guard comes first: nothing is logged or saved of a diverged model.
     guards = [NanGuardHook(job, step)] if job.stop_on_nan else []
     if setup.is_chief:
-      writer = tf.summary.FileWriter(job.train_dir, tf.get_default_graph())
+      writer = tf.summary.FileWriter(job.train_dir)
       stack.callback(events.close, writer)
       writer.add_summary(events.options(dataclasses.asdict(job)), start)
       last_step = hooks.LoggingHook(job, step, start, writer)

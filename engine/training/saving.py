@@ -61,7 +61,11 @@ class SavingHook(tf.train.SessionRunHook):
     self._plain_prefix = store.plain_path(self._prefix)
     self.saved_path = f'{self._prefix}-{start}'
     self.saver = store.saver(job.train_dir, job.keep_checkpoint_max, start)
-    self._check = nan_guard.check_variables() if job.stop_on_nan else None
+    self._variables = [
+      variable
+      for variable in tf.global_variables()
+      if variable.dtype.base_dtype.is_floating
+    ]
 
   def after_create_session(self, session, coord):
     step = int(session.run(self._graph.global_step))
@@ -113,7 +117,7 @@ class SavingHook(tf.train.SessionRunHook):
     """Saves a step unless it is saved already, and redraws the curves."""
     if step != self._saved:
       # The initial values of a new network are finite.
-      if self._check is not None and (step or self._job.checkpoint_path):
+      if self._job.stop_on_nan and (step or self._job.checkpoint_path):
         self._check_variables(session, step)
       self._write(session, step)
       self._saved = step
@@ -130,13 +134,9 @@ class SavingHook(tf.train.SessionRunHook):
 
   def _check_variables(self, session: tf.Session, step: int) -> None:
     """Raises NonFiniteError if a variable is not finite."""
-    try:
-      session.run(self._check)
-    except tf.errors.InvalidArgumentError as error:
-      name = nan_guard.non_finite_variable(error)
-      raise NonFiniteError(
-        f'{name} is not finite', step, self._job.train_dir
-      ) from error
+    name = nan_guard.non_finite_variable(session, self._variables)
+    if name:
+      raise NonFiniteError(f'{name} is not finite', step, self._job.train_dir)
 
   def _write(self, session: tf.Session, step: int) -> None:
     try:

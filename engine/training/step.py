@@ -38,7 +38,7 @@ class TrainStep:
       of mixed images, the label with the larger part.
     learning_rate: a scalar.
     global_step: the number of steps made.
-    summary: everything TensorBoard shows, including histograms.
+    summary: what TensorBoard shows of a step's batch, including histograms.
     local_init: starts the input.
     restore_teacher: fills the teacher's variables; None without a teacher.
     bad_records: counts the records left out; None if none may be.

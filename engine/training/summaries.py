@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from deployment import clones
 from nets.attention import attend
-from tf_compat import slim, tf
+from tf_compat import tf
 
 _IMAGES = 4
 
 
 def training(images: tf.Tensor, end_points: dict[str, tf.Tensor]) -> tf.Tensor:
-  """Builds one merged summary of images, losses, gates, activations, weights.
+  """Builds one merged summary of images, losses, gates and activations.
 
-  With several clones it describes the first one.
+  With several clones it describes the first one. SummaryHook adds the weights.
 
   Args:
     images: the network's input, [N, H, W, C], augmented; the first few are shown.
@@ -32,8 +32,6 @@ def training(images: tf.Tensor, end_points: dict[str, tf.Tensor]) -> tf.Tensor:
     for name, tensor in end_points.items():
       tf.summary.histogram(f'activations/{name}', _finite(tensor))
       tf.summary.scalar(f'sparsity/{name}', _zero_fraction(tensor))
-    for variable in slim.get_model_variables():
-      tf.summary.histogram(f'weights/{variable.op.name}', _finite(variable))
   return tf.summary.merge_all()
 
 

@@ -3,6 +3,8 @@
 import collections
 import io
 
+import numpy as np
+import pytest
 from google.protobuf import struct_pb2
 from PIL import Image
 
@@ -32,6 +34,34 @@ def test_options_are_a_text_and_hyperparameters():
     'learning_rate': 'number_value',
     'xla': 'bool_value',
   }
+
+
+def test_histograms_hold_the_moments_and_all_values():
+  array = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
+  (value,) = events.histograms({'weights/conv1': array}).value
+  shown = value.histo
+  assert value.tag == 'weights/conv1'
+  assert (shown.min, shown.max) == (array.min(), array.max())
+  assert shown.sum == pytest.approx(sum(array.ravel().tolist()))
+  assert shown.sum_squares == pytest.approx(np.linalg.norm(array) ** 2)
+  assert sum(shown.bucket) == shown.num == 120
+  # A bucket's limit is its upper one.
+  assert sum(shown.bucket[:12]) == np.sum(array < shown.bucket_limit[11])
+
+
+@pytest.mark.parametrize(
+  ('values', 'low', 'high'),
+  [
+    ([np.nan, np.inf, -np.inf, 1], 0, 1),
+    ([np.nan], 0, 0),
+    ([-3e38, 3e38], -3e38, 3e38),  # Their span is not finite in float32.
+  ],
+)
+def test_histograms_hold_values_that_are_not_finite_as_0(values, low, high):
+  (value,) = events.histograms({'a': np.float32(values)}).value
+  assert value.histo.min == pytest.approx(low)
+  assert value.histo.max == pytest.approx(high)
+  assert sum(value.histo.bucket) == len(values)
 
 
 def pair(entry):

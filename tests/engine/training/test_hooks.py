@@ -80,23 +80,28 @@ def test_rows_have_the_means_since_the_row_before(train_job, tmp_path):
 
 @pytest.mark.parametrize(('seconds', 'expected'), [(600, [2]), (1, [2, 4])])
 def test_the_first_step_does_not_wait_for_summaries(
-  train_job, monkeypatch, seconds, expected
+  train_job, graph, monkeypatch, seconds, expected
 ):
   """Steps of 0.6 seconds."""
   now = 100.0
   clock = types.SimpleNamespace(monotonic=lambda: now)
   monkeypatch.setattr('engine.training.hooks.time', clock)
   step = types.SimpleNamespace(train_op='step', summary='summary')
-  written, started = [], []
+  written, started, graphs = [], [], []
   writer = types.SimpleNamespace(
     add_summary=lambda _, number: written.append(number),
     add_session_log=lambda _, number: started.append(number),
+    add_graph=graphs.append,
   )
+  context = types.SimpleNamespace(session=types.SimpleNamespace(graph=graph))
   hook = SummaryHook(train_job(save_summaries_secs=seconds), step, writer)
   for number in range(1, 6):
     fetches = hook.before_run(None).fetches
-    results = {**dict.fromkeys(fetches), 'step': number}
-    hook.after_run(None, types.SimpleNamespace(results=results))
+    results = {key: {} for key in fetches} | {'step': number}
+    hook.after_run(context, types.SimpleNamespace(results=results))
     now += 0.6
-  assert written == expected
+  # The summary of the batch, and the histograms of the weights.
+  assert sorted({*written}) == expected
+  assert len(written) == 2 * len(expected)
   assert started == [1]
+  assert graphs == [graph]
