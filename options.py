@@ -87,10 +87,12 @@ def expand_path(path: str) -> str:
 class Options:
   """Base of all options classes: checks every value when it is created.
 
-  In options that are paths, it also expands ~.
+  In options that are paths, it also expands ~; numbers become floats where they
+  may be fractions, as in a job.json with "weight_decay": 0.
   """
 
   def __post_init__(self) -> None:
+    types = types_of(type(self))
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
       if value is None:
@@ -98,6 +100,8 @@ class Options:
       _check(field.name, value, field.metadata)
       if field.metadata['path']:
         object.__setattr__(self, field.name, expand_path(value))
+      elif types[field.name] is float:
+        object.__setattr__(self, field.name, float(value))
 
 
 def kinds_of(options: type[Options]) -> dict[str, Any]:

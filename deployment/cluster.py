@@ -15,11 +15,24 @@ from errors import UserError
 from registry import abbreviated
 
 _LAST_PORT = 65535
-ADDRESS = re.compile(r'([^\s,/]+):(\d{1,5})', re.ASCII)
+_ADDRESS = re.compile(r'([^\s,/]+):(\d{1,5})', re.ASCII)
 _EXAMPLE = (
   '{"cluster": {"worker": ["host:port", …]}, '
   '"task": {"type": "worker", "index": 0}}'
 )
+
+
+def is_address(text: str) -> bool:
+  """Whether a text is host:port, with a host that a machine can have."""
+  parts = _ADDRESS.fullmatch(text)
+  if not (parts and 0 < int(parts[2]) <= _LAST_PORT):
+    return False
+  try:
+    # As sockets encode it: no part is empty or longer than 63 characters.
+    parts[1].encode('idna')
+  except UnicodeError:
+    return False
+  return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +166,7 @@ def _checked(
       f'{repeated[0]} is listed twice: each process needs its own address.'
     )
   for address in counts:
-    parts = ADDRESS.fullmatch(address)
-    if not (parts and 0 < int(parts[2]) <= _LAST_PORT):
+    if not is_address(address):
       raise UserError(
         f'{abbreviated(address)} is not an address: write each as host:port, separated by '
         'commas.'

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Collection
 
-from deployment.cluster import ADDRESS, Cluster
+from deployment.cluster import Cluster, is_address
 from errors import UserError
 from tf_compat import tf
 
@@ -25,7 +25,7 @@ def start(
     say: prints a line for the user.
 
   Raises:
-    UserError: if its port is in use.
+    UserError: if its port is in use, or not allowed.
   """
   port = int(cluster.address.rpartition(':')[2])
   try:
@@ -39,6 +39,11 @@ def start(
       task_index=cluster.task,
       config=config,
     )
+  except PermissionError as error:
+    raise UserError(
+      f'Port {port} of {cluster.address} is only for administrators: use one from '
+      '1024 in all processes.'
+    ) from error
   except (OSError, tf.errors.UnknownError) as error:
     raise UserError(
       f'Port {port} of {cluster.address} is in use, by another program or '
@@ -60,7 +65,7 @@ def address_of(master: str) -> str:
     UserError: if it is not the address of a server.
   """
   address = master.removeprefix(_SCHEME)
-  if address == master or not ADDRESS.fullmatch(address):
+  if address == master or not is_address(address):
     raise UserError(
       f'--master={master} is not the address of a server: use '
       f'{_SCHEME}host:port, or omit --master to run in this process.'

@@ -69,6 +69,13 @@ NETWORKS = Table(
 )
 
 
+def is_auxiliary(name: str) -> bool:
+  """Whether a variable is of an auxiliary classifier, by its name."""
+  return any(
+    part == 'AuxLogits' or part.startswith('aux_') for part in name.split('/')
+  )
+
+
 class NetworkFn(Protocol):
   """A function that builds a network.
 

@@ -62,13 +62,22 @@ def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     kernel[:, :, tf.newaxis, tf.newaxis], [1, 1, image.shape[2], 1]
   )
   values = tf.cast(image, tf.float32)
+  # Padded, since an image may be one pixel high.
   smooth = tf.nn.depthwise_conv2d(
-    values[tf.newaxis], kernel, [1, 1, 1, 1], 'VALID'
+    values[tf.newaxis], kernel, [1, 1, 1, 1], 'SAME'
   )[0]
-  margins = [[1, 1], [1, 1], [0, 0]]
-  inner = tf.pad(tf.ones_like(smooth), margins) > 0
-  smooth = tf.where(inner, tf.floor(tf.pad(smooth, margins) + 0.5), values)
+  smooth = tf.where_v2(_is_inner(values), tf.floor(smooth + 0.5), values)
   return _blend(smooth, image, factor)
+
+
+def _is_inner(image: tf.Tensor) -> tf.Tensor:
+  """Whether each pixel has neighbors on all sides, [H, W, 1]."""
+  height, width = tf.unstack(tf.shape(image)[:2])
+  rows, columns = tf.range(height), tf.range(width)
+  return tf.logical_and(
+    ((rows > 0) & (rows < height - 1))[:, tf.newaxis, tf.newaxis],
+    ((columns > 0) & (columns < width - 1))[:, tf.newaxis],
+  )
 
 
 def autocontrast(image: tf.Tensor) -> tf.Tensor:

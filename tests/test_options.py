@@ -32,6 +32,11 @@ def test_defaults_and_values():
   assert dataclasses.astuple(cake)[:-1] == ('spelt', 2, 0.5, True, 'x')
 
 
+def test_a_whole_number_becomes_a_float_where_fractions_are_allowed():
+  heat, loaves = BakeOptions(heat=1).heat, BakeOptions(loaves=2).loaves
+  assert (type(heat), type(loaves)) == (float, int)
+
+
 def test_a_field_carries_what_flags_and_documentation_need():
   fields = {field.name: field for field in dataclasses.fields(CakeOptions)}
   assert fields['heat'].metadata == {

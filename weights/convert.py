@@ -20,7 +20,8 @@ import numpy as np
 import files
 from errors import UserError
 from nets import nets_factory
-from tf_compat import slim, tf
+from nets.attention import attention_factory
+from tf_compat import tf
 from weights import recognition, sources, tensor_files, translation
 from weights.architectures import Architecture
 from weights.modules import Weights
@@ -52,6 +53,9 @@ _AVERAGE = '/ExponentialMovingAverage'
 _SLOTS = re.compile(r'/(Adam(_1)?|Momentum|RMSProp(_1)?|Adagrad)$')
 # Files of a checkpoint.
 _CHECKPOINT_FILE = re.compile(r'\.(index|meta|data-\d+-of-\d+)$')
+_INITIAL_AUXILIARY = (
+  'The auxiliary classifier, which only training computes, has initial values.'
+)
 # The most that is unpacked from an archive, in bytes.
 _MAX_UNPACKED = 8 << 30
 
@@ -136,7 +140,13 @@ def _convert_weights(
       num_classes = _num_classes(named, architecture)
       size = image_size or facts.get('image_size', architecture.image_size)
       _check_image_size(source, architecture.network, size)
-      network = translation.describe(architecture, num_classes, size)
+      network = translation.describe(
+        architecture.network,
+        num_classes,
+        size,
+        architecture.attention,
+        architecture.padding,
+      )
       values = translation.translate(named, architecture, network)
     except UserError as refusal:
       refusals.append(refusal)
@@ -208,15 +218,8 @@ def _notes(
     )
   if weights.converted:
     notes.append(f'{weights.converted} arrays were converted to float32.')
-  scopes = sorted(
-    {v.scope.split('/')[0] for v in network.variables
-     if translation.is_auxiliary(v.scope)}
-  )  # fmt: skip
-  if scopes:
-    notes.append(
-      f'The auxiliary classifier ({", ".join(scopes)}), which only training '
-      'computes, has initial values.'
-    )
+  if network.initial:
+    notes.append(_INITIAL_AUXILIARY)
   if not any(v.leaf == 'gamma' for v in network.variables) and any(
     'gamma' in module for module in weights.modules.values()
   ):
@@ -291,11 +294,16 @@ def _convert_checkpoint(
     source, checkpoint, bool(release and release.moving_averages)
   )
   tensors = {spec.own_name(key): value for key, value in tensors.items()}
-  values, num_classes = _select(source, network, tensors)
-  omitted += len(tensors) - len(values)
+  num_classes = _count_classes(source, tensors)
+  values, initial = _select(
+    source, tensors, network, translation.describe(network, num_classes, size)
+  )
+  omitted += len(tensors.keys() - values.keys())
   notes = [f'{omitted} tensors besides the weights were left out.'] * bool(
     omitted
   )
+  if initial:
+    notes.append(_INITIAL_AUXILIARY)
   if release:
     notes.append(f'Published top-1 accuracy on ImageNet: {release.accuracy} %.')
   return Converted(
@@ -305,7 +313,7 @@ def _convert_checkpoint(
     num_classes=num_classes,
     image_size=size,
     preprocessing=(release and release.preprocessing) or spec.preprocessing,
-    values=values,
+    values={**values, **initial},
     notes=tuple(notes),
   )
 
@@ -385,11 +393,8 @@ def _read_checkpoint(
   return tensors, len(names) - len(tensors)
 
 
-def _select(
-  source: str, network: str, tensors: Mapping[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], int]:
-  """Returns the values of a network's variables, and the number of classes."""
-  spec = nets_factory.NETWORKS[network]
+def _count_classes(source: str, tensors: Mapping[str, np.ndarray]) -> int:
+  """Returns the number of classes of a checkpoint's logits."""
   widths = {
     value.size
     for name, value in tensors.items()
@@ -401,27 +406,47 @@ def _select(
       f'{source} has no logits of 1000 or 1001 classes. If the network was '
       'trained on others, fine-tune it by --checkpoint_path without importing it.'
     )
-  with tf.Graph().as_default():
-    network_fn = nets_factory.get_network_fn(
-      network, num_classes, is_training=True
-    )
-    size = network_fn.default_image_size
-    network_fn(tf.placeholder(tf.float32, [2, size, size, spec.channels or 3]))
-    shapes = {
-      v.op.name: tuple(v.shape.as_list()) for v in slim.get_model_variables()
-    }
-  values = {name: tensors[name] for name in shapes if name in tensors}
+  return num_classes
+
+
+def _select(
+  source: str,
+  tensors: Mapping[str, np.ndarray],
+  name: str,
+  network: translation.Network,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+  """Returns a network's values in a checkpoint, and initial ones.
+
+  The initial ones are those of an auxiliary classifier that the checkpoint lacks,
+  or has for images of another size.
+  """
+  shapes = {v.name: v.shape for v in network.variables}
+  values = {key: tensors[key] for key in shapes if key in tensors}
+  reshaped = [key for key in values if values[key].shape != shapes[key]]
+  initial = {
+    key: network.initial[key]
+    for key in shapes
+    if key in network.initial and (key not in values or key in reshaped)
+  }
   differing = [
-    f'{name} is {list(values[name].shape)}, not {list(shapes[name])}'
-    for name in values
-    if values[name].shape != shapes[name]
+    f'{key} is {list(values[key].shape)}, not {list(shapes[key])}'
+    for key in reshaped
+    if key not in initial
   ] + [
-    f'{name} is missing'
-    for name in shapes
-    if name not in tensors and not name.startswith(spec.training_only)
+    f'{key} is missing'
+    for key in shapes
+    if key not in values and key not in initial
   ]
   if differing:
     raise UserError(
-      f'{source} does not fit {network}: {"; ".join(differing[:3])}.'
+      f'{source} does not fit {name}: {"; ".join(differing[:3])}.'
     )
-  return values, num_classes
+  attention = attention_factory.recognize(
+    {key: value.shape for key, value in tensors.items() if key not in shapes}
+  )
+  if attention:
+    raise UserError(
+      f'{source} was trained with {attention}, which importing would drop: pass '
+      f"it by --checkpoint_path, with --attention_module='{attention}'."
+    )
+  return {k: v for k, v in values.items() if k not in initial}, initial

@@ -29,8 +29,6 @@ _ARRAYS = {
   **_NORM_ARRAYS,
 }
 _KERNELS = 'weights', 'kernel', 'depthwise_weights', 'pointwise_weights'
-# Scopes of the auxiliary classifiers, which other projects' files often lack.
-_AUXILIARY = 'AuxLogits', 'aux_'
 _MOST_DIFFERENCES = 3
 
 
@@ -85,27 +83,34 @@ class Network:
 
 
 def describe(
-  architecture: Architecture, num_classes: int, image_size: int | None = None
+  network: str,
+  num_classes: int,
+  image_size: int | None = None,
+  attention: str | None = None,
+  padding: str = 'same',
 ) -> Network:
   """Builds a network for training, and returns its variables.
 
   Args:
-    architecture: names the network.
+    network: its name.
     num_classes: width of the logits.
     image_size: height and width of the images, pixels, on which the variables
       of an auxiliary classifier depend; None for the network's default.
+    attention: attention module, or None.
+    padding: how strided layers pad, one of nets.layers.PADDINGS.
   """
   with tf.Graph().as_default() as graph:
     tf.set_random_seed(0)
     network_fn = nets_factory.get_network_fn(
-      architecture.network,
+      network,
       num_classes,
       is_training=True,
-      attention_module=architecture.attention,
-      padding=architecture.padding,
+      attention_module=attention,
+      padding=padding,
     )
     size = image_size or network_fn.default_image_size
-    network_fn(tf.placeholder(tf.float32, [2, size, size, 3]))
+    channels = nets_factory.NETWORKS[network].channels or 3
+    network_fn(tf.placeholder(tf.float32, [2, size, size, channels]))
     model = slim.get_model_variables()
     roots = {v.op.name.split('/')[0] for v in model}
     root = f'{roots.pop()}/' if len(roots) == 1 else ''
@@ -122,17 +127,12 @@ def describe(
     auxiliary = [
       v
       for v, variable in zip(model, variables, strict=True)
-      if is_auxiliary(variable.scope)
+      if nets_factory.is_auxiliary(variable.name)
     ]
     with tf.Session() as session:
       session.run(tf.variables_initializer(auxiliary))
       initial = {v.op.name: session.run(v) for v in auxiliary}
     return Network(variables, initial, _epsilons(graph, variables))
-
-
-def is_auxiliary(scope: str) -> bool:
-  """Whether a layer's scope is of an auxiliary classifier."""
-  return scope.startswith(_AUXILIARY)
 
 
 def _epsilons(
@@ -225,7 +225,10 @@ class _Translation:
 
   def _value(self, variable: Variable) -> np.ndarray | None:
     """Returns a variable's value; None, with a difference noted, if missing."""
-    if is_auxiliary(variable.scope) and variable.scope not in self._names:
+    if (
+      nets_factory.is_auxiliary(variable.name)
+      and variable.scope not in self._names
+    ):
       return self._network.initial[variable.name]
     if variable.leaf in _NORM_ARRAYS:
       return self._norm_value(variable)

@@ -132,8 +132,8 @@ def fine_tuning(
   """Restores a network's weights except --checkpoint_exclude_scopes.
 
   Attention that the checkpoint lacks is initialized and listed: to add it to
-  a plain network is what fine-tuning is for. So are logits of other classes, if
-  nothing else differs. Anything else that is missing is refused unless
+  a plain network is what fine-tuning is for. So are logits of other classes, and
+  an auxiliary classifier of images of another size, if nothing else differs. Anything else that is missing is refused unless
   --ignore_missing_vars. Moving averages start from the weights.
 
   Args:
@@ -190,7 +190,21 @@ def _take_heads(
   graph_shapes: matching.Shapes,
   num_classes: int | None,
 ) -> list[str]:
-  """Removes logits of other classes from the weights; returns their names."""
+  """Removes heads of other classes or image sizes; returns their variables."""
+  auxiliary = [
+    name
+    for name, (theirs, ours) in matching.compare(
+      contents.weights, graph_shapes
+    ).reshaped.items()
+    if nets_factory.is_auxiliary(name) and theirs[:-1] != ours[:-1]
+  ]
+  if auxiliary:
+    console.say(
+      f'{checkpoint} was trained with images of another size, so the auxiliary '
+      f'classifier is initialized: {matching.abbreviate(auxiliary, 4)}.'
+    )
+  for name in auxiliary:
+    del contents.weights[name]
   heads = matching.other_classes(contents.weights, graph_shapes, num_classes)
   if heads:
     console.say(
@@ -200,7 +214,7 @@ def _take_heads(
     )
   for name in heads:
     del contents.weights[name]
-  return heads
+  return [*auxiliary, *heads]
 
 
 def _variables_to_initialize(

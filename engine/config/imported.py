@@ -58,6 +58,7 @@ def import_weights(job: ImportJob) -> Import:
   # A link or '.' cannot be replaced, what it stands for can.
   output = pathlib.Path(os.path.realpath(job.output_dir or ''))
   _check_empty(output)
+  _check_no_run(job.weights or '')
   dataset = _find_dataset(job)
   converted = convert.convert(job.weights or '', job.model_name, job.image_size)
   train_job, facts = _describe(job, converted, dataset)
@@ -86,6 +87,17 @@ def _check_empty(output: pathlib.Path) -> None:
   if output.is_dir() and any(output.iterdir()):
     raise UserError(
       f'{output} is not empty: choose another --output_dir, or delete it.'
+    )
+
+
+def _check_no_run(weights: str) -> None:
+  """Raises UserError for a checkpoint of a run folder, which has a job.json."""
+  path = pathlib.Path(weights.removesuffix('.index'))
+  is_checkpoint = path.with_name(f'{path.name}.index').is_file()
+  if is_checkpoint and path.with_name('job.json').is_file():
+    raise UserError(
+      f'{weights} is of a run that this project wrote, and need not be imported: '
+      'pass it by --checkpoint_path.'
     )
 
 
@@ -126,6 +138,9 @@ def _describe(
     dataset_name=dataset_name or UNKNOWN,
     dataset_dir=dataset_dir,
     labels_offset=labels_offset,
+  )
+  train_job = dataclasses.replace(
+    train_job, preprocessing_name=train_job.preprocessing
   )
   if dataset:
     _check_classes(train_job, dataset.num_classes, converted)
@@ -174,10 +189,14 @@ def checkpoint_path(path: str, model_name: str | None = None) -> str:
 
 
 def _cache_name(source: str) -> str:
-  """Returns the name of a source's folder, which changes with its content."""
+  """Returns the name of a source's folder, which changes with its content.
+
+  It is the same on all machines that train together.
+  """
   if not os.path.isfile(source):
     return re.sub(r'[^\w.-]+', '_', source)
-  status = os.stat(source)
-  key = f'{os.path.abspath(source)} {status.st_size} {status.st_mtime_ns}'
-  digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-  return f'{pathlib.Path(source).name}-{digest}'
+  digest = hashlib.sha256()
+  with open(source, 'rb') as file:
+    while block := file.read(1 << 20):
+      digest.update(block)
+  return f'{pathlib.Path(source).name}-{digest.hexdigest()[:12]}'

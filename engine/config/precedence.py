@@ -64,6 +64,8 @@ _MAY_DIFFER_BETWEEN_PROCESSES = (
   'num_preprocessing_threads',
   'cache',
 )
+# Files that each machine may have in another folder.
+_FILES = 'checkpoint_path', 'teacher_checkpoint', 'class_weights'
 
 
 def canonical_attention(options: Mapping[str, Any]) -> dict[str, str | None]:
@@ -194,7 +196,10 @@ def refuse_options_unlike_chief(job: TrainJob) -> None:
   for name, requested in vars(job).items():
     if name in _MAY_DIFFER_BETWEEN_PROCESSES:
       continue
-    if options.get(name, requested) != requested:
+    theirs, ours = options.get(name, requested), requested
+    if name in _FILES and theirs and ours:
+      theirs, ours = os.path.basename(theirs), os.path.basename(ours)
+    if theirs != ours:
       raise UserError(
         f'--{name}={requested}, but worker 0 has {options[name]}: start all '
         'processes with the same options.'

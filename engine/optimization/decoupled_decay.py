@@ -1,7 +1,7 @@
 """Optimizers whose weight decay is apart from the gradient: AdamW and LAMB.
 
 Decay shrinks the weights by rate · decay · w in each step. Vectors, which are
-biases and the scales and shifts of norms, are left out, as is usual.
+biases and the scales and shifts of norms, do not decay, as is usual.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Lamb(_Decoupled):
   """LAMB (arXiv:1904.00962): Adam's step, scaled for each layer.
 
   r = m̂ / (√v̂ + ε) + decay · w; w ← w - rate · ‖w‖ / ‖r‖ · r
+
+  Vectors are scaled, too, as in the paper and in Keras.
   """
 
   NAME = 'LAMB'

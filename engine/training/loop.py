@@ -108,10 +108,11 @@ def _train(setup: Setup, signals: Signals) -> Summary:
   validation = _validation(setup)
   deployment = _deploy(setup, signals)
   with tf.Graph().as_default(), deployment.scope():
-    step = train_step.build(setup, deployment, setup.start_step)
-    restore = _restore_function(setup, step)
-    if setup.is_chief:
-      _start_run_dir(setup)
+    with _end_servers_on_error(deployment):
+      step = train_step.build(setup, deployment, setup.start_step)
+      restore = _restore_function(setup, step)
+      if setup.is_chief:
+        _start_run_dir(setup)
     with (
       validation or contextlib.nullcontext(),
       error_translation.translate_data_errors(
@@ -119,6 +120,7 @@ def _train(setup: Setup, signals: Signals) -> Summary:
       ),
       _record_divergence(setup),
       cluster_watchdog.watch_peers(setup.job, deployment) as watchdog_hooks,
+      # Within it: servers that are lost cannot be ended.
       _end_servers_on_error(deployment),
     ):
       return _run(

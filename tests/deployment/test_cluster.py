@@ -113,6 +113,9 @@ def test_parameter_servers_are_not_workers():
     ("'b' is not an address", {'worker_hosts': 'a:1,b'}),
     ("'b:0' is not an address", {'worker_hosts': 'a:1,b:0'}),
     ("'b:65536' is not an address", {'worker_hosts': 'a:1,b:65536'}),
+    ("'.svc:1' is not an address", {'worker_hosts': 'a:1,.svc:1'}),
+    ("'b..svc:1' is not an address", {'worker_hosts': 'a:1,b..svc:1'}),
+    ("'b{64}:1' is not an address", {'worker_hosts': f'a:1,{"b" * 64}:1'}),
     ('has no workers', {'ps_hosts': 'a:1', 'job_name': 'ps'}),
     ('worker_replicas=3, but the cluster has 2', {
       'worker_hosts': WORKERS, 'worker_replicas': 3}),

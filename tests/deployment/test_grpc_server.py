@@ -1,5 +1,6 @@
 """Servers of a cluster: ports in use, hosts that do not answer."""
 
+import errno
 import socket
 
 import pytest
@@ -34,6 +35,17 @@ def test_a_port_in_use_is_named(listening, silent):
     grpc_server.start(cluster, tf.ConfigProto(), print)
 
 
+def test_a_port_of_the_system_is_named(silent, monkeypatch):
+  def refuse(self, address):
+    raise PermissionError(errno.EACCES, 'Permission denied')
+
+  monkeypatch.setattr(
+    grpc_server.socket, 'socket', type('_', (socket.socket,), {'bind': refuse})
+  )
+  with pytest.raises(UserError, match='is only for administrators: use one'):
+    grpc_server.start(Cluster((silent,)), tf.ConfigProto(), print)
+
+
 def test_a_server_says_that_anybody_may_connect(capsys):
   with socket.socket() as program:
     program.bind(('127.0.0.1', 0))
@@ -56,7 +68,13 @@ def test_a_master_must_be_a_server_that_answers(listening, silent):
   grpc_server.check_master(f'grpc://{listening}')
   with pytest.raises(UserError, match=f'grpc://{silent} does not answer'):
     grpc_server.check_master(f'grpc://{silent}')
-  for wrong in ('local', listening, 'grpc://host', 'grpc://a:1/b'):
+  for wrong in (
+    'local',
+    listening,
+    'grpc://host',
+    'grpc://a:1/b',
+    'grpc://.svc:1',
+  ):
     with pytest.raises(
       UserError, match=f'{wrong} is not the address of a server: .*host:port'
     ):

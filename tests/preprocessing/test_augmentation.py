@@ -96,7 +96,12 @@ def test_pixel_ops_agree_with_pillow(name):
 
 @pytest.mark.parametrize('op', pixel_ops.PIXEL_OPS, ids=lambda op: op.name)
 def test_pixel_ops_take_gray_and_flat_images_at_any_strength(op):
-  images = [photo(1), np.full((9, 7, 3), 200, np.uint8)]
+  images = [
+    photo(1),
+    np.full((9, 7, 3), 200, np.uint8),
+    photo()[:1],
+    photo()[:, :1],
+  ]
   strengths = [(0.0, 1.0), (1.0, 1.0), (1.0, -1.0)]
   results = run(
     [
@@ -104,11 +109,12 @@ def test_pixel_ops_take_gray_and_flat_images_at_any_strength(op):
       for image, (level, sign) in itertools.product(images, strengths)
     ]
   )
-  for result, image in zip(results, np.repeat([0, 1], 3), strict=True):
+  for result, image in zip(results, np.repeat(range(4), 3), strict=True):
     assert result.shape == images[image].shape
     assert result.dtype == np.uint8
   if op.name not in ('autocontrast', 'equalize', 'invert'):
-    np.testing.assert_array_equal(results[0], images[0])  # strength 0
+    for index, image in enumerate(images):  # of strength 0
+      np.testing.assert_array_equal(results[3 * index], image)
 
 
 def test_randaugment_applies_the_operation_it_draws():

@@ -16,7 +16,7 @@ from engine.checkpoints import store
 from errors import UserError
 from nets import nets_factory
 from tf_compat import slim, tf
-from weights import convert, sources, tensor_files
+from weights import convert, sources, tensor_files, translation
 
 SMALL = 'timm:mobilenetv2_035'
 
@@ -211,8 +211,14 @@ def test_a_damaged_archive_is_refused(tmp_path):
 @pytest.fixture(scope='module')
 def lenet() -> dict[str, np.ndarray]:
   """Values of LeNet's variables for ImageNet's 1001 labels."""
+  return lenet_values()
+
+
+def lenet_values(attention: str | None = None) -> dict[str, np.ndarray]:
   with tf.Graph().as_default():
-    network_fn = nets_factory.get_network_fn('lenet', 1001, is_training=True)
+    network_fn = nets_factory.get_network_fn(
+      'lenet', 1001, is_training=True, attention_module=attention
+    )
     size = network_fn.default_image_size
     network_fn(tf.placeholder(tf.float32, [2, size, size, 3]))
     rng = np.random.default_rng(0)
@@ -263,6 +269,39 @@ def test_a_checkpoint_of_another_network_is_refused(
   checkpoint = store.write(changed, tmp_path, step=0)
   with pytest.raises(UserError, match=message):
     convert.convert(checkpoint, 'lenet')
+
+
+def test_a_checkpoint_with_attention_is_not_imported_without(tmp_path):
+  values = lenet_values('cbam_block(ratio=4)')
+  checkpoint = store.write(values, tmp_path, step=0)
+  with pytest.raises(
+    UserError, match=r"drop: .*--attention_module='cbam_block\(ratio=4\)'"
+  ):
+    convert.convert(checkpoint, 'lenet')
+
+
+@pytest.mark.parametrize('stored', [None, (3, 3)])
+def test_an_auxiliary_classifier_that_does_not_fit_has_initial_values(stored):
+  """As for images of another size than those of the training."""
+  name, shape = 'Net/AuxLogits/weights', (2, 2)
+  initial = {name: np.ones(shape, np.float32)}
+  network = translation.Network(
+    [
+      translation.Variable(key, 'Net/', '', 'weights', shape)
+      for key in ('Net/weights', name)
+    ],
+    initial,
+    {},
+  )
+  tensors = {'Net/weights': np.zeros(shape)}
+  if stored:
+    tensors[name] = np.zeros(stored)
+  values, added = convert._select('x.ckpt', tensors, 'net', network)
+  assert values.keys() == {'Net/weights'}
+  assert added == initial
+  tensors[name] = np.zeros(shape)
+  values, added = convert._select('x.ckpt', tensors, 'net', network)
+  assert (values.keys(), added) == (tensors.keys(), {})
 
 
 def test_a_checkpoint_larger_than_memory_is_refused(

@@ -54,7 +54,12 @@ def cases():
 @pytest.mark.parametrize(('name', 'entry', 'tolerance'), list(cases()))
 def test_logits_are_those_of_pytorch(name, entry, tolerance):
   architecture = ARCHITECTURES[name]
-  network = translation.describe(architecture, num_classes=10)
+  network = translation.describe(
+    architecture.network,
+    num_classes=10,
+    attention=architecture.attention,
+    padding=architecture.padding,
+  )
   weights = weights_of(name, entry)
   values = translation.translate(weights, architecture, network)
   got = logits(architecture, values, entry['image_size'])

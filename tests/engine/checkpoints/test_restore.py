@@ -146,6 +146,21 @@ def test_heads_are_only_what_differs_in_classes():
   assert matching.other_classes(checkpoint, deeper, 5) == []
 
 
+def test_an_auxiliary_classifier_of_images_of_another_size_is_a_head(capsys):
+  """Its kernels depend on the size of the map that they average."""
+  kernel, logits = 'Net/AuxLogits/conv/weights', 'Net/AuxLogits/logits/weights'
+  contents = restoring._Contents(
+    {}, {'Net/conv': [3, 3], kernel: [5, 5, 8, 16], logits: [1, 1, 16, 10]}
+  )
+  network = {'Net/conv': [3, 3], kernel: [2, 2, 8, 16], logits: [1, 1, 16, 5]}
+  heads = restoring._take_heads('model.ckpt', contents, network, 5)
+  assert heads == [kernel, logits]
+  assert contents.weights == {'Net/conv': [3, 3]}
+  said = capsys.readouterr().err
+  assert 'images of another size, so the auxiliary classifier is' in said
+  assert '10 classes, the data 5' in said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ('saved', 'wanted', 'message'),

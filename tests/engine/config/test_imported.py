@@ -1,6 +1,7 @@
 """Imported weights: refusals before the work, job.json, the cache."""
 
 import pkgutil
+import shutil
 
 import numpy as np
 import pytest
@@ -45,6 +46,26 @@ def test_an_output_folder_in_use_is_refused_before_the_conversion(tmp_path):
   job = ImportJob(weights='nothing.h5', output_dir=str(tmp_path))
   with pytest.raises(UserError, match='is not empty: choose another'):
     imported.import_weights(job)
+
+
+def test_a_checkpoint_of_a_run_is_refused(tmp_path):
+  job_file.write(jobs.TrainJob(), {'num_classes': 1000}, tmp_path)
+  (tmp_path / 'model.ckpt-7.index').touch()
+  for ending in ('', '.index'):
+    job = ImportJob(
+      weights=f'{tmp_path}/model.ckpt-7{ending}',
+      output_dir=str(tmp_path / 'out'),
+    )
+    with pytest.raises(
+      UserError, match='need not be imported: pass it by --ch'
+    ):
+      imported.import_weights(job)
+
+
+def test_a_network_s_name_stands_for_its_preprocessing():
+  job = ImportJob(output_dir='out', preprocessing_name='resnet_v1_50')
+  train_job, _ = imported._describe(job, converted(1000), None)
+  assert train_job.preprocessing_name == 'vgg'
 
 
 def test_an_unknown_preprocessing_is_refused_with_the_flags():
@@ -108,6 +129,10 @@ def test_a_source_is_imported_once_into_the_cache(tmp_path, monkeypatch):
   monkeypatch.setattr(imported, 'import_weights', import_weights)
   first = imported.checkpoint_path(str(archive), 'vgg_16')
   assert imported.checkpoint_path(str(archive), 'vgg_16') == first
+  # The same content has the same name on each machine that trains.
+  (tmp_path / 'other').mkdir()
+  copy = shutil.copy(archive, tmp_path / 'other')
+  assert imported.checkpoint_path(str(copy), 'vgg_16') == first
   assert [(job.weights, job.model_name) for job in jobs] == [
     (str(archive), 'vgg_16')
   ]

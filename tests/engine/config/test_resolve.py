@@ -397,10 +397,17 @@ def test_resuming_without_flags_goes_on_with_the_job(train_job, tmp_path):
 
 
 def test_a_worker_may_have_its_own_place_and_machine(tmp_path):
-  chief = TrainJob(train_dir=str(tmp_path), worker_hosts='a:1,b:1')
+  chief = TrainJob(
+    train_dir=str(tmp_path),
+    worker_hosts='a:1,b:1',
+    checkpoint_path='/a/model.ckpt-7',
+  )
   precedence.refuse_options_unlike_chief(chief)
   job_file.write(chief, {'num_classes': 10})
-  own = {'task': 1, 'dataset_dir': '/data', 'num_readers': 2, 'cache': True}
+  own = {
+    'task': 1, 'dataset_dir': '/data', 'num_readers': 2, 'cache': True,
+    'checkpoint_path': '/b/model.ckpt-7',
+  }  # fmt: skip
   precedence.refuse_options_unlike_chief(dataclasses.replace(chief, **own))
 
 
@@ -410,6 +417,7 @@ def test_a_worker_may_have_its_own_place_and_machine(tmp_path):
     ({'batch_size': 8}, '--batch_size=8, but worker 0 has 32: start all'),
     ({'sync_replicas': True}, '--sync_replicas=True, but worker 0 has False'),
     ({'attention_module': 'se_block'}, 'se_block, but worker 0 has None'),
+    ({'checkpoint_path': 'model.ckpt-7'}, 'ckpt-7, but worker 0 has None'),
   ],
 )
 def test_a_worker_that_would_make_other_steps_is_refused(

@@ -10,6 +10,7 @@ import pytest
 from deployment import grpc_server, parameter_servers
 from deployment.cluster import Cluster
 from deployment.ps_worker import PsWorker
+from engine.signals import Signals
 from engine.training import cluster_watchdog, loop
 from errors import UserError
 from tf_compat import tf
@@ -88,6 +89,27 @@ def test_servers_are_told_that_the_chief_failed(
   with pytest.raises(type(error)), loop._end_servers_on_error(chief):
     raise error
   assert [code for *_, code in told] == codes
+
+
+def test_servers_are_told_of_an_error_before_the_first_step(
+  monkeypatch, train_job
+):
+  told = []
+  monkeypatch.setattr(parameter_servers, 'end', lambda *args: told.append(args))
+  chief = PsWorker(
+    train_job(), Cluster(('a:1',), ('b:1',)), tf.ConfigProto(), print
+  )
+
+  def build(*_):
+    raise UserError('no variable is in scope')
+
+  monkeypatch.setattr(loop, '_validation', lambda _: None)
+  monkeypatch.setattr(loop, '_deploy', lambda *_: chief)
+  monkeypatch.setattr(loop.train_step, 'build', build)
+  setup = types.SimpleNamespace(start_step=0)
+  with pytest.raises(UserError, match='no variable'):
+    loop._train(setup, Signals())
+  assert [code for *_, code in told] == [2]
 
 
 def test_other_networks_are_told_from_bad_records(fail):
