@@ -339,8 +339,9 @@ class ModelOptions(NetworkOptions, SessionOptions):
   )
   fast_preprocessing: bool = option(
     False,
-    'Preprocess by cheaper formulas: one affine map for all color changes of '
-    'inception training, vgg crops by whole pixels of the photo.',
+    'Preprocess by cheaper formulas: one affine map of the colors in inception '
+    'training, which also changes hue and contrast; vgg crops by whole pixels of '
+    'the photo.',
     group='data',
   )
   num_preprocessing_threads: int | None = option(
@@ -627,8 +628,8 @@ class EvalLoopJob(EvalJob, ContinuousEvaluationOptions):
   )
   eval_timeout_secs: int | None = option(
     None,
-    'End after this many seconds without a new checkpoint; if not set, when '
-    'training has finished.',
+    'End after this many seconds without a new checkpoint, or when training has '
+    'finished; if not set, only then.',
     lower=0,
   )
   nice: int = option(
@@ -706,8 +707,8 @@ class ExportJob(CheckpointOptions):
   )
   max_accuracy_loss: float = option(
     0.02,
-    'Accuracy that a quantized model may lose; if it loses more, nothing is '
-    'written.',
+    'Accuracy that a quantized model may lose; if that of TFLite loses more, '
+    'nothing is written, and an int8 model of ONNX is left out.',
     lower=0,
     upper=1,
   )
