@@ -52,7 +52,7 @@ _HUB_KINDS = {
 _AVERAGE = '/ExponentialMovingAverage'
 _SLOTS = re.compile(r'/(Adam(_1)?|Momentum|RMSProp(_1)?|Adagrad)$')
 # Files of a checkpoint.
-_CHECKPOINT_FILE = re.compile(r'\.(index|meta|data-\d+-of-\d+)$')
+CHECKPOINT_FILE = re.compile(r'\.(index|meta|data-\d+-of-\d+)$')
 _INITIAL_AUXILIARY = (
   'The auxiliary classifier, which only training computes, has initial values.'
 )
@@ -287,7 +287,7 @@ def _convert_checkpoint(
   spec = nets_factory.NETWORKS[network]
   size = image_size or (release and release.image_size) or spec.image_size
   _check_image_size(source, network, size)
-  checkpoint = _CHECKPOINT_FILE.sub('', str(path))
+  checkpoint = CHECKPOINT_FILE.sub('', str(path))
   if path.name.endswith(sources.ARCHIVES):
     checkpoint = str(_unpack(path))
   tensors, omitted = _read_checkpoint(
@@ -350,7 +350,7 @@ def _unpack(path: pathlib.Path) -> pathlib.Path:
     raise UserError(
       f'{path} is not a tar archive, or its download was interrupted: {error}.'
     ) from error
-  found = {_CHECKPOINT_FILE.sub('', each.name) for each in folder.iterdir()}
+  found = {CHECKPOINT_FILE.sub('', each.name) for each in folder.iterdir()}
   if not found:
     raise UserError(
       f'{path} holds no checkpoint of TF-Slim, whose files have names with .ckpt.'
@@ -404,7 +404,8 @@ def _count_classes(source: str, tensors: Mapping[str, np.ndarray]) -> int:
   if not num_classes:
     raise UserError(
       f'{source} has no logits of 1000 or 1001 classes. If the network was '
-      'trained on others, fine-tune it by --checkpoint_path without importing it.'
+      'trained on others, unpack it if it is an archive, and fine-tune it by '
+      '--checkpoint_path without importing it.'
     )
   return num_classes
 
@@ -441,12 +442,14 @@ def _select(
     raise UserError(
       f'{source} does not fit {name}: {"; ".join(differing[:3])}.'
     )
-  attention = attention_factory.recognize(
-    {key: value.shape for key, value in tensors.items() if key not in shapes}
-  )
-  if attention:
+  unused = {
+    key: value.shape for key, value in tensors.items() if key not in shapes
+  }
+  if attention_factory.has_attention(unused):
+    module = attention_factory.recognize(unused) or 'its module'
+    unpacked = 'unpack it, and ' * source.endswith(sources.ARCHIVES)
     raise UserError(
-      f'{source} was trained with {attention}, which importing would drop: pass '
-      f"it by --checkpoint_path, with --attention_module='{attention}'."
+      f'{source} was trained with attention, which importing would drop: '
+      f"{unpacked}pass it by --checkpoint_path, with --attention_module='{module}'."
     )
   return {k: v for k, v in values.items() if k not in initial}, initial

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import files
@@ -154,7 +154,9 @@ def fine_tuning(
   for variable in excluded:
     contents.weights.pop(variable.op.name, None)
   graph_shapes = matching.variable_shapes(included)
+  auxiliary = _take_auxiliary(contents.weights, graph_shapes)
   heads = _take_heads(checkpoint, contents, graph_shapes, num_classes)
+  heads += auxiliary
   initialized = _variables_to_initialize(
     checkpoint,
     contents.weights,
@@ -162,19 +164,16 @@ def fine_tuning(
     options.ignore_missing_vars,
     heads,
   )
+  if auxiliary:
+    console.say(
+      f'The images of {checkpoint} had another size, so a part of the auxiliary '
+      f'classifier is initialized: {matching.abbreviate(auxiliary, 4)}.'
+    )
   console.say(
     f'Fine-tuning {len(included) - len(initialized)} variables of {checkpoint}.'
   )
   if initialized:
-    path = pathlib.Path(options.train_dir, INITIALIZED_LIST)
-    if is_chief:
-      files.write_text(path, '\n'.join(initialized) + '\n')
-    lacking = [name for name in initialized if name not in heads]
-    if lacking:
-      console.say(
-        f'Not in it, so initialized: {matching.abbreviate(lacking, 4)}.'
-      )
-    console.say(f'{path} lists what is initialized.')
+    _list_initialized(initialized, heads, options.train_dir, is_chief)
   restored = set(graph_shapes) - set(initialized)
   mapping = {}
   for variable in tf.global_variables():
@@ -184,27 +183,53 @@ def fine_tuning(
   return restorer(mapping)
 
 
+def _list_initialized(
+  initialized: Sequence[str],
+  heads: Collection[str],
+  train_dir: str,
+  is_chief: bool,
+) -> None:
+  """Says and lists in train_dir what fine-tuning initializes."""
+  path = pathlib.Path(train_dir, INITIALIZED_LIST)
+  if is_chief:
+    files.write_text(path, '\n'.join(initialized) + '\n')
+  lacking = [name for name in initialized if name not in heads]
+  if lacking:
+    console.say(
+      f'Not in it, so initialized: {matching.abbreviate(lacking, 4)}.'
+    )
+  console.say(f'{path} lists what is initialized.')
+
+
+def _take_auxiliary(
+  weights: dict[str, matching.Shape], graph_shapes: matching.Shapes
+) -> list[str]:
+  """Removes what differs in auxiliary classifiers by the size of the images.
+
+  Returns:
+    The names of the variables that the checkpoint cannot fill. Their shapes
+    differ, apart from classes; in inception_v3 their names do.
+  """
+  difference = matching.compare(weights, graph_shapes)
+  reshaped = [
+    name
+    for name, (theirs, ours) in difference.reshaped.items()
+    if nets_factory.is_auxiliary(name) and theirs[:-1] != ours[:-1]
+  ]
+  for name in reshaped:
+    del weights[name]
+  if not any(map(nets_factory.is_auxiliary, difference.unused)):
+    return reshaped
+  return [*reshaped, *filter(nets_factory.is_auxiliary, difference.lacking)]
+
+
 def _take_heads(
   checkpoint: str,
   contents: _Contents,
   graph_shapes: matching.Shapes,
   num_classes: int | None,
 ) -> list[str]:
-  """Removes heads of other classes or image sizes; returns their variables."""
-  auxiliary = [
-    name
-    for name, (theirs, ours) in matching.compare(
-      contents.weights, graph_shapes
-    ).reshaped.items()
-    if nets_factory.is_auxiliary(name) and theirs[:-1] != ours[:-1]
-  ]
-  if auxiliary:
-    console.say(
-      f'{checkpoint} was trained with images of another size, so the auxiliary '
-      f'classifier is initialized: {matching.abbreviate(auxiliary, 4)}.'
-    )
-  for name in auxiliary:
-    del contents.weights[name]
+  """Removes logits of other classes from the weights; returns their names."""
   heads = matching.other_classes(contents.weights, graph_shapes, num_classes)
   if heads:
     console.say(
@@ -214,7 +239,7 @@ def _take_heads(
     )
   for name in heads:
     del contents.weights[name]
-  return [*auxiliary, *heads]
+  return heads
 
 
 def _variables_to_initialize(
@@ -234,7 +259,7 @@ def _variables_to_initialize(
   allowed = {*graph_shapes} if ignore_missing else {*attention, *heads}
   refused = [name for name in difference.lacking if name not in allowed]
   unused = {name: weights[name] for name in difference.unused}
-  lost = unused if attention_factory.recognize(unused) else {}
+  lost = unused if attention_factory.has_attention(unused) else {}
   if refused or lost or difference.reshaped:
     strict = matching.Difference(refused, list(lost), difference.reshaped)
     raise UserError(

@@ -92,9 +92,9 @@ def _check_empty(output: pathlib.Path) -> None:
 
 def _check_no_run(weights: str) -> None:
   """Raises UserError for a checkpoint of a run folder, which has a job.json."""
-  path = pathlib.Path(weights.removesuffix('.index'))
-  is_checkpoint = path.with_name(f'{path.name}.index').is_file()
-  if is_checkpoint and path.with_name('job.json').is_file():
+  checkpoint = convert.CHECKPOINT_FILE.sub('', weights)
+  recorded = os.path.join(os.path.dirname(checkpoint), 'job.json')
+  if os.path.isfile(f'{checkpoint}.index') and os.path.isfile(recorded):
     raise UserError(
       f'{weights} is of a run that this project wrote, and need not be imported: '
       'pass it by --checkpoint_path.'
@@ -196,7 +196,11 @@ def _cache_name(source: str) -> str:
   if not os.path.isfile(source):
     return re.sub(r'[^\w.-]+', '_', source)
   digest = hashlib.sha256()
-  with open(source, 'rb') as file:
-    while block := file.read(1 << 20):
-      digest.update(block)
-  return f'{pathlib.Path(source).name}-{digest.hexdigest()[:12]}'
+  # What is beside timm's weights says how to import them.
+  weights = pathlib.Path(source)
+  beside = weights.with_name('config.json')
+  for path in [weights, beside] if beside.is_file() else [weights]:
+    with path.open('rb') as file:
+      while block := file.read(1 << 20):
+        digest.update(block)
+  return f'{weights.name}-{digest.hexdigest()[:12]}'

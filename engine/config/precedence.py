@@ -64,7 +64,8 @@ _MAY_DIFFER_BETWEEN_PROCESSES = (
   'num_preprocessing_threads',
   'cache',
 )
-# Files that each machine may have in another folder.
+# Files that each machine may have in another place; their names, and those of the
+# folders that they are in, must agree.
 _FILES = 'checkpoint_path', 'teacher_checkpoint', 'class_weights'
 
 
@@ -198,7 +199,7 @@ def refuse_options_unlike_chief(job: TrainJob) -> None:
       continue
     theirs, ours = options.get(name, requested), requested
     if name in _FILES and theirs and ours:
-      theirs, ours = os.path.basename(theirs), os.path.basename(ours)
+      theirs, ours = (pathlib.Path(p).parts[-2:] for p in (theirs, ours))
     if theirs != ours:
       raise UserError(
         f'--{name}={requested}, but worker 0 has {options[name]}: start all '

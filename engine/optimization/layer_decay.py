@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nets import nets_factory
 from nets.attention.attend import BLOCK_ENDS
 from tf_compat import tf
 
-# Scopes of the Inceptions' auxiliary heads.
-_HEADS = ('AuxLogits',)
 # The attributes in which tf.train's optimizers hold the learning rate.
 _RATES = ('_lr_t', '_learning_rate_tensor')
 
 
-def depths(heads: Collection[str] = ()) -> dict[str, int]:
+def depths() -> dict[str, int]:
   """Returns the depth of each trainable variable of the network in the graph.
 
   Blocks are counted from 0 in the order in which the network is built; each ends
   at its attention point, whether there is attention or not. What stands before
   the first block belongs to it. What stands after the last one of B blocks, such
-  as the logits, has depth B, and so have other heads.
-
-  Args:
-    heads: scopes of other heads, such as NetworkSpec.training_only.
+  as the logits, has depth B, and so have auxiliary classifiers.
 
   Returns:
     Name of a variable -> depth.
@@ -37,23 +33,22 @@ def depths(heads: Collection[str] = ()) -> dict[str, int]:
   names = [variable.op.name for variable in tf.trainable_variables()]
   return {
     name: len(ends)
-    if any(f'/{head}/' in f'/{name}/' for head in (*_HEADS, *heads))
+    if nets_factory.is_auxiliary(name)
     else sum(end <= index for end in ends)
     for index, name in enumerate(names)
   }
 
 
-def factors(decay: float, heads: Collection[str] = ()) -> dict[str, float]:
+def factors(decay: float) -> dict[str, float]:
   """decay^(B - depth): 1 for the logits, decay for the last block, and so on.
 
   Args:
     decay: the factor from one block to the one before.
-    heads: as of depths().
 
   Returns:
     Name of a variable -> factor of its learning rate.
   """
-  found = depths(heads)
+  found = depths()
   deepest = max(found.values(), default=0)
   return {name: decay ** (deepest - depth) for name, depth in found.items()}
 

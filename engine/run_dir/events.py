@@ -57,15 +57,17 @@ def histograms(values: Mapping[str, np.ndarray]) -> tf.Summary:
 
 
 def _histogram(array: np.ndarray) -> tf.HistogramProto:
-  # Float64: the span of float32 values may exceed float32.
-  numbers = np.nan_to_num(np.float64(array), nan=0, posinf=0, neginf=0)
+  # Float64, since the span of float32 values may exceed float32; a single copy,
+  # since it may have gigabytes.
+  numbers: np.ndarray = array.astype(np.float64).ravel()
+  np.nan_to_num(numbers, copy=False, nan=0, posinf=0, neginf=0)
   counts, edges = np.histogram(numbers, _BUCKETS)
   return tf.HistogramProto(
     min=numbers.min(),
     max=numbers.max(),
     num=numbers.size,
     sum=numbers.sum(),
-    sum_squares=np.square(numbers).sum(),
+    sum_squares=numbers @ numbers,
     bucket_limit=edges[1:],
     bucket=counts,
   )

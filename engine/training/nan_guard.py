@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from engine.config.jobs import TrainJob
 from engine.training.step import TrainStep
 from errors import UserError
 from tf_compat import tf
+
+# The most values that are read at once.
+_MOST_VALUES = 1 << 27
 
 
 class NonFiniteError(UserError):
@@ -33,10 +36,29 @@ def non_finite_variable(
 ) -> str | None:
   """Returns the name of the first variable that is not finite, or None."""
   # In NumPy: operations for each variable make large networks start slowly.
-  for variable, value in zip(variables, session.run(variables), strict=True):
-    if not np.isfinite(value).all():
-      return variable.op.name
+  for group in _groups(variables):
+    for variable, value in zip(group, session.run(group), strict=True):
+      if not np.isfinite(value).all():
+        return variable.op.name
   return None
+
+
+def _groups(variables: Sequence[tf.Variable]) -> Iterator[list[tf.Variable]]:
+  """Yields variables of up to _MOST_VALUES together.
+
+  A server of another machine cannot send more than 2 GB at once.
+  """
+  group: list[tf.Variable] = []
+  count = 0
+  for variable in variables:
+    size = variable.shape.num_elements()
+    if group and count + size > _MOST_VALUES:
+      yield group
+      group, count = [], 0
+    group.append(variable)
+    count += size
+  if group:
+    yield group
 
 
 class NanGuardHook(tf.train.SessionRunHook):

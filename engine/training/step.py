@@ -17,7 +17,6 @@ from engine.optimization import layer_decay, losses, schedules
 from engine.optimization.optimizers import OPTIMIZERS
 from engine.training import distillation, frozen_batch_norm, summaries
 from engine.training.accumulation import Accumulator, BatchCounter
-from nets import nets_factory
 from tf_compat import slim, tf
 
 # Weight of the auxiliary classifier's loss, as in TF-Slim (arXiv:1409.4842).
@@ -228,10 +227,7 @@ def _apply_gradients(
   """
   optimizer = OPTIMIZERS[job.optimizer].make(job, rate)
   if job.layer_decay < 1:
-    heads = nets_factory.NETWORKS[job.model_name].training_only
-    layer_decay.scale_rates(
-      optimizer, layer_decay.factors(job.layer_decay, heads)
-    )
+    layer_decay.scale_rates(optimizer, layer_decay.factors(job.layer_decay))
   if job.mixed_precision == 'float16':
     # Small gradients vanish in float16: scale the loss as far as it goes.
     optimizer = tf.train.experimental.MixedPrecisionLossScaleOptimizer(

@@ -165,6 +165,13 @@ def get_attention(
   return Attention(kind, kind.check(options), placement or kind.place)
 
 
+def has_attention(shapes: Mapping[str, Sequence[int]]) -> bool:
+  """Whether variables include those of an attention module; see `recognize`."""
+  return any(
+    kind.options_of(shapes) is not None for kind in ATTENTION_MODULES.values()
+  )
+
+
 def recognize(shapes: Mapping[str, Sequence[int]]) -> str | None:
   """Returns the --attention_module that a checkpoint was trained with.
 

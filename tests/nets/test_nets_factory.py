@@ -5,7 +5,7 @@ from network_lists import STRUCTURES
 
 from errors import UserError
 from nets.attention.attend import VARIABLES
-from nets.nets_factory import NETWORKS, get_network_fn
+from nets.nets_factory import NETWORKS, get_network_fn, is_auxiliary
 from preprocessing.preprocessing_factory import PREPROCESSINGS
 from tf_compat import few_runs, tf
 
@@ -136,3 +136,11 @@ def test_batch_norm_of_attention_follows_the_network(graph, decay):
     session.run(updates)
     # Equal images have no variance, and the average starts at one.
     assert session.run(variance) == pytest.approx([decay] * 32)
+
+
+def test_scopes_of_training_alone_are_auxiliary_classifiers():
+  scopes = [s for network in NETWORKS.values() for s in network.training_only]
+  assert scopes
+  assert all(is_auxiliary(f'{scope}/weights') for scope in scopes)
+  assert is_auxiliary('InceptionV3/AuxLogits/Conv2d_2b_1x1/weights')
+  assert not is_auxiliary('InceptionV3/Logits/Conv2d_1c_1x1/weights')

@@ -273,11 +273,17 @@ def test_a_checkpoint_of_another_network_is_refused(
 
 def test_a_checkpoint_with_attention_is_not_imported_without(tmp_path):
   values = lenet_values('cbam_block(ratio=4)')
-  checkpoint = store.write(values, tmp_path, step=0)
-  with pytest.raises(
-    UserError, match=r"drop: .*--attention_module='cbam_block\(ratio=4\)'"
-  ):
+  folder = tmp_path / 'run'
+  folder.mkdir()
+  checkpoint = store.write(values, folder, step=0)
+  remedy = r"pass it by --checkpoint_path, with .*='cbam_block\(ratio=4\)'"
+  with pytest.raises(UserError, match=f'drop: {remedy}'):
     convert.convert(checkpoint, 'lenet')
+  archive = tmp_path / 'run.tar'
+  with tarfile.open(archive, 'w') as file:
+    file.add(folder, 'run')
+  with pytest.raises(UserError, match=f'drop: unpack it, and {remedy}'):
+    convert.convert(str(archive), 'lenet')
 
 
 @pytest.mark.parametrize('stored', [None, (3, 3)])

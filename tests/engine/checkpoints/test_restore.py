@@ -146,19 +146,27 @@ def test_heads_are_only_what_differs_in_classes():
   assert matching.other_classes(checkpoint, deeper, 5) == []
 
 
-def test_an_auxiliary_classifier_of_images_of_another_size_is_a_head(capsys):
+def test_an_auxiliary_classifier_of_images_of_another_size_starts_anew():
   """Its kernels depend on the size of the map that they average."""
-  kernel, logits = 'Net/AuxLogits/conv/weights', 'Net/AuxLogits/logits/weights'
-  contents = restoring._Contents(
-    {}, {'Net/conv': [3, 3], kernel: [5, 5, 8, 16], logits: [1, 1, 16, 10]}
+  conv, kernel = 'Net/conv', 'Net/AuxLogits/conv/weights'
+  weights = {conv: [3, 3], kernel: [5, 5, 8, 16]}
+  network = {conv: [3, 3], kernel: [2, 2, 8, 16]}
+  assert restoring._take_auxiliary(weights, network) == [kernel]
+  assert weights == {conv: [3, 3]}
+
+
+def test_inception_v3_names_an_auxiliary_kernel_by_its_size():
+  theirs, ours, logits = (
+    f'InceptionV3/AuxLogits/Conv2d_2{end}/weights'
+    for end in ('a_5x5', 'a_3x3', 'b_1x1')
   )
-  network = {'Net/conv': [3, 3], kernel: [2, 2, 8, 16], logits: [1, 1, 16, 5]}
-  heads = restoring._take_heads('model.ckpt', contents, network, 5)
-  assert heads == [kernel, logits]
-  assert contents.weights == {'Net/conv': [3, 3]}
-  said = capsys.readouterr().err
-  assert 'images of another size, so the auxiliary classifier is' in said
-  assert '10 classes, the data 5' in said
+  weights = {theirs: [5, 5, 128, 768], logits: [1, 1, 768, 10]}
+  network = {ours: [3, 3, 128, 768], logits: [1, 1, 768, 5]}
+  assert restoring._take_auxiliary(weights, network) == [ours]
+  # Logits of other classes are left to _take_heads.
+  assert logits in weights
+  # A checkpoint without an auxiliary classifier is of another network.
+  assert restoring._take_auxiliary({}, network) == []
 
 
 @pytest.mark.slow

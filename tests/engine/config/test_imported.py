@@ -51,7 +51,7 @@ def test_an_output_folder_in_use_is_refused_before_the_conversion(tmp_path):
 def test_a_checkpoint_of_a_run_is_refused(tmp_path):
   job_file.write(jobs.TrainJob(), {'num_classes': 1000}, tmp_path)
   (tmp_path / 'model.ckpt-7.index').touch()
-  for ending in ('', '.index'):
+  for ending in ('', '.index', '.meta', '.data-00000-of-00001'):
     job = ImportJob(
       weights=f'{tmp_path}/model.ckpt-7{ending}',
       output_dir=str(tmp_path / 'out'),
@@ -60,6 +60,11 @@ def test_a_checkpoint_of_a_run_is_refused(tmp_path):
       UserError, match='need not be imported: pass it by --ch'
     ):
       imported.import_weights(job)
+
+
+@pytest.mark.parametrize('folder', ['.', '/', ''])
+def test_a_folder_is_not_a_checkpoint_of_a_run(folder):
+  imported._check_no_run(folder)
 
 
 def test_a_network_s_name_stands_for_its_preprocessing():
@@ -137,6 +142,8 @@ def test_a_source_is_imported_once_into_the_cache(tmp_path, monkeypatch):
     (str(archive), 'vgg_16')
   ]
   assert imported.checkpoint_path('run') == 'run'
+  (tmp_path / 'other' / 'config.json').write_text('{}')
+  assert imported._cache_name(str(copy)) != imported._cache_name(str(archive))
 
 
 @pytest.mark.parametrize(

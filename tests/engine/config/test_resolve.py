@@ -400,13 +400,13 @@ def test_a_worker_may_have_its_own_place_and_machine(tmp_path):
   chief = TrainJob(
     train_dir=str(tmp_path),
     worker_hosts='a:1,b:1',
-    checkpoint_path='/a/model.ckpt-7',
+    checkpoint_path='/a/run/model.ckpt-7',
   )
   precedence.refuse_options_unlike_chief(chief)
   job_file.write(chief, {'num_classes': 10})
   own = {
     'task': 1, 'dataset_dir': '/data', 'num_readers': 2, 'cache': True,
-    'checkpoint_path': '/b/model.ckpt-7',
+    'checkpoint_path': '/b/run/model.ckpt-7',
   }  # fmt: skip
   precedence.refuse_options_unlike_chief(dataclasses.replace(chief, **own))
 
@@ -418,12 +418,13 @@ def test_a_worker_may_have_its_own_place_and_machine(tmp_path):
     ({'sync_replicas': True}, '--sync_replicas=True, but worker 0 has False'),
     ({'attention_module': 'se_block'}, 'se_block, but worker 0 has None'),
     ({'checkpoint_path': 'model.ckpt-7'}, 'ckpt-7, but worker 0 has None'),
+    ({'teacher_checkpoint': 'runs/b/best'}, 'b/best, but worker 0 has runs/a'),
   ],
 )
 def test_a_worker_that_would_make_other_steps_is_refused(
   tmp_path, other, message
 ):
-  chief = TrainJob(train_dir=str(tmp_path))
+  chief = TrainJob(train_dir=str(tmp_path), teacher_checkpoint='runs/a/best')
   job_file.write(chief, {'num_classes': 10})
   with pytest.raises(UserError, match=message):
     precedence.refuse_options_unlike_chief(dataclasses.replace(chief, **other))

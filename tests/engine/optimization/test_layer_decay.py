@@ -12,14 +12,14 @@ from nets import nets_factory
 from tf_compat import few_runs, tf
 
 
-def depths(name, size, attention=None, heads=()):
+def depths(name, size, attention=None):
   """Name of a variable, below the network's scope -> depth."""
   fn = nets_factory.get_network_fn(
     name, 10, is_training=True, attention_module=attention
   )
   channels = nets_factory.NETWORKS[name].channels or 3
   fn(tf.zeros([2, size, size, channels]))
-  found = layer_decay.depths(heads)
+  found = layer_decay.depths()
   assert [*found] == [v.op.name for v in tf.trainable_variables()]
   return {name.partition('/')[2]: depth for name, depth in found.items()}
 
