@@ -528,7 +528,10 @@ def _newest(train_dir: str) -> str | None:
 
 
 def _check_step(checkpoint: str) -> None:
-  """Raises UserError unless a checkpoint is of the step that its name says."""
+  """Raises UserError unless a checkpoint is of the step that its name says.
+
+  It may be of a later one: workers that do not wait make steps while it is saved.
+  """
   step = store.recorded_step(checkpoint)
   if step is None or store.step_of(checkpoint) < 0:
     raise UserError(
@@ -536,7 +539,7 @@ def _check_step(checkpoint: str) -> None:
       f'{store.PREFIX}-N after its global_step. To start from its weights, move '
       'it out of --train_dir, and set --checkpoint_path to it.'
     )
-  if step != store.step_of(checkpoint):
+  if step < store.step_of(checkpoint):
     raise UserError(
       f'{checkpoint} was saved at step {step}, contrary to its name: rename its '
       f'files to {store.PREFIX}-{step}.*.'

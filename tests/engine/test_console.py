@@ -1,5 +1,8 @@
+import io
 import logging
+import sys
 
+import pytest
 from absl import logging as absl_logging
 
 from engine import console
@@ -10,6 +13,20 @@ def test_lines_go_to_stderr_as_they_are(capsys):
   captured = capsys.readouterr()
   assert captured.err.splitlines() == ['eval/Accuracy[0.50000]']
   assert captured.out == ''
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'latin-1', 'ascii'])
+def test_paths_that_stdout_cannot_encode_are_escaped(monkeypatch, encoding):
+  written = io.BytesIO()
+  monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(written, encoding))
+  console.report('caf\xe9/\udcff: \u2192')
+  sys.stdout.flush()
+  expected = {
+    'utf-8': 'caf\xe9/\\udcff: \u2192\n',
+    'latin-1': 'caf\xe9/\\udcff: \\u2192\n',
+    'ascii': 'caf\\xe9/\\udcff: \\u2192\n',
+  }
+  assert written.getvalue() == expected[encoding].encode(encoding)
 
 
 def test_a_line_is_said_once(capsys):

@@ -1,5 +1,6 @@
 """Which value wins: a flag, the checkpoint's job, or the default."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -507,3 +508,14 @@ def test_a_file_of_weights_is_found_from_other_folders(
   setup = resolve.training(job, frozenset())
   assert setup.job.class_weights == str(path)
   assert setup.class_weights == tuple(range(1, 11))
+
+
+@pytest.mark.parametrize('step', [7, 9, 6])
+def test_a_checkpoint_may_be_later_than_its_name(monkeypatch, step):
+  """Workers that do not wait make steps while the chief saves."""
+  monkeypatch.setattr(resolve.store, 'recorded_step', lambda _: step)
+  expected = contextlib.nullcontext()
+  if step < 7:
+    expected = pytest.raises(UserError, match='saved at step 6, contrary to')
+  with expected:
+    resolve._check_step('train/model.ckpt-7')

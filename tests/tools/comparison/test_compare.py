@@ -136,7 +136,7 @@ def test_variants_get_the_time_of_the_first_in_steps_of_their_own(
     .steps
   )
   calls = [f for p, f in logged() if p == 'train_image_classifier.py']
-  assert [f.get('num_epochs') for f in calls] == ['50'] * 4 + [None] * 2
+  assert [f.get('num_epochs') for f in calls] == ['50.0'] * 4 + [None] * 2
   assert [f.get('max_number_of_steps') for f in calls] == [None] * 4 + [
     str(round(0.8 * steps))
   ] * 2
