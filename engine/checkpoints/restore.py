@@ -133,8 +133,9 @@ def fine_tuning(
 
   Attention that the checkpoint lacks is initialized and listed: to add it to
   a plain network is what fine-tuning is for. So are logits of other classes, and
-  an auxiliary classifier of images of another size, if nothing else differs. Anything else that is missing is refused unless
-  --ignore_missing_vars. Moving averages start from the weights.
+  an auxiliary classifier of images of another size, if nothing else differs.
+  Anything else that is missing is refused unless --ignore_missing_vars. Moving
+  averages start from the weights.
 
   Args:
     options: the training job.

@@ -54,12 +54,12 @@ def test_a_comparison_goes_on_where_its_data_have_moved(
   ('path', 'absolute'),
   [
     ('keras:MobileNetV2', 'keras:MobileNetV2'),
-    ('my/run', '/work/my/run'),
+    ('my/run', '/home/ann/my/run'),
     ('/runs/model.ckpt-3', '/runs/model.ckpt-3'),
   ],
 )
 def test_names_of_weights_are_no_paths(path, absolute, monkeypatch):
-  monkeypatch.setattr('os.getcwd', lambda: '/work')
+  monkeypatch.setattr('os.getcwd', lambda: '/home/ann')
   assert plan._absolute(path) == absolute
 
 
