@@ -135,22 +135,29 @@ class Deployment:
     """
     del is_new
     # No other process initializes this one's variables, so the session does
-    # not look for uninitialized ones.
-    missing = tf.constant([], tf.string)
+    # not look for uninitialized ones. Of a large graph, each further operation to
+    # run takes a second to prepare, so that there is one for all of these.
+    nothing = tf.constant([], tf.string)
     return tf.train.Scaffold(
+      init_op=tf.group(tf.global_variables_initializer(), local_init),
       init_fn=lambda _, session: restore(session),
-      ready_op=missing,
-      ready_for_local_init_op=missing,
-      local_init_op=local_init,
+      ready_op=nothing,
+      ready_for_local_init_op=nothing,
+      local_init_op=nothing,
       saver=saver,
     )
 
   def session(
     self, scaffold: tf.train.Scaffold, hooks: list[tf.train.SessionRunHook]
-  ) -> tf.train.MonitoredSession:
-    """Opens a session that runs hooks, and recovers if its server is lost."""
-    creator = tf.train.ChiefSessionCreator(scaffold, self.target, self.config)
-    return tf.train.MonitoredSession(creator, hooks)
+  ) -> tf.train.MonitoredSession | tf.train.SingularMonitoredSession:
+    """Opens a session that runs hooks, and does not recover from errors.
+
+    If it did, it would wait for a lost process while the remaining processes
+    wait for this one.
+    """
+    return tf.train.SingularMonitoredSession(
+      hooks, scaffold, self.target, self.config
+    )
 
   def end(self, exit_code: int) -> None:
     """Tells the processes that only serve this run that it has ended.

@@ -70,18 +70,6 @@ class MultiWorker(Deployment):
   def begin_step(self) -> None:
     self.stop_votes = tf.placeholder(tf.float32, [NUM_STOP_VOTES])
 
-  def session(
-    self, scaffold: tf.train.Scaffold, hooks: list[tf.train.SessionRunHook]
-  ) -> tf.train.SingularMonitoredSession:
-    """Opens a session that does not recover from errors.
-
-    If it did, it would wait for a lost process while the remaining processes
-    wait for this one.
-    """
-    return tf.train.SingularMonitoredSession(
-      hooks, scaffold, self.target, self.config
-    )
-
 
 def make_strategy(
   cluster: Cluster, num_clones: int, on_cpu: bool

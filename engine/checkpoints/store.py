@@ -325,13 +325,17 @@ def saver(
 ) -> tf.train.Saver:
   """Returns a saver of all variables, which deletes the oldest checkpoints.
 
+  It cannot restore: restore.restorer() can.
+
   Args:
     train_dir: the folder that it saves in.
     keep: number of checkpoints that stay; 0 for all.
     resumed_from: the step of the checkpoint that a run is resumed from, which
       counts, as do those before it; None for a new run.
   """
-  made = tf.train.Saver(max_to_keep=keep, save_relative_paths=True)
+  made = tf.train.Saver(
+    max_to_keep=keep, save_relative_paths=True, builder=_saving_builder()
+  )
   if resumed_from is not None and keep:
     made.recover_last_checkpoints(
       [
@@ -343,6 +347,23 @@ def saver(
       ]
     )
   return made
+
+
+def _saving_builder() -> Any:
+  """Returns the builder of a saver without the operations that restore.
+
+  Training restores once, with a saver of its own, and a new run never does. They
+  would be an eighth of the graph's operations.
+  """
+  # Not a part of TensorFlow's public interface.
+  from tensorflow.python.training.saver import BulkSaverBuilder
+
+  class SavingBuilder(BulkSaverBuilder):
+    def _AddRestoreOps(self, *args: Any, **kwargs: Any) -> tf.Operation:  # noqa: N802
+      del args, kwargs
+      return tf.Assert(False, ['This saver cannot restore.'])
+
+  return SavingBuilder()
 
 
 def delete(checkpoint: str) -> None:

@@ -37,8 +37,8 @@ from engine.training.step import TrainStep
 from engine.training.stopping import StoppingHook
 from tf_compat import tf
 
-# restore(session, saver): fills the variables before the first step.
-Restore: TypeAlias = 'Callable[[tf.Session, tf.train.Saver], None]'
+# restore(session): fills the variables before the first step.
+Restore: TypeAlias = 'Callable[[tf.Session], None]'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,12 +148,8 @@ def _run(
     signals,
     deployment.peer_lost_errors,
   )
-  saver = saving_hook.saver
   scaffold = deployment.scaffold(
-    lambda session: restore(session, saver),
-    not setup.is_resumed,
-    step.local_init,
-    saver,
+    restore, not setup.is_resumed, step.local_init, saving_hook.saver
   )
   with contextlib.ExitStack() as stack:
     # The guard comes first: nothing is logged or saved of a diverged model.
@@ -298,11 +294,7 @@ def _check_finished_network(setup: Setup) -> None:
 
 
 def _restore_function(setup: Setup, step: TrainStep) -> Restore:
-  """Returns the function that restores variables before the first step.
-
-  A session that recovers calls it again; it then restores the newest checkpoint
-  of the run.
-  """
+  """Returns the function that restores variables before the first step."""
   job, source = setup.job, setup.checkpoint
   restore_source: restoring.Restore | None = None
   if source is None:
@@ -313,15 +305,11 @@ def _restore_function(setup: Setup, step: TrainStep) -> Restore:
     restore_source = restoring.fine_tuning(
       job, source, setup.is_chief, setup.num_classes
     )
-  resumed = source if setup.is_resumed else None
 
-  def restore(session: tf.Session, saver: tf.train.Saver) -> None:
+  def restore(session: tf.Session) -> None:
     if step.restore_teacher:
       step.restore_teacher(session)
-    newest = store.newest_readable(job.train_dir, verbose=False)
-    if newest not in (None, resumed):
-      store.restore(saver, session, newest)
-    elif restore_source and source:
+    if restore_source and source:
       restore_source(session, source)
 
   return restore

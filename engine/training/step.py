@@ -241,7 +241,11 @@ def _apply_gradients(
   gradients = [
     (value if value is None else accumulator.mean(value), variable)
     for value, variable in optimizer.compute_gradients(
-      loss, trainable_variables(job)
+      # Gates would order operations that TensorFlow orders by their inputs, and be
+      # a tenth of the graph's operations.
+      loss,
+      trainable_variables(job),
+      tf.train.Optimizer.GATE_NONE,
     )
   ]
   train_op = deployment.update_clone(

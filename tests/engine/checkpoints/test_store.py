@@ -85,6 +85,19 @@ def test_a_resumed_run_deletes_no_copies_of_checkpoints(tmp_path):
   assert left == {'keep-1', 'model.ckpt-2', 'model.ckpt-3', 'vgg_16.ckpt'}
 
 
+def test_the_saver_of_training_adds_no_operation_per_variable(graph, tmp_path):
+  variables = [tf.get_variable(f'w{n}', initializer=float(n)) for n in range(9)]
+  before = len(graph.get_operations())
+  saver = store.saver(str(tmp_path), keep=1)
+  assert len(graph.get_operations()) - before < len(variables) + 3
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    path = saver.save(session, str(tmp_path / 'model.ckpt'), 0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match='cannot restore'):
+      saver.restore(session, path)
+  assert tf.train.load_variable(path, 'w8') == 8
+
+
 def test_one_name_can_fill_two_variables(graph, tmp_path):
   path = save(tmp_path / 'x', w=np.float32(3))
   one, two = (tf.get_variable(name, []) for name in ('one', 'two'))
