@@ -195,7 +195,10 @@ def train_op(logits, labels):
   loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
   updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   with tf.control_dependencies(updates):
-    step = tf.train.MomentumOptimizer(0.01, 0.9).minimize(loss)
+    # As in training.
+    step = tf.train.MomentumOptimizer(0.01, 0.9).minimize(
+      loss, gate_gradients=tf.train.Optimizer.GATE_NONE
+    )
   return step, loss
 
 

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from deployment import clones
+from deployment import clones, grpc_server
 from deployment.cluster import Cluster
 from tf_compat import tf
 
@@ -51,12 +51,12 @@ class Deployment:
   cluster: Cluster | None = None
   stop_votes: tf.Tensor | None = None
   stop_state: tf.Variable | None = None
-  peer_lost_errors: tuple[type[Exception], ...] = ()
 
   def __init__(
     self, strategy: tf.distribute.Strategy, target: str, config: tf.ConfigProto
   ) -> None:
     self.strategy, self.target, self.config = strategy, target, config
+    self.peer_lost_errors = grpc_server.peer_lost_errors() if target else ()
 
   @property
   def gradients_per_step(self) -> int:
@@ -130,13 +130,14 @@ class Deployment:
     Args:
       restore: restores a checkpoint on top of the initial values.
       is_new: whether the run starts at step 0 rather than being resumed.
-      local_init: starts the input of this process.
+      local_init: starts the input of this process. It may run before the
+        variables are initialized.
       saver: the saver of all variables.
     """
     del is_new
     # No other process initializes this one's variables, so the session does
-    # not look for uninitialized ones. Of a large graph, each further operation to
-    # run takes a second to prepare, so that there is one for all of these.
+    # not look for uninitialized ones. TensorFlow takes a second to prepare each
+    # operation that runs in a large graph, so one replaces all of these.
     nothing = tf.constant([], tf.string)
     return tf.train.Scaffold(
       init_op=tf.group(tf.global_variables_initializer(), local_init),
@@ -152,8 +153,8 @@ class Deployment:
   ) -> tf.train.MonitoredSession | tf.train.SingularMonitoredSession:
     """Opens a session that runs hooks, and does not recover from errors.
 
-    If it did, it would wait for a lost process while the remaining processes
-    wait for this one.
+    If it did, the input would start from its beginning, and a worker would wait
+    for a lost process while the remaining ones wait for it.
     """
     return tf.train.SingularMonitoredSession(
       hooks, scaffold, self.target, self.config

@@ -65,7 +65,6 @@ class MultiWorker(Deployment):
     grpc_server.wait_for(cluster.others, options.worker_timeout_secs, say)
     super().__init__(strategy, self.server.target, config)
     self.cluster = cluster
-    self.peer_lost_errors = grpc_server.peer_lost_errors()
 
   def begin_step(self) -> None:
     self.stop_votes = tf.placeholder(tf.float32, [NUM_STOP_VOTES])

@@ -110,7 +110,9 @@ def skipped_count(setup: Setup) -> tf.Tensor | None:
 
 
 def initializer(iterator: tf.data.Iterator) -> tf.Operation:
-  """Starts the input, after the count of bad records that it adds to."""
-  local = tf.group(tf.local_variables_initializer(), tf.tables_initializer())
-  with tf.control_dependencies([local]):
-    return tf.group(iterator.initializer)
+  """Starts the input; with --skip_bad_records, the first batch starts it."""
+  return tf.group(
+    tf.local_variables_initializer(),
+    tf.tables_initializer(),
+    iterator.initializer,
+  )

@@ -31,7 +31,14 @@ def watch_peers(
   """
   cluster = deployment.cluster
   if cluster is None:
-    yield []
+    try:
+      yield []
+    except deployment.peer_lost_errors as error:
+      raise _lost_error(
+        f'The server at --master={job.master} was lost ({_reason(error)}).',
+        'command, run again when a server answers there,',
+        job,
+      ) from error
     return
   deadline = StepTimeoutHook(job, bool(cluster.servers))
   try:
@@ -59,14 +66,23 @@ def watch_peers(
 
 def peer_lost_error(why: str, job: TrainJob) -> UserError:
   """Returns the error for a process that no longer answers."""
+  return _lost_error(
+    f'Another process of the cluster was lost ({why}), or failed with a message '
+    'of its own.',
+    'commands, run again for all processes,',
+    job,
+  )
+
+
+def _lost_error(what: str, remedy: str, job: TrainJob) -> UserError:
+  """Returns an error that tells what was lost, and what a remedy resumes."""
   saved = store.newest_readable(job.train_dir, verbose=False)
   outcome = (
-    f'resume from {saved}' if saved else 'start again, as none was saved'
+    f'will resume from {saved}'
+    if saved
+    else 'will start from the beginning, as nothing was saved'
   )
-  return UserError(
-    f'Another process of the cluster was lost ({why}), or failed with a message '
-    f'of its own. The same commands, run again for all processes, {outcome}.'
-  )
+  return UserError(f'{what} The same {remedy} {outcome}.')
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -241,8 +241,8 @@ def _apply_gradients(
   gradients = [
     (value if value is None else accumulator.mean(value), variable)
     for value, variable in optimizer.compute_gradients(
-      # Gates would order operations that TensorFlow orders by their inputs, and be
-      # a tenth of the graph's operations.
+      # Gates, a tenth of the graph's operations, would keep weights from changing
+      # while they are read. Resource variables need none for that.
       loss,
       trainable_variables(job),
       tf.train.Optimizer.GATE_NONE,

@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -234,6 +235,17 @@ def test_a_seed_determines_order_and_distortions(
     not np.array_equal(one['label'], two['label'])
     for one, two in zip(first, other, strict=True)
   )
+
+
+def test_the_count_of_bad_records_may_be_initialized_last(tmp_path):
+  dataset = read(write(tmp_path, range(8)), skip_bad_records=True)
+  iterator = tf.data.make_initializable_iterator(dataset)
+  batch = iterator.get_next()
+  with tf.Session() as session:
+    session.run(iterator.initializer)
+    time.sleep(0.2)  # A reader that has started would have failed by then.
+    session.run(tf.local_variables_initializer())
+    assert session.run(batch['label']).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize('is_training', [False, True])
