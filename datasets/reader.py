@@ -50,6 +50,9 @@ CACHE_PART = 0.5
 
 _COUNTER = 'skipped_bad_records'
 
+# Begins the message of an error.
+NONE_USABLE = 'no record can be used'
+
 _ANY_ORDER = Order()
 
 
@@ -281,7 +284,7 @@ def _count_bad(
   """Counts an attempt if it failed; fails after more than `limit` in a row."""
   good, example = attempt
   bad_in_a_row = tf.where(good, tf.zeros_like(bad_in_a_row), bad_in_a_row + 1)
-  message = f'none of {limit} records in a row can be used'
+  message = f'{NONE_USABLE}: {limit} bad records in a row'
   check = tf.debugging.Assert(bad_in_a_row <= limit, [message])
   update = counter.assign_add(tf.cast(tf.logical_not(good), tf.int64))
   with tf.control_dependencies([check, update]):

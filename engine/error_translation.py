@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from datasets import reader
 from datasets.bad_records import find_bad_record, refusal
 from datasets.dataset import Dataset
 from engine import console
@@ -28,13 +29,21 @@ def translate_data_errors(
     tf.errors.NotFoundError,
     # Raised instead if the error's message quotes a record's bytes.
     UnicodeDecodeError,
-  ):
-    refuse_bad_record(dataset, labels_offset)
+  ) as error:
+    refuse_bad_record(dataset, labels_offset, reader.NONE_USABLE in str(error))
     raise
 
 
-def refuse_bad_record(dataset: Dataset, labels_offset: int) -> None:
-  """Raises UserError for the first bad record, if there is one."""
+def refuse_bad_record(
+  dataset: Dataset, labels_offset: int, is_none_usable: bool = False
+) -> None:
+  """Raises UserError for the first bad record, if there is one.
+
+  Args:
+    dataset: the split.
+    labels_offset: value of --labels_offset.
+    is_none_usable: whether there are only bad records.
+  """
   missing = [file for file in dataset.files if not os.path.exists(file)]
   if missing:
     raise UserError(
@@ -50,6 +59,10 @@ def refuse_bad_record(dataset: Dataset, labels_offset: int) -> None:
     raise UserError(
       f'{bad}. The labels of {dataset.name} start at {label[1]}: omit '
       '--labels_offset, which drops a background class that it does not have.'
+    )
+  if is_none_usable:
+    raise UserError(
+      f'{bad}, and no other record can be used either: convert the data again.'
     )
   raise refusal(bad)
 

@@ -193,7 +193,7 @@ def training(job: TrainJob, explicit: Collection[str]) -> Setup[TrainJob]:
     raise UserError(
       f'--accumulate_steps={job.accumulate_steps} cannot be combined with '
       'parameter servers, which apply each gradient that arrives: omit it, or '
-      'use --sync_replicas with more --replicas_to_aggregate.'
+      'use --sync_replicas with more workers.'
     )
   is_remote = bool(job.master or (cluster and cluster.servers))
   _check_pattern(job.train_dir, 'train_dir', is_remote)

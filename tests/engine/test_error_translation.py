@@ -5,8 +5,11 @@ import os
 
 import pytest
 
+from datasets import reader
+from datasets.dataset import Dataset
 from engine import error_translation
 from errors import UserError
+from tf_compat import tf
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,27 @@ def test_a_defect_keeps_its_trace(error):
   ):
     raise error
   assert raised.value is error
+
+
+@pytest.mark.parametrize(
+  ('text', 'remedy'),
+  [
+    ('Bad record', r'or skip such records with --skip_bad_records\.$'),
+    (reader.NONE_USABLE, r'no other record can be used.*: convert the data'),
+  ],
+)
+def test_bad_records_are_not_to_be_skipped_where_all_are(
+  tmp_path, text, remedy
+):
+  path = str(tmp_path / 'made_test.tfrecord')
+  with tf.io.TFRecordWriter(path) as writer:
+    writer.write(b'')
+  dataset = Dataset(
+    name='made', split='test', files=(path,), num_records=1, num_classes=2,
+    channels=1, class_names=('a', 'b'),
+  )  # fmt: skip
+  with (
+    pytest.raises(UserError, match=rf'{path}: record 0 .*{remedy}'),
+    error_translation.translate_data_errors(dataset, 0),
+  ):
+    raise tf.errors.InvalidArgumentError(None, None, text)
