@@ -127,6 +127,23 @@ def without_autograph(function: Callable) -> Callable:
   return plain
 
 
+def saving_builder() -> typing.Any:
+  """Returns the builder of a tf.train.Saver that cannot restore.
+
+  Training restores once, with a saver of its own, and a new run never does. The
+  operations that restore would be an eighth of a training graph.
+  """
+  # Not a part of TensorFlow's public interface.
+  from tensorflow.python.training.saver import BulkSaverBuilder
+
+  class SavingBuilder(BulkSaverBuilder):
+    def _AddRestoreOps(self, *args, **kwargs):  # noqa: N802
+      del args, kwargs
+      return tf.Assert(False, ['This saver cannot restore.'])
+
+  return SavingBuilder()
+
+
 def versions() -> dict[str, str]:
   """Returns the versions of TensorFlow, tf-keras and TF-Slim."""
   return {

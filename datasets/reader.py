@@ -111,8 +111,7 @@ def read(
     UserError: for too few records, too many to cache, or a truncated one.
   """
   dataset = _usable(dataset, shard, cache, skip_bad_records)
-  is_deterministic = not is_training or order.seed is not None
-  options = _options(is_deterministic, skip_bad_records)
+  options = _options(is_training and order.seed is None, skip_bad_records)
   seed = random.randrange(1 << 31) if order.seed is None else order.seed
   if is_training:
     records = record_order.shuffled(dataset, shard, seed, order, cache)
@@ -181,10 +180,10 @@ def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
   return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def _options(deterministic: bool, skip_bad_records: bool) -> tf.data.Options:
+def _options(is_random: bool, skip_bad_records: bool) -> tf.data.Options:
   """Returns tf.data options, which also turn off a strategy's sharding."""
   options = tf.data.Options()
-  options.deterministic = deterministic
+  options.deterministic = not is_random
   # Reading starts with the iterator's initializer, not at the first step, which
   # TensorFlow takes seconds to prepare. The count of bad records is a variable,
   # which may not be initialized by then.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Collection
@@ -125,6 +126,14 @@ def peer_lost_errors() -> tuple[type[Exception], ...]:
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
   )
+
+
+def reason(error: tf.errors.OpError) -> str:
+  """Extracts the cause from an error, without the location in the graph."""
+  text = re.split(r'(?m)^Node: .*\n', error.message)[-1]
+  lines = [line for line in text.splitlines() if line.strip()]
+  causes = [line for line in lines if not line.startswith('From /job:')]
+  return causes[0] if causes else type(error).__name__
 
 
 def answers(address: str) -> bool:

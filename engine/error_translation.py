@@ -6,14 +6,21 @@ import contextlib
 import errno
 import os
 import re
+import threading
 from collections.abc import Iterator
 
+import files
 from datasets import reader
 from datasets.bad_records import find_bad_record, refusal
 from datasets.dataset import Dataset
+from deployment import grpc_server
 from engine import console
 from errors import UserError
 from tf_compat import tf
+
+# Of the server at --master; so many that fail in a row mean that it is lost.
+SECONDS_BETWEEN_CHECKS = 2.0
+FAILED_CHECKS = 3
 
 
 @contextlib.contextmanager
@@ -76,6 +83,53 @@ def disk_full_reason(error: BaseException) -> str | None:
   lines = (line.strip() for line in str(error).splitlines())
   return next(
     (line for line in lines if any(f in line for f in _DISK_FULL)), None
+  )
+
+
+@contextlib.contextmanager
+def translate_lost_server(master: str) -> Iterator[None]:
+  """Raises UserError, or ends the process, if the server at --master is lost.
+
+  TensorFlow may wait forever for a server that vanished, and nothing interrupts
+  that wait.
+  """
+  if not master:
+    yield
+    return
+  address = grpc_server.address_of(master)
+  ended = threading.Event()
+  threading.Thread(
+    target=_watch, args=[master, address, ended], daemon=True
+  ).start()
+  try:
+    yield
+  except Exception as error:
+    if not isinstance(error, grpc_server.peer_lost_errors()):
+      raise
+    raise _lost_server(master, grpc_server.reason(error)) from error
+  finally:
+    ended.set()
+
+
+def _watch(master: str, address: str, ended: threading.Event) -> None:
+  """Ends the process if a server that answered does so no more."""
+  answered, failures = False, 0
+  while not ended.wait(SECONDS_BETWEEN_CHECKS):
+    if grpc_server.answers(address):
+      answered, failures = True, 0
+    else:
+      failures += 1
+    if answered and failures == FAILED_CHECKS:
+      console.say(f'error: {_lost_server(master, "it does not answer")}')
+      files.delete_temporary_folders()
+      os._exit(2)
+
+
+def _lost_server(master: str, why: str) -> UserError:
+  """Returns the error for a server that was lost."""
+  return UserError(
+    f'The server at --master={master} was lost ({why}): start it again, and run '
+    'the same command.'
   )
 
 

@@ -17,7 +17,7 @@ import files
 from engine import console
 from engine.checkpoints import state_file
 from errors import UserError
-from tf_compat import tf
+from tf_compat import saving_builder, tf
 
 PREFIX = 'model.ckpt'
 # TensorFlow reads paths with these characters as patterns.
@@ -334,7 +334,7 @@ def saver(
       counts, as do those before it; None for a new run.
   """
   made = tf.train.Saver(
-    max_to_keep=keep, save_relative_paths=True, builder=_saving_builder()
+    max_to_keep=keep, save_relative_paths=True, builder=saving_builder()
   )
   if resumed_from is not None and keep:
     made.recover_last_checkpoints(
@@ -347,23 +347,6 @@ def saver(
       ]
     )
   return made
-
-
-def _saving_builder() -> Any:
-  """Returns the builder of a saver without the operations that restore.
-
-  Training restores once, with a saver of its own, and a new run never does. They
-  would be an eighth of the graph's operations.
-  """
-  # Not a part of TensorFlow's public interface.
-  from tensorflow.python.training.saver import BulkSaverBuilder
-
-  class SavingBuilder(BulkSaverBuilder):
-    def _AddRestoreOps(self, *args: Any, **kwargs: Any) -> tf.Operation:  # noqa: N802
-      del args, kwargs
-      return tf.Assert(False, ['This saver cannot restore.'])
-
-  return SavingBuilder()
 
 
 def delete(checkpoint: str) -> None:

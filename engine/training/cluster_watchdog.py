@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -31,25 +30,18 @@ def watch_peers(
   """
   cluster = deployment.cluster
   if cluster is None:
-    try:
-      yield []
-    except deployment.peer_lost_errors as error:
-      raise _lost_error(
-        f'The server at --master={job.master} was lost ({_reason(error)}).',
-        'command, run again when a server answers there,',
-        job,
-      ) from error
+    yield []
     return
   deadline = StepTimeoutHook(job, bool(cluster.servers))
   try:
     yield [deadline]
   except deployment.peer_lost_errors as error:
-    raise peer_lost_error(_reason(error), job) from error
+    raise peer_lost_error(grpc_server.reason(error), job) from error
   except tf.errors.InternalError as error:
     # NCCL raises it for a lost process, and for a fault of this one's GPU.
     if all(map(grpc_server.answers, cluster.others)):
       raise
-    raise peer_lost_error(_reason(error), job) from error
+    raise peer_lost_error(grpc_server.reason(error), job) from error
   except tf.errors.InvalidArgumentError as error:
     if 'Shape mismatch in the collective' not in error.message:
       raise
@@ -66,31 +58,14 @@ def watch_peers(
 
 def peer_lost_error(why: str, job: TrainJob) -> UserError:
   """Returns the error for a process that no longer answers."""
-  return _lost_error(
-    f'Another process of the cluster was lost ({why}), or failed with a message '
-    'of its own.',
-    'commands, run again for all processes,',
-    job,
-  )
-
-
-def _lost_error(what: str, remedy: str, job: TrainJob) -> UserError:
-  """Returns an error that tells what was lost, and what a remedy resumes."""
   saved = store.newest_readable(job.train_dir, verbose=False)
   outcome = (
-    f'will resume from {saved}'
-    if saved
-    else 'will start from the beginning, as nothing was saved'
+    f'resume from {saved}' if saved else 'start again, as none was saved'
   )
-  return UserError(f'{what} The same {remedy} {outcome}.')
-
-
-def _reason(error: tf.errors.OpError) -> str:
-  """Extracts the cause from an error, without the location in the graph."""
-  text = re.split(r'(?m)^Node: .*\n', error.message)[-1]
-  lines = [line for line in text.splitlines() if line.strip()]
-  causes = [line for line in lines if not line.startswith('From /job:')]
-  return causes[0] if causes else type(error).__name__
+  return UserError(
+    f'Another process of the cluster was lost ({why}), or failed with a message '
+    f'of its own. The same commands, run again for all processes, {outcome}.'
+  )
 
 
 class SameOptionsHook(tf.train.SessionRunHook):

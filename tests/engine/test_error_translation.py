@@ -2,6 +2,8 @@
 
 import errno
 import os
+import socket
+import threading
 
 import pytest
 
@@ -70,3 +72,39 @@ def test_bad_records_are_not_to_be_skipped_where_all_are(
     error_translation.translate_data_errors(dataset, 0),
   ):
     raise tf.errors.InvalidArgumentError(None, None, text)
+
+
+@pytest.mark.parametrize('error', [KeyError('x'), None])
+def test_the_loss_of_a_server_is_told_in_a_line(error):
+  master = 'grpc://127.0.0.1:1'
+  lost = tf.errors.UnavailableError(None, None, 'Connection refused')
+  message = (
+    r'The server at --master=grpc://\S+ was lost \(Connection refused\): '
+  )
+  raised = KeyError if error else UserError
+  with (
+    pytest.raises(raised, match='x' if error else message),
+    error_translation.translate_lost_server(master),
+  ):
+    raise error or lost
+  with (
+    pytest.raises(tf.errors.UnavailableError),
+    error_translation.translate_lost_server(''),
+  ):
+    raise lost
+
+
+def test_a_server_that_answers_no_more_ends_the_process(monkeypatch, capsys):
+  codes, is_over = [], threading.Event()
+  monkeypatch.setattr(error_translation, 'SECONDS_BETWEEN_CHECKS', 0.05)
+  monkeypatch.setattr(
+    os, '_exit', lambda code: (codes.append(code), is_over.set())
+  )
+  with socket.create_server(('127.0.0.1', 0)) as server:
+    master = f'grpc://127.0.0.1:{server.getsockname()[1]}'
+    with error_translation.translate_lost_server(master):
+      assert not is_over.wait(0.5)
+      server.close()
+      assert is_over.wait(20)
+  assert codes[0] == 2
+  assert f'{master} was lost (it does not answer)' in capsys.readouterr().err
