@@ -280,6 +280,7 @@ __all__ = [
   'OLDEST',
   'add_arg_scope',
   'register_gradient',
+  'saving_builder',
   'slim',
   'tf',
   'versions',

@@ -50,7 +50,7 @@ CACHE_PART = 0.5
 
 _COUNTER = 'skipped_bad_records'
 
-# Begins the message of an error.
+# By this text, engine/error_translation.py recognizes the error.
 NONE_USABLE = 'no record can be used'
 
 _ANY_ORDER = Order()

@@ -136,6 +136,21 @@ def reason(error: tf.errors.OpError) -> str:
   return causes[0] if causes else type(error).__name__
 
 
+def refuses(address: str) -> bool:
+  """Returns whether host:port refuses connections, as nothing listens there.
+
+  A server that is busy, or a network that is down, does not refuse.
+  """
+  host, _, port = address.rpartition(':')
+  try:
+    socket.create_connection((host.strip('[]'), int(port)), timeout=2).close()
+  except ConnectionRefusedError:
+    return True
+  except OSError:
+    return False
+  return False
+
+
 def answers(address: str) -> bool:
   """Returns whether a process listens at host:port."""
   host, _, port = address.rpartition(':')

@@ -1,4 +1,4 @@
-"""Translates errors of the input and of files into UserErrors."""
+"""Translates errors of the input, of files and of servers into UserErrors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from engine import console
 from errors import UserError
 from tf_compat import tf
 
-# Of the server at --master; so many that fail in a row mean that it is lost.
-SECONDS_BETWEEN_CHECKS = 2.0
-FAILED_CHECKS = 3
+# How often to connect to the server at --master, and how many refusals in a row
+# mean that it is lost.
+SECONDS_BETWEEN_PROBES = 2.0
+MOST_REFUSALS = 3
 
 
 @contextlib.contextmanager
@@ -69,7 +70,8 @@ def refuse_bad_record(
     )
   if is_none_usable:
     raise UserError(
-      f'{bad}, and no other record can be used either: convert the data again.'
+      f'{bad}, and none of the records that this process reads can be used: '
+      'convert the data again.'
     )
   raise refusal(bad)
 
@@ -88,48 +90,52 @@ def disk_full_reason(error: BaseException) -> str | None:
 
 @contextlib.contextmanager
 def translate_lost_server(master: str) -> Iterator[None]:
-  """Raises UserError, or ends the process, if the server at --master is lost.
+  """Raises UserError if the body fails because the server at --master is lost.
 
-  TensorFlow may wait forever for a server that vanished, and nothing interrupts
-  that wait.
+  TensorFlow waits forever for a server whose process has ended, and nothing
+  interrupts that wait. So a thread ends this process if connections to the server
+  are refused. A machine that vanished, or a stopped process, refuses none.
+
+  Args:
+    master: the server; '' for this process, which needs no watch.
   """
   if not master:
     yield
     return
   address = grpc_server.address_of(master)
-  ended = threading.Event()
-  threading.Thread(
-    target=_watch, args=[master, address, ended], daemon=True
-  ).start()
+  is_over = threading.Event()
+  watch = threading.Thread(
+    target=_watch, args=[master, address, is_over], daemon=True
+  )
+  watch.start()
   try:
     yield
-  except Exception as error:
-    if not isinstance(error, grpc_server.peer_lost_errors()):
-      raise
+  except grpc_server.peer_lost_errors() as error:
     raise _lost_server(master, grpc_server.reason(error)) from error
   finally:
-    ended.set()
+    is_over.set()
+    watch.join()
 
 
-def _watch(master: str, address: str, ended: threading.Event) -> None:
-  """Ends the process if a server that answered does so no more."""
-  answered, failures = False, 0
-  while not ended.wait(SECONDS_BETWEEN_CHECKS):
-    if grpc_server.answers(address):
-      answered, failures = True, 0
-    else:
-      failures += 1
-    if answered and failures == FAILED_CHECKS:
-      console.say(f'error: {_lost_server(master, "it does not answer")}')
-      files.delete_temporary_folders()
-      os._exit(2)
+def _watch(master: str, address: str, is_over: threading.Event) -> None:
+  """Ends the process once the server refuses connections."""
+  refusals = 0
+  while not is_over.wait(SECONDS_BETWEEN_PROBES):
+    refusals = refusals + 1 if grpc_server.refuses(address) else 0
+    if refusals == MOST_REFUSALS and not is_over.is_set():
+      try:
+        console.say(f'error: {_lost_server(master, "it does not answer")}')
+        files.delete_temporary_folders()
+      finally:
+        os._exit(2)
 
 
 def _lost_server(master: str, why: str) -> UserError:
   """Returns the error for a server that was lost."""
   return UserError(
     f'The server at --master={master} was lost ({why}): start it again, and run '
-    'the same command.'
+    'the same command, which resumes from the last checkpoint; or omit --master '
+    'to run in this process.'
   )
 
 

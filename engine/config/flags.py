@@ -115,11 +115,7 @@ def run(job_class: type[Options], function: str) -> None:
           '--name=value.'
         )
       job, explicit = read(job_class)
-      with (
-        signals.raised_again(),
-        error_translation.translate_file_errors(),
-        error_translation.translate_lost_server(getattr(job, 'master', '')),
-      ):
+      with signals.raised_again(), error_translation.translate_file_errors():
         summary = pkgutil.resolve_name(function)(job, explicit)
         sys.stdout.flush()
     except UserError as error:

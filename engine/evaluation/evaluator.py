@@ -126,6 +126,10 @@ class Evaluator:
       UserError: if the checkpoint is of another network, or a record is bad.
       tf.errors.OpError: if the checkpoint is deleted or damaged.
     """
+    with error_translation.translate_lost_server(self._setup.job.master):
+      return self._evaluate(checkpoint)
+
+  def _evaluate(self, checkpoint: str) -> Result:
     dataset = self._setup.dataset
     console.say(f'Evaluating {checkpoint} on {dataset.name}/{dataset.split}.')
     with self._graph.as_default(), self._strategy.scope():

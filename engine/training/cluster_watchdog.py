@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from deployment import grpc_server
 from deployment.deployment import Deployment
-from engine import console
+from engine import console, error_translation
 from engine.checkpoints import store
 from engine.config import precedence
 from engine.config.jobs import TrainJob
@@ -30,7 +30,8 @@ def watch_peers(
   """
   cluster = deployment.cluster
   if cluster is None:
-    yield []
+    with error_translation.translate_lost_server(job.master):
+      yield []
     return
   deadline = StepTimeoutHook(job, bool(cluster.servers))
   try:

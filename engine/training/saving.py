@@ -50,7 +50,7 @@ class SavingHook(tf.train.SessionRunHook):
       validation: evaluates the checkpoint of every n-th step and of the last.
       signals: after one was received, the last checkpoint is not evaluated:
         its sender will not wait.
-      peer_lost_errors: what saving raises when a parameter server is lost.
+      peer_lost_errors: what saving raises when a server is lost.
     """
     self._peer_lost_errors = peer_lost_errors
     self._job, self._graph = job, step
@@ -143,7 +143,7 @@ class SavingHook(tf.train.SessionRunHook):
       self.saver.save(session, self._plain_prefix, step, write_meta_graph=False)
       self.saved_path = f'{self._prefix}-{step}'
     except self._peer_lost_errors:
-      # A lost parameter server is not a full disk.
+      # A lost server is not a full disk.
       raise
     except (tf.errors.OpError, OSError, ValueError) as error:
       store.remove_leftovers(self._job.train_dir)

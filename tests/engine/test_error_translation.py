@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import threading
+import types
 
 import pytest
 
@@ -54,12 +55,13 @@ def test_a_defect_keeps_its_trace(error):
   ('text', 'remedy'),
   [
     ('Bad record', r'or skip such records with --skip_bad_records\.$'),
-    (reader.NONE_USABLE, r'no other record can be used.*: convert the data'),
+    (
+      reader.NONE_USABLE,
+      r'none of the records .* can be used: convert the data',
+    ),
   ],
 )
-def test_bad_records_are_not_to_be_skipped_where_all_are(
-  tmp_path, text, remedy
-):
+def test_skipping_is_not_offered_if_every_record_is_bad(tmp_path, text, remedy):
   path = str(tmp_path / 'made_test.tfrecord')
   with tf.io.TFRecordWriter(path) as writer:
     writer.write(b'')
@@ -74,37 +76,62 @@ def test_bad_records_are_not_to_be_skipped_where_all_are(
     raise tf.errors.InvalidArgumentError(None, None, text)
 
 
-@pytest.mark.parametrize('error', [KeyError('x'), None])
-def test_the_loss_of_a_server_is_told_in_a_line(error):
-  master = 'grpc://127.0.0.1:1'
-  lost = tf.errors.UnavailableError(None, None, 'Connection refused')
+def test_a_lost_server_is_a_mistake_of_the_user(server):
   message = (
-    r'The server at --master=grpc://\S+ was lost \(Connection refused\): '
+    r'--master=grpc://\S+ was lost \(refused\): start it again, .* or omit'
   )
-  raised = KeyError if error else UserError
   with (
-    pytest.raises(raised, match='x' if error else message),
-    error_translation.translate_lost_server(master),
+    pytest.raises(UserError, match=message),
+    error_translation.translate_lost_server(server.master),
   ):
-    raise error or lost
+    raise tf.errors.UnavailableError(None, None, 'refused')
+
+
+def test_another_error_beside_a_server_keeps_its_trace(server):
+  with (
+    pytest.raises(KeyError),
+    error_translation.translate_lost_server(server.master),
+  ):
+    raise KeyError('x')
+
+
+def test_without_a_server_none_is_lost():
   with (
     pytest.raises(tf.errors.UnavailableError),
     error_translation.translate_lost_server(''),
   ):
-    raise lost
+    raise tf.errors.UnavailableError(None, None, 'refused')
 
 
-def test_a_server_that_answers_no_more_ends_the_process(monkeypatch, capsys):
-  codes, is_over = [], threading.Event()
-  monkeypatch.setattr(error_translation, 'SECONDS_BETWEEN_CHECKS', 0.05)
-  monkeypatch.setattr(
-    os, '_exit', lambda code: (codes.append(code), is_over.set())
-  )
-  with socket.create_server(('127.0.0.1', 0)) as server:
-    master = f'grpc://127.0.0.1:{server.getsockname()[1]}'
-    with error_translation.translate_lost_server(master):
-      assert not is_over.wait(0.5)
-      server.close()
-      assert is_over.wait(20)
-  assert codes[0] == 2
-  assert f'{master} was lost (it does not answer)' in capsys.readouterr().err
+def test_a_server_that_ends_ends_the_process(server, capsys):
+  with error_translation.translate_lost_server(server.master):
+    assert not server.exited.wait(0.5)
+    server.socket.close()
+    assert server.exited.wait(20)
+  assert server.codes == [2]
+  assert 'was lost (it does not answer)' in capsys.readouterr().err
+
+
+def test_a_server_may_end_after_the_program(server):
+  with error_translation.translate_lost_server(server.master):
+    pass
+  server.socket.close()
+  assert not server.exited.wait(0.5)
+
+
+@pytest.fixture
+def server(monkeypatch):
+  """A server that listens, probed often, and the exits of the process."""
+  monkeypatch.setattr(error_translation, 'SECONDS_BETWEEN_PROBES', 0.05)
+  codes, exited = [], threading.Event()
+
+  def leave(code):
+    codes.append(code)
+    exited.set()
+
+  monkeypatch.setattr(os, '_exit', leave)
+  with socket.create_server(('127.0.0.1', 0)) as listening:
+    master = f'grpc://127.0.0.1:{listening.getsockname()[1]}'
+    yield types.SimpleNamespace(
+      master=master, socket=listening, codes=codes, exited=exited
+    )

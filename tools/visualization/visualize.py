@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import files
-from engine import console
+from engine import console, error_translation
 from engine.checkpoints import matching, store
 from engine.config import resolve
 from engine.config.jobs import VisualizeJob
@@ -50,7 +50,10 @@ def visualize(
     resolve.check_writable(job.output_dir, '--output_dir')
   _check_grid(grid)
   sources = list(images.read_images(setup))
-  with GradCam(setup, job.end_point) as network:
+  with (
+    error_translation.translate_lost_server(job.master),
+    GradCam(setup, job.end_point) as network,
+  ):
     points = choose_gates(job.points, network.gates)
     if setup.job.attention_module and not network.gates:
       console.say(
