@@ -141,21 +141,19 @@ def refuses(address: str) -> bool:
 
   A server that is busy, or a network that is down, does not refuse.
   """
-  host, _, port = address.rpartition(':')
-  try:
-    socket.create_connection((host.strip('[]'), int(port)), timeout=2).close()
-  except ConnectionRefusedError:
-    return True
-  except OSError:
-    return False
-  return False
+  return isinstance(_connection_error(address), ConnectionRefusedError)
 
 
 def answers(address: str) -> bool:
   """Returns whether a process listens at host:port."""
+  return _connection_error(address) is None
+
+
+def _connection_error(address: str) -> OSError | None:
+  """Connects to host:port; returns the error, or None if that succeeds."""
   host, _, port = address.rpartition(':')
   try:
-    with socket.create_connection((host.strip('[]'), int(port)), timeout=2):
-      return True
-  except OSError:
-    return False
+    socket.create_connection((host.strip('[]'), int(port)), timeout=2).close()
+  except OSError as error:
+    return error
+  return None
